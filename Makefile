@@ -1,0 +1,53 @@
+# One command each; every target does the set-up it needs first. `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# An interpreter from 3.11 to 3.13; PYTHON=/path/to/python3.13 chooses another one. Debian's own comes first.
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3.11 /usr/bin/python3.12 /usr/bin/python3.13) python3)
+VENV := .venv
+BIN := $(VENV)/bin
+TESTS ?= tests
+
+.PHONY: help setup venv test lint golden demo run bench lock clean
+
+help: ## this list
+	@echo "usage: make TARGET   (the first run installs what is missing, with apt and pip)"
+	@sed -n 's/^\([a-z]*\):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: ## install Debian packages where missing, and the virtual environment
+	@tools/setup packages
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" tools/setup venv
+
+venv: ## the virtual environment only (.venv, exact versions from requirements/test.lock)
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" tools/setup venv
+
+test: setup ## all tests (TESTS=tests/topology for a part)
+	$(BIN)/python -m pytest $(TESTS) $(PYTEST_ARGS)
+
+lint: setup ## ruff, mypy, and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+golden: setup ## rewrite tests/golden with what the code produces now; look at the difference before you commit
+	$(BIN)/python -m pytest $(TESTS) -q --golden-update
+	git --no-pager diff --stat -- tests/golden
+
+demo: setup ## three nodes, two tenants, real packets; exit status 0 only if all is as expected (needs root)
+	$(BIN)/python -m lab.demo
+
+run: setup ## lab and controller, up until Ctrl-C (needs root)
+	$(BIN)/python -m lab.run
+
+bench: setup ## measurements beside their limits (needs root)
+	$(BIN)/python -m bench
+
+lock: venv ## choose the newest versions that fit setup.cfg and write requirements/*.lock
+	@VENV="$(VENV)" tools/setup lock
+
+clean: ## remove the virtual environment and everything else that was made
+	rm -rf $(VENV) .make build heddle.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache htmlcov .coverage .coverage.*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

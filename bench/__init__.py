@@ -1,0 +1,1 @@
+"""Measurements of the running system beside their limits; nobody imports it."""
