@@ -1,1 +1,1 @@
-"""Nodes, pods and an underlay as network namespaces, for demos and tests; nobody outside tests and bench imports it."""
+"""Nodes, pods and an underlay as network namespaces, for demos and tests. Only tests and bench import it."""

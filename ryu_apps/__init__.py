@@ -1,1 +1,1 @@
-"""The Ryu side: switches, bundles and the process that runs the controller; nothing outside lab, bench and tests imports it."""
+"""The Ryu side: switches, bundles, and the process that runs the controller. Nobody imports it but lab and bench."""

@@ -1,4 +1,7 @@
-"""What every test may use: the golden-file fixture and the Hypothesis profiles. Fixtures of one package stay in its folder."""
+"""What every test may use: the golden-file fixture and the Hypothesis profiles.
+
+Fixtures that serve one package only stay in that package's folder.
+"""
 
 import os
 from collections.abc import Callable
@@ -9,7 +12,12 @@ from hypothesis import HealthCheck, settings
 
 # "ci" gives the same examples on every run; "explore" (HYPOTHESIS_PROFILE=explore) looks for new ones.
 settings.register_profile(
-    "ci", derandomize=True, database=None, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    "ci",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile("explore", max_examples=1000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
@@ -17,7 +25,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Offer --golden-update, which rewrites the files under tests/golden instead of comparing with them."""
-    parser.addoption("--golden-update", action="store_true", help="rewrite tests/golden/* with what the tests produce")
+    parser.addoption(
+        "--golden-update", action="store_true", help="rewrite tests/golden/* with what the tests produce"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +38,7 @@ def golden_root() -> Path:
 
 @pytest.fixture
 def golden(request: pytest.FixtureRequest, golden_root: Path) -> Callable[[str, str], None]:
-    """Return check(name, text): text must equal tests/golden/<name>; --golden-update writes the file instead."""
+    """Return check(name, text): text must equal the file tests/golden/<name>, which --golden-update rewrites."""
 
     def check(name: str, text: str) -> None:
         path = golden_root / name

@@ -1,4 +1,4 @@
-"""The golden fixture itself: it must fail on a difference and on a missing file, else every golden test is worthless."""
+"""The golden fixture itself: without a failure on difference every golden test would be worthless."""
 
 from collections.abc import Callable
 
