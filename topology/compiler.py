@@ -1,0 +1,222 @@
+"""From a snapshot to each node's flows: sections, in full or only those a change touches. And what differs between two tables.
+
+The full compile is the union of all sections and the oracle of the incremental one: after any sequence of changes
+both give the same tables. Every flow key and every cookie on a node has one owner; where two sections want one, the
+one that comes later in order of (feature, subject) is left out whole, and listed among the table's conflicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+from zlib import crc32
+
+from immutables import Map
+
+from topology.features import BY_ID, FEATURES
+from topology.features.section import SubjectKey
+from topology.flow import DIGEST_MASK, SHARDS, Entry, FlowKey, entries, owner_class, sentinel
+from topology.snapshot import Change, Snapshot
+
+
+class SectionKey(NamedTuple):
+    """A section within one node's table; keys of one feature can be ordered."""
+
+    feature: int
+    subject: SubjectKey
+
+
+class Conflict(NamedTuple):
+    """A section that was left out because another owns what it wants."""
+
+    left_out: SectionKey
+    owner: SectionKey
+    key: FlowKey
+
+
+@dataclass(frozen=True, slots=True)
+class FlowTable:
+    """What one switch must hold. `sums` has the sum of the cookies' digests per feature and shard (owner class)."""
+
+    sections: Map[SectionKey, tuple[Entry, ...]] = Map()
+    owners: Map[FlowKey | int, SectionKey] = Map()  # by flow key, and by cookie
+    sums: Map[int, int] = Map()
+    conflicts: tuple[Conflict, ...] = ()
+
+    def entries(self) -> Iterator[Entry]:
+        """Return all flows, sentinels left out."""
+        for section in self.sections.values():
+            yield from section
+
+    def sentinels(self) -> Iterator[Entry]:
+        """Return the sentinel of every feature and shard that has flows."""
+        for owner, total in self.sums.items():
+            yield sentinel(owner, total)
+
+
+Tables: TypeAlias = Map[str, FlowTable]
+Dirty: TypeAlias = dict[str, set[SectionKey]]
+
+
+class Delta(NamedTuple):
+    """What one switch must be told: flows to add (an ADD replaces the flow of equal key) and cookies to delete."""
+
+    adds: tuple[Entry, ...]
+    deletes: tuple[Entry, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.adds or self.deletes)
+
+
+def shard_of(subject: SubjectKey) -> int:
+    """Return the shard of a subject; subjects that stand once on a node share shard 0."""
+    return crc32("\0".join(map(str, subject)).encode()) % SHARDS if subject else 0
+
+
+def section(node: str, key: SectionKey, snapshot: Snapshot) -> tuple[Entry, ...]:
+    """Return the flows of one section, with their cookies."""
+    flows = BY_ID[key.feature].flows(node, key.subject, snapshot)
+    return entries(key.feature, shard_of(key.subject), flows)
+
+
+def compile_node(node: str, snapshot: Snapshot) -> FlowTable:
+    """Return everything one node must hold."""
+    draft = _Draft(FlowTable())
+    for feature in FEATURES:
+        keys = {SectionKey(int(feature.ID), tuple(subject)) for subject in feature.subjects(node, snapshot)}
+        for key in sorted(keys):
+            draft.replace(key, section(node, key, snapshot))
+    return draft.finish()
+
+
+def compile_all(snapshot: Snapshot) -> Tables:
+    """Return what every node must hold: the oracle of `update`."""
+    return Map({node: compile_node(node, snapshot) for node in snapshot.nodes})
+
+
+def touched(changes: Iterable[Change], before: Snapshot, after: Snapshot) -> Dirty:
+    """Return the sections, by node, that the changes from one snapshot to the next can alter."""
+    dirty: Dirty = {}
+    for change in changes:
+        for feature in FEATURES:
+            for snapshot in (before, after):
+                for node, subject in feature.touched(change, snapshot):
+                    dirty.setdefault(node, set()).add(SectionKey(int(feature.ID), tuple(subject)))
+    return dirty
+
+
+def update(tables: Tables, changes: Iterable[Change], before: Snapshot, after: Snapshot) -> tuple[Tables, Dirty]:
+    """Return the tables after the changes, and the sections that were computed anew, by node.
+
+    Nodes that exist no more have no table; a node with conflicts is compiled in full, for which of two
+    sections yields is decided by their order and not by which came first.
+    """
+    dirty = touched(changes, before, after)
+    for node, keys in dirty.items():
+        if node not in after.nodes:
+            continue
+        old = tables.get(node, FlowTable())
+        new = _recompute(node, old, keys, after)
+        if new.conflicts or old.conflicts:
+            new = compile_node(node, after)
+            keys |= {*old.sections, *new.sections}
+        tables = tables.set(node, new)
+    for node in before.nodes:
+        if node not in after.nodes and node in tables:
+            tables = tables.delete(node)
+    return tables, {node: keys for node, keys in dirty.items() if node in after.nodes}
+
+
+def _recompute(node: str, table: FlowTable, keys: Iterable[SectionKey], snapshot: Snapshot) -> FlowTable:
+    draft = _Draft(table)
+    fresh = {key: section(node, key, snapshot) for key in sorted(keys)}
+    # What goes makes room first: a key may pass from one subject to another in one change.
+    for key, new in fresh.items():
+        draft.vacate(key, keep=new)
+    for key, new in fresh.items():
+        draft.replace(key, new)
+    return draft.finish()
+
+
+def diff(old: FlowTable, new: FlowTable, dirty: Iterable[SectionKey] | None = None) -> Delta:
+    """Return what turns `old` into `new`, sentinels included; only sections in `dirty` can differ (None: any can)."""
+    keys = {*old.sections, *new.sections} if dirty is None else set(dirty)
+    adds: list[Entry] = []
+    gone: list[Entry] = []
+    for key in sorted(keys):
+        before, after = old.sections.get(key, ()), new.sections.get(key, ())
+        if before == after:
+            continue
+        known = {entry.cookie for entry in before}
+        kept = {entry.cookie for entry in after}
+        adds.extend(entry for entry in after if entry.cookie not in known)
+        gone.extend(entry for entry in before if entry.cookie not in kept)
+    # An ADD replaces the flow of equal key, cookie and all; deleting that cookie would find nothing.
+    deletes = [entry for entry in gone if entry.flow.key not in new.owners]
+    owners = {owner_class(entry.cookie) for entry in (*adds, *gone)}
+    for owner in sorted(owners):
+        if owner in new.sums:
+            adds.append(sentinel(owner, new.sums[owner]))
+        elif owner in old.sums:
+            deletes.append(sentinel(owner, old.sums[owner]))
+    return Delta(tuple(adds), tuple(deletes))
+
+
+class _Draft:
+    """A table being changed: persistent maps under mutation, for the length of one compile."""
+
+    def __init__(self, table: FlowTable) -> None:
+        self._sections = table.sections.mutate()
+        self._owners = table.owners.mutate()
+        self._sums = table.sums.mutate()
+        self._conflicts: list[Conflict] = []
+
+    def vacate(self, key: SectionKey, keep: tuple[Entry, ...]) -> None:
+        """Give up what a section holds, unless it stays exactly as it is."""
+        held = self._sections.get(key, ())
+        if not held or held == keep:
+            return
+        for entry in held:
+            del self._owners[entry.flow.key]
+            del self._owners[entry.cookie]
+            self._add(entry.cookie, -1)
+        del self._sections[key]
+
+    def replace(self, key: SectionKey, fresh: tuple[Entry, ...]) -> None:
+        """Let a section hold `fresh`, or nothing when another section owns a key or a cookie of it."""
+        if self._sections.get(key, ()) == fresh:
+            return
+        self.vacate(key, fresh)
+        for position, entry in enumerate(fresh):
+            for identity in (entry.flow.key, entry.cookie):
+                owner = self._owners.get(identity)
+                if owner is not None:
+                    self._conflicts.append(Conflict(key, owner, entry.flow.key))
+                    self._withdraw(fresh[:position])
+                    return
+            self._owners[entry.flow.key] = key
+            self._owners[entry.cookie] = key
+        for entry in fresh:
+            self._add(entry.cookie, 1)
+        if fresh:
+            self._sections[key] = fresh
+
+    def finish(self) -> FlowTable:
+        """Return the table as it is now."""
+        return FlowTable(self._sections.finish(), self._owners.finish(), self._sums.finish(), tuple(self._conflicts))
+
+    def _withdraw(self, taken: tuple[Entry, ...]) -> None:
+        for entry in taken:
+            del self._owners[entry.flow.key]
+            del self._owners[entry.cookie]
+
+    def _add(self, cookie: int, sign: int) -> None:
+        owner = owner_class(cookie)
+        # Every stored sum is of at least one flow; an empty class has none. Digests are not 0 mod 2**48 in sum
+        # often enough to matter, and a sentinel that is missing only costs one read of that class.
+        total = (self._sums.get(owner, 0) + sign * (cookie & DIGEST_MASK)) & DIGEST_MASK
+        if total:
+            self._sums[owner] = total
+        else:
+            self._sums.pop(owner, None)

@@ -1,0 +1,64 @@
+"""ARP is answered by flows, per address space, and never flooded.
+
+Every MAC is derived from its IPv4 address (`model.mac_of`), so one flow answers for a whole prefix: it copies the
+address asked for into the answer's MAC. The answer tells nothing about who exists. Probes from 0.0.0.0
+(RFC 5227, 2.1.1) do not come here: POD_INGRESS lets only requests with the port's own address through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from topology import pipeline
+from topology.features.section import Section, SubjectKey, on_every_node
+from topology.fields import ARP_OP, ARP_SHA, ARP_SPA, ARP_THA, ARP_TPA, ETH_ARP, ETH_DST, ETH_SRC, ETH_TYPE
+from topology.flow import IN_PORT_NUMBER, Actions, Flow, at, copy, load, match_fields, output
+from topology.matches import in_space, masked
+from topology.model import SHARED_SPACE, Cluster, Node
+from topology.pipeline import SCRATCH
+from topology.snapshot import Change, Snapshot
+
+ID: Final = pipeline.FeatureId.ARP
+
+_REPLY: Final = 2  # ar$op of a reply (RFC 826)
+_MAC_PREFIX: Final = 0x0A58 << 32
+
+_ANSWER: Final[Actions] = (
+    copy(ETH_SRC, ETH_DST, 48),
+    copy(ARP_SHA, ARP_THA, 48),
+    load(ARP_SHA, _MAC_PREFIX),
+    copy(ARP_TPA, ARP_SHA, 32),
+    copy(ARP_SHA, ETH_SRC, 48),
+    load(ARP_OP, _REPLY),
+    copy(ARP_TPA, SCRATCH, 32),
+    copy(ARP_SPA, ARP_TPA, 32),
+    copy(SCRATCH, ARP_SPA, 32),
+    output(IN_PORT_NUMBER),
+)
+
+
+def subjects(node: str, snapshot: Snapshot) -> Iterable[SubjectKey]:
+    """The address spaces."""
+    return ((SHARED_SPACE,),) if node in snapshot.nodes else ()
+
+
+def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
+    """Answer for each prefix of the space."""
+    if node not in snapshot.nodes:
+        return
+    for cidr in snapshot.cluster.cluster_cidrs:
+        if cidr.version == 4:
+            terms = match_fields((ETH_TYPE, ETH_ARP), (ARP_OP, 1), (ARP_TPA, masked(cidr)), in_space(SHARED_SPACE))
+            yield at(pipeline.ARP_ANSWER, terms, _ANSWER)
+
+
+def touched(change: Change, snapshot: Snapshot) -> Iterable[Section]:
+    """The cluster's settings concern every node; a node only itself."""
+    match change.subject:
+        case Cluster():
+            return on_every_node((SHARED_SPACE,), snapshot)
+        case Node(name=name):
+            return (Section(name, (SHARED_SPACE,)),)
+        case _:
+            return ()

@@ -1,0 +1,67 @@
+"""What every node has, whatever its pods are: dispatch, empty stages, routes of the cluster, the drop that ends each table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Network, IPv6Network
+from typing import Final
+
+from topology import pipeline
+from topology.features.section import WHOLE_NODE, Section, SubjectKey, families, on_every_node
+from topology.flow import DROP, Flow, at, goto, load, match, output_field
+from topology.matches import in_space, to_prefix
+from topology.model import SHARED_SPACE, TUN_OFPORT, VXLAN_OFPORT, Cluster, Node, Prefix
+from topology.pipeline import OUTPUT_PORT, Table
+from topology.snapshot import Change, Snapshot
+
+ID: Final = pipeline.FeatureId.BASE
+
+_NOT_UNICAST: Final[dict[int, tuple[Prefix, ...]]] = {
+    4: (IPv4Network("224.0.0.0/4"), IPv4Network("255.255.255.255/32")),
+    6: (IPv6Network("ff00::/8"),),
+}
+
+
+def subjects(node: str, snapshot: Snapshot) -> Iterable[SubjectKey]:
+    """One: the node itself."""
+    return (WHOLE_NODE,) if node in snapshot.nodes else ()
+
+
+def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
+    """Dispatch, empty policy stages, cluster routes, table misses."""
+    if node not in snapshot.nodes:
+        return
+    yield at(pipeline.DISPATCH_TUNNEL, match(in_port=VXLAN_OFPORT), (goto(Table.TUNNEL_INGRESS),))
+    yield at(pipeline.DISPATCH_NODE, match(in_port=TUN_OFPORT), (goto(Table.NODE_INGRESS),))
+    yield at(pipeline.DISPATCH_POD, (), (goto(Table.POD_INGRESS),))
+    yield at(pipeline.NO_SERVICE, (), (goto(Table.EGRESS_POLICY),))
+    yield at(pipeline.EGRESS_POLICY_NONE, (), (goto(Table.ROUTING),))
+    yield at(pipeline.INGRESS_POLICY_NONE, (), (goto(Table.DELIVERY),))
+    yield at(pipeline.OUTPUT_POD, (), (output_field(OUTPUT_PORT),))
+    for stage in pipeline.TABLE_MISS.values():
+        yield at(stage, (), DROP)
+    yield from _routes(snapshot.cluster)
+
+
+def touched(change: Change, snapshot: Snapshot) -> Iterable[Section]:
+    """The cluster's settings concern every node; a node only itself."""
+    match change.subject:
+        case Cluster():
+            return on_every_node(WHOLE_NODE, snapshot)
+        case Node(name=name):
+            return (Section(name, WHOLE_NODE),)
+        case _:
+            return ()
+
+
+def _routes(cluster: Cluster) -> Iterator[Flow]:
+    for cidr in cluster.service_cidrs:
+        yield at(pipeline.SERVICE_RANGE, to_prefix(cidr), DROP)
+    for cidr in cluster.cluster_cidrs:
+        yield at(pipeline.ROUTE_CLUSTER, to_prefix(cidr, in_space(SHARED_SPACE)), (goto(Table.TUNNEL_EGRESS),))
+    for kind in families(cluster):
+        for cidr in _NOT_UNICAST[kind.version]:
+            yield at(pipeline.ROUTE_MULTICAST, to_prefix(cidr), DROP)
+        yield at(
+            pipeline.ROUTE_OUTSIDE, match(eth_type=kind.eth_type), (load(OUTPUT_PORT, TUN_OFPORT), goto(Table.OUTPUT))
+        )

@@ -1,0 +1,32 @@
+"""What features say about sections: (node, subject) pairs. Nothing of any one feature belongs here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, TypeAlias
+
+from topology.fields import Family, family
+from topology.model import Cluster
+from topology.snapshot import Snapshot
+
+# What a feature calls its subject by: strings and numbers, always of one shape per feature, so that keys can be ordered.
+SubjectKey: TypeAlias = tuple[str | int, ...]
+WHOLE_NODE: SubjectKey = ()
+
+
+class Section(NamedTuple):
+    """The flows of one subject on one node."""
+
+    node: str
+    subject: SubjectKey
+
+
+def families(cluster: Cluster) -> tuple[Family, ...]:
+    """Return the address families the cluster has addresses of."""
+    return tuple(family(version) for version in sorted({cidr.version for cidr in cluster.cluster_cidrs}))
+
+
+def on_every_node(subject: SubjectKey, snapshot: Snapshot) -> Iterator[Section]:
+    """Name the sections of one subject on all nodes."""
+    for name in snapshot.nodes:
+        yield Section(name, subject)

@@ -1,0 +1,160 @@
+"""Flows as frozen values: match, actions, cookie. What they mean is said in `pipeline`, how they look on the wire in `ryu_apps.openflow`.
+
+A flow holds nothing but (nested tuples of) integers. It is identified on a switch by its key (table, priority, match),
+and its cookie tells owner and content, so that "what is installed" is a set of numbers.
+"""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Final, NamedTuple, TypeAlias
+
+from topology import fields
+from topology.fields import FULL_MASK, Field
+from topology.pipeline import SENTINEL, FeatureId, Stage, Table
+
+# (field, value, mask) in canonical field order; the mask is the field's full mask for an exact match.
+MatchTerm: TypeAlias = tuple[Field, int, int]
+Match: TypeAlias = tuple[MatchTerm, ...]
+# Operation code first, then integers or nested actions. No action at all is a drop.
+Action: TypeAlias = "tuple[int | tuple[Action, ...], ...]"
+Actions: TypeAlias = tuple[Action, ...]
+FlowKey: TypeAlias = tuple[int, int, Match]
+
+DROP: Final[Actions] = ()
+IN_PORT_NUMBER: Final = 0xFFFFFFF8  # OFPP_IN_PORT: back through the port it came by (OpenFlow 1.5.1, 7.2.1)
+
+
+class Op:
+    """Operation codes of actions. For each: what follows the code in the tuple."""
+
+    SET: Final = 1  # field, value, mask
+    COPY: Final = 2  # source field, its first bit, destination field, its first bit, number of bits
+    OUTPUT: Final = 3  # port number
+    OUTPUT_FIELD: Final = 4  # field that holds the port number (all its bits)
+    GOTO: Final = 5  # table; always the last action
+    CT: Final = 6  # commit (0 or 1), zone, table to continue in or NO_TABLE, nested actions
+    NAT: Final = 7  # only inside CT: source (0) or destination (1) or "as committed" (2), IP version, first, last address, first, last port
+    RESUBMIT: Final = 8  # table
+    DEC_TTL: Final = 9
+    GROUP: Final = 10  # group id
+    METER: Final = 11  # meter id
+    CONJUNCTION: Final = 12  # conjunction id, clause (from 0), number of clauses
+    CT_CLEAR: Final = 13
+
+
+NO_TABLE: Final = 255
+
+
+class Flow(NamedTuple):
+    """One flow: the value of its key (table, priority, match) is its actions."""
+
+    table: int
+    priority: int
+    match: Match
+    actions: Actions
+
+    @property
+    def key(self) -> FlowKey:
+        """What a switch identifies a flow by."""
+        return (self.table, self.priority, self.match)
+
+
+class Entry(NamedTuple):
+    """A flow with the cookie that names its owner and content."""
+
+    cookie: int
+    flow: Flow
+
+
+class Group(NamedTuple):
+    """A select group: its buckets are (bucket id, weight, actions). It belongs to the subject whose flows use it."""
+
+    group_id: int
+    buckets: tuple[tuple[int, int, Actions], ...]
+
+
+def match(**terms: int | tuple[int, int]) -> Match:
+    """Build a match from OpenFlow field names; a value is exact, a pair is (value, mask). Integers are in host order.
+
+    Raises KeyError for a field that does not exist.
+    """
+    named = ((fields.BY_NAME[name], term) for name, term in terms.items())
+    return match_fields(*named)
+
+
+def match_fields(*terms: tuple[Field, int | tuple[int, int]]) -> Match:
+    """Build a match from (field, value or (value, mask)) pairs, for features that take the field from a `Family`."""
+    full = (
+        (field, term[0] & term[1], term[1]) if isinstance(term, tuple) else (field, term, FULL_MASK[field])
+        for field, term in terms
+    )
+    return tuple(sorted(full))
+
+
+def at(stage: Stage, terms: Match, actions: Actions) -> Flow:
+    """Return the flow with `terms` and `actions` in a stage of the pipeline."""
+    return Flow(int(stage.table), stage.priority, terms, actions)
+
+
+def load(field: Field, value: int, mask: int | None = None) -> Action:
+    """Set `field` (or the bits of it that `mask` has) to `value`."""
+    return (Op.SET, field, value, FULL_MASK[field] if mask is None else mask)
+
+
+def copy(source: Field, destination: Field, bits: int, *, from_bit: int = 0, to_bit: int = 0) -> Action:
+    """Copy `bits` bits of `source` to `destination`."""
+    return (Op.COPY, source, from_bit, destination, to_bit, bits)
+
+
+def output(port: int) -> Action:
+    """Send out through a port number (host order); to the input port only as IN_PORT_NUMBER."""
+    return (Op.OUTPUT, port)
+
+
+def output_field(field: Field) -> Action:
+    """Send out through the port whose number stands in `field`."""
+    return (Op.OUTPUT_FIELD, field)
+
+
+def goto(table: Table) -> Action:
+    """Continue in a table with a higher number."""
+    return (Op.GOTO, int(table))
+
+
+def conntrack(zone: int, *, commit: bool = False, table: Table | None = None, nested: Actions = ()) -> Action:
+    """Send through connection tracking in `zone`; with `table`, a copy with ct_state set continues there."""
+    return (Op.CT, int(commit), zone, NO_TABLE if table is None else int(table), nested)
+
+
+# The cookie: 8 bits feature, 8 bits shard, 48 bits digest.
+DIGEST_MASK: Final = (1 << 48) - 1
+SHARDS: Final = 16
+
+
+def cookie(feature: int, shard: int, flow: Flow) -> int:
+    """Return the cookie (64 bits) of `flow`, which `feature` (0..255) owns in `shard` (0..SHARDS-1).
+
+    The digest is blake2b over the marshalled tuple; marshal's version 2 has no back references, so equal
+    flows give equal bytes.
+    """
+    body = marshal.dumps((flow.table, flow.priority, flow.match, flow.actions), 2)
+    digest = int.from_bytes(blake2b(body, digest_size=6).digest(), "big")
+    return (feature << 56) | (shard << 48) | digest
+
+
+def owner_class(cookie_value: int) -> int:
+    """Return feature and shard (16 bits) of a cookie."""
+    return cookie_value >> 48
+
+
+def entries(feature: int, shard: int, flows: Iterable[Flow]) -> tuple[Entry, ...]:
+    """Give each flow its cookie."""
+    return tuple(Entry(cookie(feature, shard, flow), flow) for flow in flows)
+
+
+def sentinel(owner: int, total: int) -> Entry:
+    """Return the sentinel of a feature and shard (16 bits): a flow whose cookie carries the sum of their cookies' digests."""
+    return Entry((FeatureId.SENTINEL << 56) | (total & DIGEST_MASK), at(SENTINEL, match(reg0=owner), DROP))

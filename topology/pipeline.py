@@ -1,0 +1,184 @@
+"""All numbers of the pipeline: tables, stages (table and priority), registers, zones, feature ids. `docs/pipeline.md` is generated from it.
+
+The story of a packet
+---------------------
+DISPATCH sorts by where a packet came in: from the tunnel, from the node itself (tun0), from a pod.
+
+A pod's packet is believed only if source MAC and address are the port's own (POD_INGRESS); it is then tagged with
+the network's VNID (reg0) and address space (reg3). ARP is answered right there (ARP_RESPONDER). SERVICES
+finds service addresses, EGRESS_POLICY is the sender's policy, ROUTING decides between this node's pods (LOCAL),
+other nodes' pods (TUNNEL_EGRESS), the nodes themselves (NODE_GUARD) and everything outside (out by tun0).
+
+A tunnel packet is believed only from the address of a known node, and only towards this node's own subnet; its
+tunnel id is the sender's VNID. It goes to LOCAL, where the destination's VNID (reg1) and port (reg2) are found.
+INGRESS_POLICY is the receiver's policy, and DELIVERY decides the pair (reg0, reg1): no flow for the pair, no delivery.
+
+The node's packets (NODE_INGRESS) carry VNID 0. From tun0 only the node's own source addresses are accepted, and
+what NODE_REPLIES recognises as the answer to a connection that a pod began (OUTPUT committed it to conntrack).
+
+Every table ends in an explicit drop, so that drops are counted. `goto` only leads forward.
+
+Rules of this file
+------------------
+Numbers are pinned and have gaps; a number once released is not given another meaning. Every (table, priority) is one
+Stage, and every Stage belongs to one feature: two features cannot touch the same packet at the same priority.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+from topology.fields import REG0, REG1, REG2, REG3, REG4, Field
+
+
+class Table(IntEnum):
+    """The tables, in the order in which packets meet them."""
+
+    DISPATCH = 0
+    TUNNEL_INGRESS = 10
+    NODE_INGRESS = 20
+    NODE_REPLIES = 25
+    POD_INGRESS = 30
+    ARP_RESPONDER = 35
+    SERVICES = 40
+    EGRESS_POLICY = 50
+    ROUTING = 60
+    NODE_GUARD = 65
+    LOCAL = 70
+    INGRESS_POLICY = 75
+    DELIVERY = 80
+    TUNNEL_EGRESS = 90
+    OUTPUT = 100
+    SENTINELS = 250
+
+
+TABLE_PURPOSE: Final[dict[Table, str]] = {
+    Table.DISPATCH: "Sorts packets by where they came in.",
+    Table.TUNNEL_INGRESS: "Accepts tunnel packets from known nodes towards this node's subnet; the tunnel id is the source VNID.",
+    Table.NODE_INGRESS: "Accepts what the node itself sends by tun0.",
+    Table.NODE_REPLIES: "Accepts from tun0 the replies to connections that pods began.",
+    Table.POD_INGRESS: "Anti-spoofing; tags a pod's packets with VNID and address space.",
+    Table.ARP_RESPONDER: "Answers ARP, per address space.",
+    Table.SERVICES: "Finds service addresses and the network they belong to.",
+    Table.EGRESS_POLICY: "The sender's network policy.",
+    Table.ROUTING: "Decides by destination: this node's pods, other nodes' pods, nodes, outside.",
+    Table.NODE_GUARD: "Keeps pods from the nodes' tunnel, OpenFlow, OVSDB and REST ports.",
+    Table.LOCAL: "Finds the destination's VNID, port and MAC among this node's pods.",
+    Table.INGRESS_POLICY: "The receiver's network policy.",
+    Table.DELIVERY: "Decides whether the source VNID may talk to the destination VNID.",
+    Table.TUNNEL_EGRESS: "Sends to the node that has the destination, with the source VNID as tunnel id.",
+    Table.OUTPUT: "Sends out through the port that was decided; connections to the outside are committed.",
+    Table.SENTINELS: "No packet comes here: holds the sum of the cookies per feature and shard.",
+}
+
+# Registers. All are zero when a packet comes in.
+SOURCE_VNID: Final[Field] = REG0
+DESTINATION_VNID: Final[Field] = REG1
+OUTPUT_PORT: Final[Field] = REG2
+SPACE: Final[Field] = REG3
+SCRATCH: Final[Field] = REG4
+
+REGISTER_PURPOSE: Final[dict[Field, str]] = {
+    SOURCE_VNID: "source VNID",
+    DESTINATION_VNID: "destination VNID",
+    OUTPUT_PORT: "ofport to send out by",
+    SPACE: "address space of source and destination",
+    SCRATCH: "scratch inside one table",
+}
+
+# Conntrack zones of the pipeline itself; zones of networks are allotted and begin above.
+NODE_ZONE: Final = 1
+
+
+class FeatureId(IntEnum):
+    """The first byte of a cookie: which feature owns a flow."""
+
+    BASE = 1
+    NODE = 2
+    GUARD = 3
+    ARP = 4
+    TUNNELS = 5
+    PORTS = 6
+    NETWORKS = 7
+    CONNECTIONS = 8
+    SERVICES = 9
+    SENTINEL = 255
+
+
+class Stage(NamedTuple):
+    """One (table, priority), the feature that owns it, and what its flows do."""
+
+    table: Table
+    priority: int
+    feature: FeatureId
+    purpose: str
+
+
+_BASE, _NODE, _GUARD, _ARP = FeatureId.BASE, FeatureId.NODE, FeatureId.GUARD, FeatureId.ARP
+_TUNNELS, _PORTS, _NETWORKS = FeatureId.TUNNELS, FeatureId.PORTS, FeatureId.NETWORKS
+_CONNECTIONS, _SERVICES = FeatureId.CONNECTIONS, FeatureId.SERVICES
+
+DISPATCH_TUNNEL: Final = Stage(Table.DISPATCH, 110, _BASE, "from vxlan0: TUNNEL_INGRESS")
+DISPATCH_NODE: Final = Stage(Table.DISPATCH, 100, _BASE, "from tun0: NODE_INGRESS")
+DISPATCH_POD: Final = Stage(Table.DISPATCH, 10, _BASE, "from any other port: POD_INGRESS")
+
+TUNNEL_PEER: Final = Stage(
+    Table.TUNNEL_INGRESS, 100, _TUNNELS, "from a known node to this node's subnet: VNID from the tunnel id"
+)
+
+NODE_ARP: Final = Stage(Table.NODE_INGRESS, 110, _NODE, "ARP of the node itself")
+NODE_SOURCE: Final = Stage(Table.NODE_INGRESS, 100, _NODE, "the node's own source address, to a pod: VNID 0")
+NODE_TRACK: Final = Stage(Table.NODE_INGRESS, 50, _NODE, "any other source, to this node's subnet: conntrack decides")
+NODE_REPLY: Final = Stage(Table.NODE_REPLIES, 100, _NODE, "reply of a connection that a pod began")
+NODE_RELATED: Final = Stage(Table.NODE_REPLIES, 90, _NODE, "ICMP error that belongs to such a connection")
+
+POD_ADDRESS: Final = Stage(Table.POD_INGRESS, 100, _PORTS, "the port's own MAC and address: tagged with VNID and space")
+POD_ARP: Final = Stage(Table.POD_INGRESS, 90, _PORTS, "ARP request with the port's own MAC and address")
+
+ARP_ANSWER: Final = Stage(
+    Table.ARP_RESPONDER, 100, _ARP, "a request for an address of the space: the MAC is derived from it"
+)
+
+SERVICE_PORT: Final = Stage(Table.SERVICES, 200, _SERVICES, "a service's address and port: its VNID, out by tun0")
+SERVICE_RANGE: Final = Stage(Table.SERVICES, 100, _BASE, "any other service address: dropped")
+NO_SERVICE: Final = Stage(Table.SERVICES, 10, _BASE, "no service address: on to policy")
+
+EGRESS_POLICY_NONE: Final = Stage(Table.EGRESS_POLICY, 10, _BASE, "no policy: on to ROUTING")
+
+ROUTE_MULTICAST: Final = Stage(Table.ROUTING, 300, _BASE, "multicast and broadcast: dropped")
+ROUTE_GUARDED: Final = Stage(Table.ROUTING, 200, _GUARD, "a node's or a controller's address: NODE_GUARD")
+ROUTE_LOCAL: Final = Stage(Table.ROUTING, 150, _NODE, "this node's subnet: LOCAL")
+ROUTE_CLUSTER: Final = Stage(Table.ROUTING, 100, _BASE, "the rest of the cluster CIDR: TUNNEL_EGRESS")
+ROUTE_OUTSIDE: Final = Stage(Table.ROUTING, 10, _BASE, "everything else: out by tun0")
+
+GUARDED_PORT: Final = Stage(Table.NODE_GUARD, 100, _GUARD, "a guarded port: dropped")
+GUARD_PASS: Final = Stage(Table.NODE_GUARD, 10, _GUARD, "any other port of a node: out by tun0")
+
+LOCAL_GATEWAY: Final = Stage(Table.LOCAL, 200, _GUARD, "the gateway address of this node: NODE_GUARD")
+LOCAL_POD: Final = Stage(Table.LOCAL, 100, _PORTS, "a pod's address: its VNID, port and MAC")
+
+INGRESS_POLICY_NONE: Final = Stage(Table.INGRESS_POLICY, 10, _BASE, "no policy: on to DELIVERY")
+
+DELIVER_WITHIN: Final = Stage(Table.DELIVERY, 100, _NETWORKS, "within one network")
+DELIVER_CONNECTED: Final = Stage(Table.DELIVERY, 90, _CONNECTIONS, "between two connected networks")
+DELIVER_FROM_GLOBAL: Final = Stage(Table.DELIVERY, 80, _NETWORKS, "from a global network to any")
+DELIVER_TO_GLOBAL: Final = Stage(Table.DELIVERY, 70, _NETWORKS, "from any network to a global one")
+
+TUNNEL_ROUTE: Final = Stage(Table.TUNNEL_EGRESS, 100, _TUNNELS, "another node's subnet: its VTEP")
+
+OUTPUT_OWN: Final = Stage(Table.OUTPUT, 110, _NODE, "by tun0 to the node itself")
+OUTPUT_TUN: Final = Stage(Table.OUTPUT, 100, _NODE, "by tun0 to anywhere else: committed, so that replies are known")
+OUTPUT_POD: Final = Stage(Table.OUTPUT, 10, _BASE, "to a pod")
+
+TABLE_MISS: Final[dict[Table, Stage]] = {
+    table: Stage(table, 0, _BASE, "nothing matched: dropped") for table in Table if table is not Table.SENTINELS
+}
+
+SENTINEL: Final = Stage(Table.SENTINELS, 1, FeatureId.SENTINEL, "sum of the cookies of one feature and shard")
+
+
+def stages() -> tuple[Stage, ...]:
+    """Return every stage, by table and falling priority."""
+    named = [value for value in globals().values() if isinstance(value, Stage)]
+    return tuple(sorted([*named, *TABLE_MISS.values()], key=lambda stage: (stage.table, -stage.priority)))

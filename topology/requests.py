@@ -1,0 +1,204 @@
+"""What may be asked of the network, and how a refusal looks. `admission.admit` turns a request into events.
+
+Requests are already well-formed values (the door they came by has checked types and syntax); whether they can
+be granted is a question to the snapshot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from topology.model import Address, Cluster, PortKey, Prefix, Service, ServiceKey
+
+
+class Reason(Enum):
+    """Why a request is refused; every way to ask (REST, CNI, CLI) has its own code for each."""
+
+    INVALID = "invalid"  # the value can never be right
+    UNKNOWN = "unknown"  # it names an object that does not exist
+    TAKEN = "taken"  # name, number or address belongs to somebody else
+    IN_USE = "in use"  # others depend on it
+    BUILT_IN = "built in"  # it cannot be changed by anybody
+    EXHAUSTED = "exhausted"  # a pool of addresses or numbers is empty
+
+
+@dataclass(frozen=True)
+class Refused(Exception):
+    """A request that changes nothing: which object, what is wrong, and what to do about it."""
+
+    reason: Reason
+    subject: str  # such as 'network "red"'
+    cause: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.cause}; {self.remedy}"
+
+
+@dataclass(frozen=True, slots=True)
+class SetCluster:
+    """Take over settings of the cluster. Refused when nodes exist that they do not fit."""
+
+    cluster: Cluster
+
+
+@dataclass(frozen=True, slots=True)
+class CreateNode:
+    """Register a node; datapath id and subnets are allotted unless given."""
+
+    name: str
+    underlay: Address
+    dpid: int | None = None
+    subnets: tuple[Prefix, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteNode:
+    """Forget a node. Refused while it has ports, unless they may go with it."""
+
+    name: str
+    drain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CreateNetwork:
+    """Make a network, with projects that are to be on it (they are made too); the VNID is allotted unless given."""
+
+    name: str
+    vnid: int | None = None
+    is_global: bool = False
+    projects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteNetwork:
+    """Remove a network with its empty projects and its connections. Refused while it has ports or services."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetGlobal:
+    """Let a network talk with all, or no longer."""
+
+    name: str
+    is_global: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CreateProject:
+    """Put a project on a network."""
+
+    name: str
+    network: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteProject:
+    """Forget a project. Refused while it has ports or services."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class JoinNetworks:
+    """Let two networks talk to each other."""
+
+    first: str
+    second: str
+
+
+@dataclass(frozen=True, slots=True)
+class IsolateNetworks:
+    """End the connection of two networks, or all connections of the first (second None), and its being global."""
+
+    first: str
+    second: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CreateService:
+    """Make or replace a service."""
+
+    service: Service
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteService:
+    """Remove a service."""
+
+    key: ServiceKey
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPort:
+    """A node says that a pod is to be attached. Idempotent; addresses are allotted at the first report."""
+
+    key: PortKey
+    project: str
+    pod: str
+    host_interface: str
+    pod_uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetPort:
+    """A node says that an attachment is gone; nothing happens when it never was. Its addresses go into quarantine."""
+
+    key: PortKey
+
+
+@dataclass(frozen=True, slots=True)
+class PortSeen:
+    """A switch says that it has an interface, and its number. Interfaces nobody reported change nothing."""
+
+    node: str
+    interface: str
+    ofport: int
+
+
+@dataclass(frozen=True, slots=True)
+class PortVanished:
+    """A switch says that an interface is gone: its port, if it was reported, is forgotten."""
+
+    node: str
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchPorts:
+    """A switch says which interfaces it has, by name: all it had before and does not name have vanished."""
+
+    node: str
+    ofports: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseAddresses:
+    """Every switch that named these addresses has committed their removal: they may be given again."""
+
+    addresses: tuple[tuple[int, Address], ...]
+
+
+Request: TypeAlias = (
+    SetCluster
+    | CreateNode
+    | DeleteNode
+    | CreateNetwork
+    | DeleteNetwork
+    | SetGlobal
+    | CreateProject
+    | DeleteProject
+    | JoinNetworks
+    | IsolateNetworks
+    | CreateService
+    | DeleteService
+    | ReportPort
+    | ForgetPort
+    | PortSeen
+    | PortVanished
+    | SwitchPorts
+    | ReleaseAddresses
+)

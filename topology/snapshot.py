@@ -1,0 +1,324 @@
+"""The whole network at one moment: an immutable value with the indexes that make a change cost what it changes.
+
+`apply` is the only way from one snapshot to the next. It checks nothing (see `admission`) and decides nothing
+(see `features`); it keeps the indexes, and tells what changed, derived facts (`Hosting`) included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeAlias
+
+from immutables import Map
+
+from topology.model import (
+    DEFAULT_NETWORK,
+    GLOBAL_VNID,
+    Address,
+    Cluster,
+    Connection,
+    Hosting,
+    Network,
+    Node,
+    Port,
+    PortKey,
+    Project,
+    Quarantine,
+    Service,
+    ServiceKey,
+    Subject,
+)
+
+
+class Put(NamedTuple):
+    """The event that an object exists now, as given; it replaces the one with its key."""
+
+    value: Subject
+
+
+class Remove(NamedTuple):
+    """The event that an object, given as it was last known, exists no more."""
+
+    value: Subject
+
+
+Event: TypeAlias = Put | Remove
+
+
+class Change(NamedTuple):
+    """What an event altered: the object before and after; None where it did not or does not exist."""
+
+    before: Subject | None
+    after: Subject | None
+
+    @property
+    def subject(self) -> Subject:
+        """The object, as it is now or else as it was."""
+        subject = self.after if self.after is not None else self.before
+        assert subject is not None
+        return subject
+
+
+BUILT_IN: Map[str, Network] = Map({DEFAULT_NETWORK: Network(DEFAULT_NETWORK, GLOBAL_VNID, is_global=True)})
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Objects by key, and indexes by what flows and checks look them up by. Empty entries are left out of indexes."""
+
+    cluster: Cluster = Cluster()
+    nodes: Map[str, Node] = Map()
+    networks: Map[str, Network] = BUILT_IN
+    projects: Map[str, Project] = Map({DEFAULT_NETWORK: Project(DEFAULT_NETWORK, DEFAULT_NETWORK)})
+    connections: Map[Connection, Connection] = Map()
+    ports: Map[PortKey, Port] = Map()
+    services: Map[ServiceKey, Service] = Map()
+    quarantined: Map[tuple[int, Address], Quarantine] = Map()
+
+    node_by_dpid: Map[int, str] = Map()
+    node_by_underlay: Map[Address, str] = Map()
+    network_by_vnid: Map[int, str] = Map({GLOBAL_VNID: DEFAULT_NETWORK})
+    global_networks: Map[str, None] = Map({DEFAULT_NETWORK: None})
+    peers: Map[str, Map[str, None]] = Map()  # network -> networks it is connected to
+    projects_of: Map[str, Map[str, None]] = Map({DEFAULT_NETWORK: Map({DEFAULT_NETWORK: None})})  # by network
+    services_of: Map[str, Map[ServiceKey, None]] = Map()  # by project
+    service_by_address: Map[Address, ServiceKey] = Map()
+    ports_on: Map[str, Map[PortKey, None]] = Map()  # by node
+    port_by_interface: Map[tuple[str, str], PortKey] = Map()  # by node and name of the host's interface
+    port_by_pod: Map[tuple[str, str], Map[PortKey, None]] = Map()  # by project and pod
+    holder: Map[tuple[int, Address], PortKey] = Map()  # by address space and address
+    hosted: Map[tuple[str, str], int] = Map()  # number of ports by node and network
+    hosts: Map[str, Map[str, None]] = Map()  # network -> nodes that have ports of it
+    hosting: Map[str, Map[str, None]] = Map()  # node -> networks that have ports on it
+
+    def network_of(self, project: str) -> Network:
+        """Return the network of a project. Raises KeyError when there is no such project."""
+        return self.networks[self.projects[project].network]
+
+
+def apply(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    """Return the snapshot after `event` and what changed; no change at all when the event says what is so already."""
+    keep = _KEEPERS[type(event.value)]
+    return keep(snapshot, event)
+
+
+def apply_all(snapshot: Snapshot, events: tuple[Event, ...]) -> tuple[Snapshot, tuple[Change, ...]]:
+    """Apply events in order."""
+    changes: list[Change] = []
+    for event in events:
+        snapshot, more = apply(snapshot, event)
+        changes.extend(more)
+    return snapshot, tuple(changes)
+
+
+def empty() -> Snapshot:
+    """Return the snapshot of a cluster in which nothing was made yet: the built-in network and its project."""
+    return Snapshot()
+
+
+# --- index keeping -------------------------------------------------------------------------------
+
+
+def _include(index: Map[Any, Map[Any, None]], key: Any, member: Any) -> Map[Any, Map[Any, None]]:
+    return index.set(key, index.get(key, Map()).set(member, None))
+
+
+def _exclude(index: Map[Any, Map[Any, None]], key: Any, member: Any) -> Map[Any, Map[Any, None]]:
+    members = index.get(key, Map())
+    if member not in members:
+        return index
+    rest = members.delete(member)
+    return index.set(key, rest) if rest else index.delete(key)
+
+
+def _swap(index: Map[Any, Any], old: Any, new: Any, value: Any) -> Map[Any, Any]:
+    """Move one entry: drop key `old` (None: there was none), set key `new` (None: there is none) to `value`."""
+    if old is not None and old != new and old in index:
+        index = index.delete(old)
+    return index if new is None else index.set(new, value)
+
+
+def _table(objects: Map[Any, Any], key: Any, after: Any) -> Map[Any, Any]:
+    return objects.set(key, after) if after is not None else objects.delete(key)
+
+
+def _before_after(objects: Map[Any, Any], key: Any, event: Event) -> tuple[Any, Any]:
+    return objects.get(key), event.value if isinstance(event, Put) else None
+
+
+def _keep_cluster(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, Cluster)
+    if not isinstance(event, Put) or event.value == snapshot.cluster:
+        return snapshot, ()
+    return replace(snapshot, cluster=event.value), (Change(snapshot.cluster, event.value),)
+
+
+def _keep_node(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, Node)
+    name = event.value.name
+    before, after = _before_after(snapshot.nodes, name, event)
+    if before == after:
+        return snapshot, ()
+    state = replace(
+        snapshot,
+        nodes=_table(snapshot.nodes, name, after),
+        node_by_dpid=_swap(snapshot.node_by_dpid, before and before.dpid, after and after.dpid, name),
+        node_by_underlay=_swap(snapshot.node_by_underlay, before and before.underlay, after and after.underlay, name),
+    )
+    return state, (Change(before, after),)
+
+
+def _keep_network(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, Network)
+    name = event.value.name
+    before, after = _before_after(snapshot.networks, name, event)
+    if before == after:
+        return snapshot, ()
+    was_global = name if before is not None and before.is_global else None
+    is_global = name if after is not None and after.is_global else None
+    state = replace(
+        snapshot,
+        networks=_table(snapshot.networks, name, after),
+        network_by_vnid=_swap(
+            snapshot.network_by_vnid,
+            None if before is None else before.vnid,
+            None if after is None else after.vnid,
+            name,
+        ),
+        global_networks=_swap(snapshot.global_networks, was_global, is_global, None),
+    )
+    return state, (Change(before, after),)
+
+
+def _keep_project(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, Project)
+    name = event.value.name
+    before, after = _before_after(snapshot.projects, name, event)
+    if before == after:
+        return snapshot, ()
+    projects_of = snapshot.projects_of
+    if before is not None:
+        projects_of = _exclude(projects_of, before.network, name)
+    if after is not None:
+        projects_of = _include(projects_of, after.network, name)
+    state = replace(snapshot, projects=_table(snapshot.projects, name, after), projects_of=projects_of)
+    return state, (Change(before, after),)
+
+
+def _keep_connection(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, Connection)
+    first, second = connection = event.value
+    before, after = _before_after(snapshot.connections, connection, event)
+    if before == after:
+        return snapshot, ()
+    keep = _include if after is not None else _exclude
+    state = replace(
+        snapshot,
+        connections=_table(snapshot.connections, connection, after),
+        peers=keep(keep(snapshot.peers, first, second), second, first),
+    )
+    return state, (Change(before, after),)
+
+
+def _keep_service(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, Service)
+    key = event.value.key
+    before, after = _before_after(snapshot.services, key, event)
+    if before == after:
+        return snapshot, ()
+    keep = _include if after is not None else _exclude
+    state = replace(
+        snapshot,
+        services=_table(snapshot.services, key, after),
+        services_of=keep(snapshot.services_of, key.project, key),
+        service_by_address=_swap(snapshot.service_by_address, before and before.address, after and after.address, key),
+    )
+    return state, (Change(before, after),)
+
+
+def _keep_quarantine(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, Quarantine)
+    key = (event.value.space, event.value.address)
+    before, after = _before_after(snapshot.quarantined, key, event)
+    if before == after:
+        return snapshot, ()
+    return replace(snapshot, quarantined=_table(snapshot.quarantined, key, after)), (Change(before, after),)
+
+
+def _keep_port(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, Port)
+    key = event.value.key
+    before, after = _before_after(snapshot.ports, key, event)
+    if before == after:
+        return snapshot, ()
+    changes = [Change(before, after)]
+    state = snapshot
+    if before is not None:
+        state = _forget_port(state, before)
+    if after is not None:
+        state = _remember_port(state, after)
+    changes.extend(_hosting_changes(snapshot, state, before, after))
+    return state, tuple(changes)
+
+
+def _forget_port(snapshot: Snapshot, port: Port) -> Snapshot:
+    key, place, space = port.key, (port.node, port.network), port.space
+    holder = snapshot.holder
+    for address in port.addresses:
+        if holder.get((space, address)) == key:
+            holder = holder.delete((space, address))
+    count = snapshot.hosted[place] - 1
+    last = count == 0
+    return replace(
+        snapshot,
+        ports=snapshot.ports.delete(key),
+        ports_on=_exclude(snapshot.ports_on, port.node, key),
+        port_by_interface=snapshot.port_by_interface.delete((port.node, port.host_interface)),
+        port_by_pod=_exclude(snapshot.port_by_pod, (port.project, port.pod), key),
+        holder=holder,
+        hosted=snapshot.hosted.delete(place) if last else snapshot.hosted.set(place, count),
+        hosts=_exclude(snapshot.hosts, port.network, port.node) if last else snapshot.hosts,
+        hosting=_exclude(snapshot.hosting, port.node, port.network) if last else snapshot.hosting,
+    )
+
+
+def _remember_port(snapshot: Snapshot, port: Port) -> Snapshot:
+    key, place, space = port.key, (port.node, port.network), port.space
+    holder = snapshot.holder
+    for address in port.addresses:
+        holder = holder.set((space, address), key)
+    count = snapshot.hosted.get(place, 0) + 1
+    first = count == 1
+    return replace(
+        snapshot,
+        ports=snapshot.ports.set(key, port),
+        ports_on=_include(snapshot.ports_on, port.node, key),
+        port_by_interface=snapshot.port_by_interface.set((port.node, port.host_interface), key),
+        port_by_pod=_include(snapshot.port_by_pod, (port.project, port.pod), key),
+        holder=holder,
+        hosted=snapshot.hosted.set(place, count),
+        hosts=_include(snapshot.hosts, port.network, port.node) if first else snapshot.hosts,
+        hosting=_include(snapshot.hosting, port.node, port.network) if first else snapshot.hosting,
+    )
+
+
+def _hosting_changes(old: Snapshot, new: Snapshot, before: Port | None, after: Port | None) -> Iterator[Change]:
+    places = {(port.node, port.network) for port in (before, after) if port is not None}
+    for place in sorted(places):
+        was, now = place in old.hosted, place in new.hosted
+        if was != now:
+            fact = Hosting(*place)
+            yield Change(fact if was else None, fact if now else None)
+
+
+_KEEPERS: dict[type, Callable[[Snapshot, Event], tuple[Snapshot, tuple[Change, ...]]]] = {
+    Cluster: _keep_cluster,
+    Node: _keep_node,
+    Network: _keep_network,
+    Project: _keep_project,
+    Connection: _keep_connection,
+    Service: _keep_service,
+    Port: _keep_port,
+    Quarantine: _keep_quarantine,
+}
