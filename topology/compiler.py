@@ -7,7 +7,7 @@ one that comes later in order of (feature, subject) is left out whole, and liste
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 from zlib import crc32
@@ -60,10 +60,13 @@ Dirty: TypeAlias = dict[str, set[SectionKey]]
 
 
 class Delta(NamedTuple):
-    """What one switch must be told: flows to add (an ADD replaces the flow of equal key) and cookies to delete."""
+    """What one switch must be told: flows to add (an ADD replaces the flow of equal key) and cookies to delete.
+
+    Sentinels are added only: that of a class without flows says 0, as a missing one does.
+    """
 
     adds: tuple[Entry, ...]
-    deletes: tuple[Entry, ...]
+    deletes: tuple[int, ...]
 
     def __bool__(self) -> bool:
         return bool(self.adds or self.deletes)
@@ -153,14 +156,30 @@ def diff(old: FlowTable, new: FlowTable, dirty: Iterable[SectionKey] | None = No
         adds.extend(entry for entry in after if entry.cookie not in known)
         gone.extend(entry for entry in before if entry.cookie not in kept)
     # An ADD replaces the flow of equal key, cookie and all; deleting that cookie would find nothing.
-    deletes = [entry for entry in gone if entry.flow.key not in new.owners]
+    deletes = tuple(entry.cookie for entry in gone if entry.flow.key not in new.owners)
     owners = {owner_class(entry.cookie) for entry in (*adds, *gone)}
-    for owner in sorted(owners):
-        if owner in new.sums:
-            adds.append(sentinel(owner, new.sums[owner]))
-        elif owner in old.sums:
-            deletes.append(sentinel(owner, old.sums[owner]))
-    return Delta(tuple(adds), tuple(deletes))
+    sentinels = (sentinel(owner, new.sums.get(owner, 0)) for owner in sorted(owners))
+    return Delta((*adds, *sentinels), deletes)
+
+
+def unlike(table: FlowTable, sums: Mapping[int, int]) -> frozenset[int]:
+    """Return the owner classes in which a switch whose sentinels say `sums` differs from `table`."""
+    owners = {*table.sums, *sums}
+    return frozenset(owner for owner in owners if table.sums.get(owner, 0) != sums.get(owner, 0))
+
+
+def reconcile(table: FlowTable, installed: Set[int], owners: Set[int] | None = None) -> Delta:
+    """Return what brings a switch to `table`, given the cookies `installed` on it, sentinels' left out.
+
+    Only classes in `owners` are looked at (None: all), and `installed` holds the cookies of those. A flow that is
+    both unknown and in the way of one of ours goes by the ADD; its deletion by cookie then finds nothing.
+    """
+    wanted = {entry.cookie: entry for entry in table.entries() if owners is None or owner_class(entry.cookie) in owners}
+    adds = tuple(entry for cookie, entry in wanted.items() if cookie not in installed)
+    deletes = tuple(sorted(cookie for cookie in installed if cookie not in wanted))
+    scope = {*table.sums} | {owner_class(cookie) for cookie in installed} if owners is None else owners
+    sentinels = (sentinel(owner, table.sums.get(owner, 0)) for owner in sorted(scope))
+    return Delta((*adds, *sentinels), deletes)
 
 
 class _Draft:
