@@ -1,0 +1,47 @@
+"""What the controller needs from a store, whichever it is. No implementation here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from topology.snapshot import Event
+
+
+class StoreError(Exception):
+    """A store that cannot be used: which one, what is wrong, and what to do about it. What it holds is unchanged."""
+
+    def __init__(self, name: str, cause: str, remedy: str) -> None:
+        super().__init__(f"{name}: {cause}; {remedy}")
+        self.name, self.cause, self.remedy = name, cause, remedy
+
+
+class Store(Protocol):
+    """Keeps what was decided: settings, nodes, networks, projects, connections, services, ports, quarantined addresses.
+
+    What follows from these (`Hosting`) and what switches tell (`Port.ofport`) is not kept. One caller at a time;
+    it may be another thread each time. All calls raise StoreError when the store fails.
+    """
+
+    def load(self) -> tuple[Event, ...]:
+        """Return the events that make what is kept out of `topology.snapshot.empty()`, when applied in order."""
+        ...
+
+    def commit(self, events: Iterable[Event]) -> None:
+        """Keep the events' outcome: all of them or, when it raises, none. On return they survive a crash."""
+        ...
+
+    def set_token(self, node: str, digest: str) -> None:
+        """Keep the SHA-256 (hexadecimal) of a node's token, in place of an earlier one. It goes when the node goes.
+
+        Raises KeyError when the node is not kept.
+        """
+        ...
+
+    def node_of(self, digest: str) -> str | None:
+        """Return the node whose token has this SHA-256 (hexadecimal), or None. Any thread may ask at any time."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the store, so that another controller can open it. Closing twice is fine."""
+        ...
