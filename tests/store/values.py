@@ -1,0 +1,85 @@
+"""Hypothesis strategies for the model's values and events. No tests here."""
+
+from ipaddress import IPv4Address, ip_network
+
+from hypothesis import strategies as st
+
+from topology.model import (
+    LAST_VNID,
+    Cluster,
+    Connection,
+    Network,
+    Node,
+    Port,
+    PortKey,
+    Prefix,
+    Project,
+    Quarantine,
+    Service,
+    ServiceKey,
+    ServicePort,
+    Subject,
+    mac_of,
+)
+from topology.snapshot import Event, Put, Remove
+
+labels = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,5}[a-z0-9])?", fullmatch=True)
+few = st.sampled_from(["a", "b", "c"])  # names that meet often
+interfaces = st.text("abz019.-_@", min_size=1, max_size=15).filter(lambda name: name not in {".", ".."})
+containers = st.from_regex(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]{0,63}", fullmatch=True)
+addresses = st.ip_addresses()
+spaces = st.integers(0, (1 << 32) - 1)
+l4_ports = st.integers(1, 65535)
+
+
+@st.composite
+def prefixes(draw: st.DrawFn) -> Prefix:
+    """A subnet of either family."""
+    address = draw(addresses)
+    length = draw(st.integers(0, address.max_prefixlen))
+    return ip_network((address, length), strict=False)
+
+
+clusters = st.builds(
+    Cluster,
+    cluster_cidrs=st.lists(prefixes(), max_size=2).map(tuple),
+    node_prefix=st.integers(1, 127),
+    service_cidrs=st.lists(prefixes(), max_size=2).map(tuple),
+    control_plane=st.lists(addresses, max_size=3).map(tuple),
+    guarded_tcp_ports=st.lists(l4_ports, max_size=3).map(tuple),
+    guarded_udp_ports=st.lists(l4_ports, max_size=3).map(tuple),
+)
+nodes = st.builds(
+    Node,
+    name=few,
+    dpid=st.integers(0, (1 << 64) - 1),
+    underlay=addresses,
+    subnets=st.lists(prefixes(), min_size=1, max_size=2).map(tuple),
+)
+networks = st.builds(Network, name=few | labels, vnid=st.integers(0, LAST_VNID), is_global=st.booleans(), space=spaces)
+projects = st.builds(Project, name=few | labels, network=few)
+connections = st.builds(Connection.between, few, few | labels)
+services = st.builds(
+    Service,
+    key=st.builds(ServiceKey, few, labels),
+    address=addresses,
+    ports=st.lists(st.builds(ServicePort, st.sampled_from(["TCP", "UDP", "SCTP"]), l4_ports), max_size=3).map(tuple),
+)
+ports = st.builds(
+    Port,
+    key=st.builds(PortKey, few, containers | few, interfaces | few),
+    project=few,
+    pod=labels,
+    network=few,
+    host_interface=interfaces,
+    mac=addresses.map(mac_of),
+    addresses=st.lists(addresses, max_size=2).map(tuple),
+    space=spaces,
+    ofport=st.none() | st.integers(1, 0xFEFF),
+    pod_uid=st.from_regex(r"[a-zA-Z0-9_.-]{0,40}", fullmatch=True),
+)
+quarantines = st.builds(Quarantine, space=st.integers(0, 1), address=st.integers(0, 5).map(IPv4Address), node=few)
+values: st.SearchStrategy[Subject] = (
+    clusters | nodes | networks | projects | connections | services | ports | quarantines
+)
+events: st.SearchStrategy[Event] = st.builds(Put, values) | st.builds(Remove, values)
