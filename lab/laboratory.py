@@ -1,0 +1,192 @@
+"""The laboratory: everything a description asks for, started, and cleaned up whatever happens. Reads like Mininet."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+
+from lab.api import Api
+from lab.controller import Controller
+from lab.description import PodName, Topology
+from lab.echo import EchoServers
+from lab.errors import LabError
+from lab.hosts import Host, Target, address_of
+from lab.node import Node
+from lab.ovs import check_programs
+from lab.pings import Path as PingPath
+from lab.pings import Pings
+from lab.pod import Pod, create
+from lab.probes import together
+from lab.state import ROOT, State
+from lab.underlay import Underlay
+
+
+def _silent(_: str) -> None:
+    """Say nothing."""
+
+
+class Lab:
+    """A laboratory that runs while its context is open; several run side by side under different names.
+
+    with Lab("demo", nodes=3) as lab:
+        lab.network("red")
+        a, b = lab.pods({"red/a": "n1", "red/b": "n2"})
+        assert a.ping(b)
+    """
+
+    underlay: Underlay
+    controller: Controller
+    outside: Host
+    nodes: dict[str, Node]
+
+    def __init__(
+        self,
+        name: str,
+        nodes: int | Topology = 3,
+        port: int = 0,
+        say: Callable[[str], None] = _silent,
+        root: Path = ROOT,
+    ) -> None:
+        """Describe it; nothing is started yet.
+
+        `nodes`: how many, or a whole description. `port`: REST on the root namespace's 127.0.0.1, 0 for a free one.
+        `say` is told of progress. `root` is the directory where laboratories keep their state.
+        """
+        self.name = name
+        self.description = nodes if isinstance(nodes, Topology) else Topology.of(nodes)
+        self.nodes = {}
+        self._pods: dict[str, Pod] = {}
+        self._port = port
+        self._say = say
+        self._root = root
+        self._undo = ExitStack()
+
+    def __enter__(self) -> Lab:
+        try:
+            self.start()
+        except BaseException:
+            self.cleanup()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cleanup()
+
+    def start(self) -> None:
+        """Start underlay, controller, and Open vSwitch and heddle-node on every node; return when all are ready.
+
+        Raises LabError, with the name of what did not start and its last words; cleanup() is the caller's then.
+        """
+        self._claim()
+        self._say(f"starting Open vSwitch on {len(self.nodes)} nodes, and the controller")
+        together([self.controller.start, *(node.ovs.start for node in self.nodes.values())])
+        self._say("registering the nodes, starting heddle-node on each")
+        for node in self.nodes.values():
+            node.register(self.api, self.controller.underlay_url)
+            node.start_keeper()
+        together([partial(node.wait_ready, self.api) for node in self.nodes.values()])
+
+    def cleanup(self) -> None:
+        """Remove everything: processes, namespaces, files. Signals that would end us wait. Twice is no error."""
+        with _undisturbed():
+            self._undo.close()
+        self._pods.clear()
+
+    @property
+    def api(self) -> Api:
+        """The controller's REST interface, with an administrator's rights."""
+        return self.controller.api
+
+    @property
+    def hosts(self) -> list[Host]:
+        """Pods, nodes and the outside host."""
+        return [*self._pods.values(), *self.nodes.values(), self.outside]
+
+    def node(self, name: str) -> Node:
+        """The node called `name`; LabError when there is none."""
+        if name not in self.nodes:
+            raise LabError(f"there is no node {name!r}; there are {', '.join(self.nodes)}")
+        return self.nodes[name]
+
+    def network(self, name: str, projects: Iterable[str] | None = None) -> None:
+        """Create a network with these projects; without any named, with one of the network's own name."""
+        chosen = [name] if projects is None else list(projects)
+        self.api.post("/v1/networks", {"name": name, "projects": chosen})
+
+    def project(self, name: str, network: str) -> None:
+        """Create a project, whose pods are on `network`."""
+        self.api.post("/v1/projects", {"name": name, "network": network})
+
+    def join(self, first: str, second: str) -> None:
+        """Connect two networks; returns when the change is in force."""
+        self.api.post("/v1/connections", {"networks": [first, second]})
+
+    def isolate(self, first: str, second: str) -> None:
+        """Take the connection of two networks away; returns when the change is in force."""
+        self.api.delete(f"/v1/connections/{first}/{second}")
+
+    def pod(self, name: str, on: str) -> Pod:
+        """Make the pod `project/pod` on a node, by executing the CNI plugin. CniError when it refuses."""
+        pod = create(self._state, PodName.parse(name), self.node(on), self._echo)
+        self._pods[name] = pod
+        return pod
+
+    def pods(self, placement: Mapping[str, str]) -> list[Pod]:
+        """Make several pods at once, `{"project/pod": "node"}`; in the order given."""
+        return together([partial(self.pod, name, node) for name, node in placement.items()])
+
+    def remove_pod(self, name: str) -> None:
+        """DEL and remove a pod; LabError when there is none of that name."""
+        if name not in self._pods:
+            raise LabError(f"there is no pod {name!r}; there are {', '.join(self._pods)}")
+        pod = self._pods.pop(name)
+        pod.detach()
+        self._echo.silence(pod.namespace)
+        self._state.forget(pod.namespace)
+
+    def pings(self, pairs: Sequence[tuple[Host, Target]], interval: float = 0.02) -> Pings:
+        """Pings that go on while the context that this returns is open, one for each pair, every `interval` s."""
+        return Pings([_ping_path(source, target) for source, target in pairs], interval)
+
+    def _claim(self) -> None:
+        """Claim the name, wire the underlay, and describe what runs on it. Nothing runs yet but the echo servers."""
+        check_programs("nft")
+        self._state = State(self.name, self._root)
+        self._undo.callback(self._state.release)
+        self._undo.callback(self._state.clear)
+        self._echo = EchoServers()
+        self._undo.callback(self._echo.close)
+        self.underlay = Underlay(self._state, self.description)
+        hosts = self.underlay.hosts
+        self.outside = Host("outside", hosts["outside"], self.description.outside, self._echo)
+        self.nodes = {
+            spec.name: Node(spec, hosts[spec.name], self._state.folder(spec.name), self._echo)
+            for spec in self.description.nodes
+        }
+        folder = self._state.folder("controller")
+        self.controller = Controller(hosts["controller"], folder, self.description.controller, self._port)
+        self._undo.callback(self.controller.close)
+
+
+def _ping_path(source: Host, target: Target) -> PingPath:
+    named = target.name if isinstance(target, Host) else str(target)
+    return PingPath(f"{source.name} -> {named}", source.namespace, address_of(target))
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ignore SIGINT and SIGTERM meanwhile: half a cleanup would leave things behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""Tests of the laboratory, and real packets through the whole of Heddle in it."""
