@@ -1,0 +1,354 @@
+"""The one green thread that owns the network's state. Everything that happens becomes an entry of its queue.
+
+A batch of requests is admitted, applied and compiled on values; only when all of that has succeeded is it stored,
+and only when it is stored is it published and sent to switches. An exception on the way leaves everything as it was.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import eventlet
+import structlog
+from eventlet.event import Event as GreenEvent
+from eventlet.queue import LightQueue
+
+from rest.control import Published, Submitted, SwitchPhase
+from ryu_apps.openflow.decode import FlowStats
+from ryu_apps.publication import Publication
+from ryu_apps.session import SwitchSession, Wire
+from store.base import Store
+from topology.admission import admit
+from topology.compiler import FlowTable, SectionKey, Tables, compile_all, diff, update
+from topology.model import Address, Cluster, Node, Quarantine
+from topology.requests import PortSeen, PortVanished, Refused, ReleaseAddresses, ReportPort, Request, SwitchPorts
+from topology.snapshot import Change, Event, Snapshot, apply_all
+
+_BATCH = 64
+_RETRY_SECONDS = 0.5
+_LONGEST_RETRY_SECONDS = 30.0
+
+log = structlog.get_logger(__name__)
+
+
+class _Submission(NamedTuple):
+    """A request on its way, and where its result is awaited."""
+
+    request: Request
+    reply: GreenEvent
+
+
+class _Call(NamedTuple):
+    """Anything else that must happen in the owner thread."""
+
+    action: Callable[[], None]
+
+
+@dataclass(slots=True)
+class _Batch:
+    """A batch being worked out: nothing of it is visible before it is stored."""
+
+    snapshot: Snapshot
+    events: list[Event] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    accepted: list[_Submission] = field(default_factory=list)
+
+
+class _Outcome(NamedTuple):
+    """A batch worked out."""
+
+    tables: Tables
+    changed: dict[str, set[SectionKey]]  # nodes whose flows differ, and the sections computed anew
+
+
+class Owner:
+    """State, sessions and the queue in front of them."""
+
+    def __init__(self, store: Store, wire: Wire, snapshot: Snapshot) -> None:
+        self._store = store
+        self._wire = wire
+        self._queue: LightQueue = LightQueue()
+        self._sessions: dict[str, SwitchSession] = {}
+        self._revisions = itertools.count(2)
+        # Addresses that are free as soon as the node has acknowledged a revision.
+        self._leaving: dict[str, list[tuple[int, tuple[int, Address]]]] = {}
+        tables = compile_all(snapshot)
+        self.publication = Publication(Published(1, snapshot, tables))
+        for node in snapshot.nodes.values():
+            self._add_session(node, tables[node.name])
+        for quarantine in snapshot.quarantined.values():
+            self._quarantine(quarantine, 1)
+        self._publish(())
+
+    # --- called from any green thread ----------------------------------------------------------
+
+    def submit(self, request: Request) -> Submitted:
+        """Store and apply a request; return when that is done. Raises Refused with nothing changed."""
+        reply = GreenEvent()
+        self._queue.put(_Submission(request, reply))
+        submitted: Submitted = reply.wait()
+        return submitted
+
+    def post(self, request: Request) -> None:
+        """Let a request that nobody waits for be applied; a refusal is logged."""
+        self._queue.put(_Submission(request, GreenEvent()))
+
+    def call(self, action: Callable[[], None]) -> None:
+        """Let `action` run in the owner thread."""
+        self._queue.put(_Call(action))
+
+    def session(self, node: str) -> SwitchSession | None:
+        """Return a node's session; only for use in the owner thread."""
+        return self._sessions.get(node)
+
+    def connected(self, dpid: int, send: Callable[[bytes], object], ofports: Mapping[str, int]) -> None:
+        """A registered switch has connected, and has these ports by name."""
+        self.call(lambda: self._connected(dpid, send, dict(ofports)))
+
+    def disconnected(self, node: str, send: Callable[[bytes], object]) -> None:
+        """The connection that `send` writes to has ended."""
+        self.call(lambda: self._disconnected(node, send))
+
+    # --- the thread ----------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Take entries from the queue for ever."""
+        while True:
+            self._work(self._take())
+
+    def _take(self) -> list[_Submission | _Call]:
+        items: list[_Submission | _Call] = [self._queue.get()]
+        while len(items) < _BATCH and not self._queue.empty():
+            items.append(self._queue.get())
+        return items
+
+    def _work(self, items: list[_Submission | _Call]) -> None:
+        """Do entries in order; requests that stand beside each other are one batch."""
+        for is_request, group in itertools.groupby(items, key=lambda item: isinstance(item, _Submission)):
+            if is_request:
+                self._requests([item for item in group if isinstance(item, _Submission)])
+                continue
+            for item in group:
+                self._guarded(item)
+
+    def _guarded(self, item: Any) -> None:
+        try:
+            item.action()
+        except Exception:
+            log.exception("an entry of the queue failed")
+
+    def _requests(self, submissions: list[_Submission]) -> None:
+        try:
+            batch = self._admit(submissions)
+            outcome = self._compile(batch)
+            self._store.commit(batch.events)
+        except Exception as error:
+            if len(submissions) > 1:  # one of them must not fail the others
+                for submission in submissions:
+                    self._requests([submission])
+                return
+            log.exception("a request failed", request=submissions[0].request)
+            submissions[0].reply.send_exception(error)
+            return
+        self._install(batch, outcome)
+
+    def _admit(self, submissions: list[_Submission]) -> _Batch:
+        batch = _Batch(self.publication.current.snapshot)
+        for submission in submissions:
+            try:
+                events = admit(batch.snapshot, submission.request)
+            except Refused as refusal:
+                log.info("refused", request=type(submission.request).__name__, why=str(refusal))
+                submission.reply.send_exception(refusal)
+                continue
+            self._apply(batch, events)
+            self._apply(batch, self._already_seen(batch.snapshot, submission.request))
+            batch.accepted.append(submission)
+        return batch
+
+    def _apply(self, batch: _Batch, events: tuple[Event, ...]) -> None:
+        batch.snapshot, changes = apply_all(batch.snapshot, events)
+        batch.events.extend(events)
+        batch.changes.extend(changes)
+
+    def _already_seen(self, snapshot: Snapshot, request: Request) -> tuple[Event, ...]:
+        """A port may be on the switch before the node has reported it."""
+        if not isinstance(request, ReportPort):
+            return ()
+        session = self._sessions.get(request.key.node)
+        ofport = session.ofports.get(request.host_interface) if session is not None else None
+        if ofport is None:
+            return ()
+        return admit(snapshot, PortSeen(request.key.node, request.host_interface, ofport))
+
+    def _compile(self, batch: _Batch) -> _Outcome:
+        published = self.publication.current
+        tables, dirty = update(published.tables, batch.changes, published.snapshot, batch.snapshot)
+        changed = {
+            node: keys
+            for node, keys in dirty.items()
+            if node in published.tables and diff(published.tables[node], tables[node], keys)
+        }
+        return _Outcome(tables, changed)
+
+    def _install(self, batch: _Batch, outcome: _Outcome) -> None:
+        """The batch is stored: make it the present, tell the switches, answer those who asked."""
+        previous = self.publication.current
+        revision = next(self._revisions) if batch.changes else previous.revision
+        for change in batch.changes:
+            self._follow(change, revision, outcome.tables)
+        for node, keys in outcome.changed.items():
+            session = self._sessions.get(node)
+            if session is not None:
+                session.want(outcome.tables[node], revision, keys)
+        if batch.changes:
+            topics = _topics(batch.changes) | {*outcome.changed}
+            self._publish(topics, Published(revision, batch.snapshot, outcome.tables))
+            self._release_addresses(topics)
+        submitted = Submitted(revision, frozenset(outcome.changed))
+        for submission in batch.accepted:
+            submission.reply.send(submitted)
+
+    def _follow(self, change: Change, revision: int, tables: Tables) -> None:
+        """Keep what stands beside the snapshot: sessions of nodes, addresses in quarantine."""
+        match change:
+            case Change(before=None, after=Node() as node):
+                self._add_session(node, tables[node.name])
+            case Change(before=Node(name=name), after=None):
+                self._sessions.pop(name).disconnect()
+            case Change(after=Quarantine() as quarantine):
+                self._quarantine(quarantine, revision)
+
+    def _add_session(self, node: Node, table: FlowTable) -> None:
+        session = SwitchSession(node.name, node.dpid, self._wire)
+        session.want(table, 1, ())
+        self._sessions[node.name] = session
+
+    # --- switches ------------------------------------------------------------------------------
+
+    def _connected(self, dpid: int, send: Callable[[bytes], object], ofports: dict[str, int]) -> None:
+        name = self.publication.current.snapshot.node_by_dpid.get(dpid)
+        session = self._sessions.get(name) if name is not None else None
+        if session is None:
+            return
+        session.ofports = ofports
+        # The ports come first, so that flows are compared with what the ports of now need.
+        self._requests([_Submission(SwitchPorts(session.node, tuple(sorted(ofports.items()))), GreenEvent())])
+        session.connect(send)
+        log.info("switch connected", node=session.node, dpid=f"{dpid:016x}")
+        self._publish((session.node,))
+
+    def _disconnected(self, node: str, send: Callable[[bytes], object]) -> None:
+        session = self._sessions.get(node)
+        if session is not None and session.is_connected_by(send):
+            session.disconnect()
+            log.warning("switch away", node=node)
+            self._publish((node,))
+
+    def port_seen(self, node: str, interface: str, ofport: int | None) -> None:
+        """A switch has an interface, or (ofport None) has it no more."""
+        self.call(lambda: self._port_seen(node, interface, ofport))
+
+    def _port_seen(self, node: str, interface: str, ofport: int | None) -> None:
+        session = self._sessions.get(node)
+        if session is None:
+            return
+        request: Request
+        if ofport is None:
+            session.ofports.pop(interface, None)
+            request = PortVanished(node, interface)
+        else:
+            session.ofports[interface] = ofport
+            request = PortSeen(node, interface, ofport)
+        self._requests([_Submission(request, GreenEvent())])
+
+    def read_flows(self, node: str, timeout: float) -> list[FlowStats]:
+        """Read all flows of a switch. Raises ConnectionError when it is away, TimeoutError after `timeout` seconds."""
+        done = GreenEvent()
+        self.call(lambda: self._ask(node, done))
+        with eventlet.Timeout(timeout, TimeoutError(f"node {node}: its switch did not answer in {timeout} s")):
+            flows: list[FlowStats] | None = done.wait()
+        if flows is None:
+            raise ConnectionError(f"node {node}: its switch is not connected")
+        return flows
+
+    def _ask(self, node: str, done: GreenEvent) -> None:
+        session = self._sessions.get(node)
+        if session is None:
+            done.send(None)
+        else:
+            session.ask(done.send)
+
+    def switch_says(self, node: str, tell: Callable[[SwitchSession], None]) -> None:
+        """Let a session take in a message of its switch, in the owner thread."""
+        self.call(lambda: self._told(node, tell))
+
+    def flows_read(self, node: str, xid: int, flows: Iterable[FlowStats], more: bool) -> None:
+        """A switch has answered a request for flows."""
+        self.switch_says(node, lambda session: session.flows_read(xid, flows, more))
+
+    def _told(self, node: str, tell: Callable[[SwitchSession], None]) -> None:
+        session = self._sessions.get(node)
+        if session is None:
+            return
+        tell(session)
+        if session.phase is SwitchPhase.ERROR:
+            self._retry_later(session)
+        self._publish((node,))
+        self._release_addresses((node,))
+
+    def _retry_later(self, session: SwitchSession) -> None:
+        seconds = min(_RETRY_SECONDS * 2 ** (session.failures - 1), _LONGEST_RETRY_SECONDS)
+        log.error("switch refused a change", node=session.node, why=session.status.last_error, retry_in=seconds)
+        eventlet.spawn_after(seconds, self.call, lambda: self._told(session.node, SwitchSession.retry))
+
+    # --- addresses -----------------------------------------------------------------------------
+
+    def _quarantine(self, quarantine: Quarantine, revision: int) -> None:
+        entry = (revision, (quarantine.space, quarantine.address))
+        self._leaving.setdefault(quarantine.node, []).append(entry)
+
+    def _release_addresses(self, nodes: Iterable[str]) -> None:
+        """Free the addresses whose removal their switch has acknowledged."""
+        for node in nodes:
+            waiting, session = self._leaving.get(node), self._sessions.get(node)
+            if not waiting or session is None or session.phase is not SwitchPhase.IN_SYNC:
+                continue
+            del self._leaving[node]
+            self.post(ReleaseAddresses(tuple(address for _, address in waiting)))
+
+    # --- publication ---------------------------------------------------------------------------
+
+    def _publish(self, topics: Iterable[str], published: Published | None = None) -> None:
+        base = published or self.publication.current
+        committed, switches = base.committed, base.switches
+        previous = self.publication.current
+        if published is not None:
+            committed, switches = previous.committed, previous.switches
+        changed = set(topics) if topics else set(self._sessions)
+        for node in changed:
+            session = self._sessions.get(node)
+            if session is None:
+                if node in switches:
+                    committed, switches = committed.delete(node), switches.delete(node)
+                continue
+            committed = committed.set(node, session.committed)
+            switches = switches.set(node, session.status)
+        current = Published(base.revision, base.snapshot, base.tables, committed, switches)
+        self.publication.publish(current, changed)
+
+
+def _topics(changes: Iterable[Change]) -> set[str]:
+    """Return what a waiter may wait for that these changes concern."""
+    topics: set[str] = set()
+    for change in changes:
+        subject = change.subject
+        if isinstance(subject, Node | Cluster):
+            topics.add("nodes")
+        node = subject.name if isinstance(subject, Node) else getattr(subject, "node", None)
+        if node is not None:
+            topics.add(node)
+    return topics

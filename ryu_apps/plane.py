@@ -1,0 +1,91 @@
+"""The controller as REST may use it: `rest.control.Control`, on top of the owner thread and the store."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from typing import Final, TypeVar
+
+import eventlet
+from eventlet.event import Event as GreenEvent
+
+from rest.control import Published, Submitted, SwitchPhase
+from ryu_apps.owner import Owner
+from store.base import Store
+from topology.requests import Request
+
+Found = TypeVar("Found")
+
+TOKEN_BYTES: Final = 32
+
+
+class ControlPlane:
+    """See `rest.control.Control` for what each call means."""
+
+    def __init__(self, owner: Owner, store: Store) -> None:
+        self._owner = owner
+        self._store = store
+
+    @property
+    def published(self) -> Published:
+        """The newest published state."""
+        return self._owner.publication.current
+
+    def submit(self, request: Request) -> Submitted:
+        """Store and apply a request. Raises Refused."""
+        return self._owner.submit(request)
+
+    def create_node_token(self, node: str) -> str:
+        """Make and return a new token; only its digest is kept. Raises KeyError for a node that does not exist."""
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        done = GreenEvent()
+        self._owner.call(lambda: _settle(done, lambda: self._store.set_token(node, _digest(token))))
+        done.wait()
+        return token
+
+    def node_of_token(self, token: str) -> str | None:
+        """Return the node a token belongs to, or None."""
+        return self._store.node_of(_digest(token))
+
+    def wait(self, topic: str, predicate: Callable[[Published], Found | None], timeout: float) -> Found | None:
+        """Return the first result of `predicate` that is not None, or None after `timeout` seconds."""
+        return self._owner.publication.wait(topic, predicate, timeout)
+
+    def late(self, submitted: Submitted, timeout: float) -> tuple[str, ...]:
+        """Wait until a request is in force; return the nodes on which it is not, at once for switches that are away."""
+        with eventlet.Timeout(timeout, False) as limit:
+            for node in sorted(submitted.nodes):
+                self.wait(node, lambda published, name=node: _settled(published, name, submitted.revision), timeout)
+            limit.cancel()
+        published = self.published
+        return tuple(node for node in sorted(submitted.nodes) if not _in_force(published, node, submitted.revision))
+
+    def counters(self, node: str, timeout: float) -> Mapping[int, tuple[int, int]]:
+        """Ask a switch for its flows' packets and bytes, by cookie. Raises TimeoutError or ConnectionError."""
+        flows = self._owner.read_flows(node, timeout)
+        return {flow.cookie: (flow.packets, flow.bytes) for flow in flows}
+
+
+def _in_force(published: Published, node: str, revision: int) -> bool:
+    """Whether a node has acknowledged a revision; one that is no longer registered has nothing to acknowledge."""
+    status = published.switches.get(node)
+    return status is None or status.committed_revision >= revision
+
+
+def _settled(published: Published, node: str, revision: int) -> bool | None:
+    """Return True when there is nothing to wait for any more: in force, or nobody there to acknowledge."""
+    status = published.switches.get(node)
+    away = status is not None and status.phase is SwitchPhase.AWAY
+    return True if away or _in_force(published, node, revision) else None
+
+
+def _settle(event: GreenEvent, action: Callable[[], object]) -> None:
+    try:
+        event.send(action())
+    except Exception as error:
+        event.send_exception(error)
+
+
+def _digest(token: str) -> str:
+    return sha256(token.encode()).hexdigest()

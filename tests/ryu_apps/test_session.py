@@ -1,0 +1,344 @@
+"""A switch's session against a model of a switch: whatever happens in between, it ends with what it must have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from rest.control import SwitchPhase
+from ryu_apps.session import SwitchSession
+from topology.compiler import Delta, FlowTable, compile_node, diff
+from topology.flow import Entry, FlowKey
+from topology.model import Connection, Network, Node, Port, PortKey, Project, mac_of
+from topology.pipeline import Table
+from topology.snapshot import Put, apply_all, empty
+
+
+class Stats(NamedTuple):
+    """What the session reads of a flow description."""
+
+    cookie: int
+    table: int
+    match: Any
+    packets: int = 0
+    bytes: int = 0
+
+
+class Read(NamedTuple):
+    """A request for flows, as the fake wire makes it."""
+
+    xid: int
+    table: int | None
+    cookie: int
+    mask: int
+
+
+class FakeWire:
+    """Messages stay values, so that the model switch can act on them."""
+
+    def bundle(self, delta: Delta) -> Any:
+        return delta
+
+    def read_flows(self, xid: int, table: int | None, cookie: int, mask: int) -> Any:
+        return Read(xid, table, cookie, mask)
+
+
+class ModelSwitch:
+    """Holds flows by key, as OVS does, and answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.flows: dict[FlowKey, Entry] = {}
+        self.inbox: list[Any] = []
+        self.flow_mods = 0
+
+    def send(self, message: Any) -> None:
+        self.inbox.append(message)
+
+    def apply(self, delta: Delta, leave_out: Callable[[Entry], bool] = lambda entry: False) -> None:
+        self.flow_mods += len(delta.adds) + len(delta.deletes)
+        for cookie in delta.deletes:
+            self.flows = {key: entry for key, entry in self.flows.items() if entry.cookie != cookie}
+        for entry in delta.adds:
+            if not leave_out(entry):
+                self.flows[entry.flow.key] = entry
+
+    def answer(self, session: SwitchSession) -> None:
+        """Take one message and answer it."""
+        message = self.inbox.pop(0)
+        if isinstance(message, Delta):
+            self.apply(message)
+            session.committed_reply()
+            return
+        found = [
+            Stats(entry.cookie, entry.flow.table, entry.flow.match)
+            for entry in self.flows.values()
+            if message.table in (None, entry.flow.table) and entry.cookie & message.mask == message.cookie
+        ]
+        half = len(found) // 2
+        session.flows_read(message.xid, found[:half], True)  # type: ignore[arg-type]
+        session.flows_read(message.xid, found[half:], False)  # type: ignore[arg-type]
+
+    def answer_all(self, session: SwitchSession) -> None:
+        while self.inbox:
+            self.answer(session)
+
+    def holds(self, table: FlowTable) -> bool:
+        """Whether it has exactly the flows of `table`, sentinels aside."""
+        installed = {entry for entry in self.flows.values() if entry.flow.table != Table.SENTINELS}
+        return installed == set(table.entries())
+
+
+def tables() -> list[FlowTable]:
+    """Some states of one node: empty, with pods, with another's pods, joined."""
+    n1 = Node("n1", 1, IPv4Address("192.0.2.11"), (IPv4Network("10.128.0.0/23"),))
+    n2 = Node("n2", 2, IPv4Address("192.0.2.12"), (IPv4Network("10.128.2.0/23"),))
+    red, blue = Network("red", 10), Network("blue", 11)
+
+    def port(name: str, network: str, host: int, ofport: int) -> Put:
+        address = IPv4Address("10.128.0.0") + host
+        key = PortKey("n1", name, "eth0")
+        return Put(Port(key, network, name, network, f"v{name}", mac_of(address), (address,), ofport=ofport))
+
+    base = [Put(n1), Put(red), Put(blue), Put(Project("red", "red")), Put(Project("blue", "blue"))]
+    states = [
+        base,
+        [*base, Put(n2)],
+        [*base, Put(n2), port("a", "red", 2, 3)],
+        [*base, Put(n2), port("a", "red", 2, 4), port("b", "blue", 3, 5)],
+        [*base, port("a", "red", 2, 3), port("b", "blue", 3, 5), Put(Connection.between("red", "blue"))],
+        [*base, port("c", "blue", 2, 3)],
+    ]
+    return [compile_node("n1", apply_all(empty(), tuple(state))[0]) for state in states]
+
+
+TABLES = tables()
+
+
+def session_with(table: FlowTable, switch: ModelSwitch) -> SwitchSession:
+    session = SwitchSession("n1", 1, FakeWire())
+    session.want(table, 1, ())
+    session.connect(switch.send)
+    return session
+
+
+def change(session: SwitchSession, before: FlowTable, after: FlowTable, revision: int) -> None:
+    session.want(after, revision, {*before.sections, *after.sections})
+
+
+def test_an_empty_switch_gets_everything_in_one_bundle() -> None:
+    switch = ModelSwitch()
+    session = session_with(TABLES[3], switch)
+    switch.answer_all(session)
+    assert session.phase is SwitchPhase.IN_SYNC
+    assert switch.holds(TABLES[3])
+    assert session.status.committed_revision == 1
+
+
+def test_reconnecting_with_nothing_changed_costs_one_request_and_no_flow_mod() -> None:
+    switch = ModelSwitch()
+    switch.answer_all(session_with(TABLES[3], switch))
+    switch.flow_mods = 0
+    again = session_with(TABLES[3], switch)
+    requests = list(switch.inbox)
+    switch.answer_all(again)
+    assert again.phase is SwitchPhase.IN_SYNC
+    assert switch.flow_mods == 0
+    assert len(requests) == 1
+    assert requests[0].table == Table.SENTINELS
+
+
+def test_reconnecting_after_a_change_sends_only_what_differs() -> None:
+    switch = ModelSwitch()
+    switch.answer_all(session_with(TABLES[2], switch))
+    switch.flow_mods = 0
+    switch.answer_all(session_with(TABLES[3], switch))
+    assert switch.holds(TABLES[3])
+    assert switch.flow_mods <= len(diff(TABLES[2], TABLES[3]).adds) + len(diff(TABLES[2], TABLES[3]).deletes) + 8
+
+
+def test_one_bundle_is_in_flight_and_changes_meanwhile_go_as_one() -> None:
+    switch = ModelSwitch()
+    session = session_with(TABLES[0], switch)
+    switch.answer_all(session)
+    change(session, TABLES[0], TABLES[2], 2)
+    change(session, TABLES[2], TABLES[3], 3)
+    change(session, TABLES[3], TABLES[4], 4)
+    assert len(switch.inbox) == 1
+    switch.answer(session)
+    assert len(switch.inbox) == 1
+    assert session.status.committed_revision == 2
+    switch.answer(session)
+    assert session.phase is SwitchPhase.IN_SYNC
+    assert session.status.committed_revision == 4
+    assert switch.holds(TABLES[4])
+
+
+def test_a_refused_message_makes_the_sentinel_tell_and_the_switch_is_read_again() -> None:
+    switch = ModelSwitch()
+    session = session_with(TABLES[1], switch)
+    switch.answer_all(session)
+    change(session, TABLES[1], TABLES[2], 2)
+    delta = switch.inbox.pop()
+    lost = delta.adds[0]
+    switch.apply(delta, leave_out=lambda entry: entry == lost)  # it failed to decode: the rest is committed
+    session.error("bad match", ends_bundle=False)
+    session.committed_reply()
+    assert session.phase is SwitchPhase.ERROR
+    assert session.status.last_error == "bad match"
+    assert session.status.committed_revision == 1
+    # A controller that starts now must not believe the sentinels of that bundle.
+    switch.answer(session)
+    successor = session_with(TABLES[2], switch)
+    switch.answer_all(successor)
+    assert switch.holds(TABLES[2])
+
+
+def test_after_an_error_a_retry_repairs() -> None:
+    switch = ModelSwitch()
+    session = session_with(TABLES[1], switch)
+    switch.answer_all(session)
+    change(session, TABLES[1], TABLES[2], 2)
+    switch.inbox.clear()
+    session.error("no such group", ends_bundle=True)
+    switch.answer_all(session)
+    session.retry()
+    switch.answer_all(session)
+    assert session.phase is SwitchPhase.IN_SYNC
+    assert session.status.last_error is None
+    assert switch.holds(TABLES[2])
+
+
+def test_an_audit_finds_what_was_edited_by_hand() -> None:
+    switch = ModelSwitch()
+    session = session_with(TABLES[3], switch)
+    switch.answer_all(session)
+    victim, edited = list(TABLES[3].entries())[:2]
+    del switch.flows[victim.flow.key]
+    switch.flows[edited.flow.key] = Entry(0, edited.flow)
+    session.audit()
+    switch.answer_all(session)
+    assert switch.holds(TABLES[3])
+    assert session.phase is SwitchPhase.IN_SYNC
+
+
+def test_an_audit_that_finds_nothing_sends_nothing() -> None:
+    switch = ModelSwitch()
+    session = session_with(TABLES[3], switch)
+    switch.answer_all(session)
+    switch.flow_mods = 0
+    session.audit()
+    switch.answer_all(session)
+    assert switch.flow_mods == 0
+    assert session.phase is SwitchPhase.IN_SYNC
+
+
+def test_a_switch_that_is_away_answers_no_question() -> None:
+    answers: list[Any] = []
+    session = SwitchSession("n1", 1, FakeWire())
+    session.ask(answers.append)
+    switch = ModelSwitch()
+    session.connect(switch.send)
+    session.ask(answers.append)
+    session.disconnect()
+    assert answers == [None, None]
+
+
+@pytest.mark.parametrize("phase", ["connect", "sentinels", "bundle"])
+def test_a_disconnection_at_any_moment_is_made_good(phase: str) -> None:
+    switch = ModelSwitch()
+    session = session_with(TABLES[3], switch)
+    if phase != "connect":
+        switch.answer(session)
+    if phase == "bundle":
+        switch.answer(session)
+    session.disconnect()
+    switch.inbox.clear()
+    session.connect(switch.send)
+    switch.answer_all(session)
+    assert switch.holds(TABLES[3])
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Changes, answers, errors, disconnections and restarts in any order."""
+
+    @initialize()
+    def start(self) -> None:
+        self.switch = ModelSwitch()
+        self.table = TABLES[0]
+        self.revision = 1
+        self.session = session_with(self.table, self.switch)
+
+    @rule(index=st.integers(0, len(TABLES) - 1))
+    def wish(self, index: int) -> None:
+        self.revision += 1
+        before, self.table = self.table, TABLES[index]
+        change(self.session, before, self.table, self.revision)
+
+    @rule()
+    def answer_one(self) -> None:
+        if self.switch.inbox:
+            self.switch.answer(self.session)
+
+    @rule()
+    def refuse_one(self) -> None:
+        if self.switch.inbox and isinstance(self.switch.inbox[0], Delta):
+            self.switch.inbox.pop(0)
+            self.session.error("refused", ends_bundle=True)
+
+    @rule(applied=st.booleans())
+    def cut(self, applied: bool) -> None:
+        for message in self.switch.inbox:
+            if applied and isinstance(message, Delta):
+                self.switch.apply(message)
+        self.switch.inbox.clear()
+        self.session.disconnect()
+        self.session.connect(self.switch.send)
+
+    @rule()
+    def restart_controller(self) -> None:
+        self.switch.inbox.clear()
+        self.session = session_with(self.table, self.switch)
+
+    @rule()
+    def restart_switch(self) -> None:
+        self.switch.flows.clear()
+        self.switch.inbox.clear()
+        self.session.disconnect()
+        self.session.connect(self.switch.send)
+
+    @rule()
+    def edit_by_hand(self) -> None:
+        for key in list(self.switch.flows)[:1]:
+            del self.switch.flows[key]
+        # Only an audit can see that.
+        self.settle()
+        self.session.audit()
+        self.switch.answer_all(self.session)
+
+    @rule()
+    def settle(self) -> None:
+        self.switch.answer_all(self.session)
+        self.session.retry()
+        self.switch.answer_all(self.session)
+        assert self.session.phase is SwitchPhase.IN_SYNC
+
+    @invariant()
+    def in_sync_means_in_sync(self) -> None:
+        if hasattr(self, "session") and self.session.phase is SwitchPhase.IN_SYNC:
+            assert self.switch.holds(self.session.committed)
+
+    def teardown(self) -> None:
+        if hasattr(self, "session"):
+            self.settle()
+            self.session.audit()
+            self.switch.answer_all(self.session)
+            assert self.switch.holds(self.table)
+            assert self.session.status.committed_revision == self.revision or self.session.committed == self.table
+
+
+TestAnyOrder = AnyOrder.TestCase
