@@ -24,7 +24,7 @@ class Reason(Enum):
     EXHAUSTED = "exhausted"  # a pool of addresses or numbers is empty
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen: whoever passes an exception on sets its traceback
 class Refused(Exception):
     """A request that changes nothing: which object, what is wrong, and what to do about it."""
 

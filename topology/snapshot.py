@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from immutables import Map
 
@@ -44,6 +44,18 @@ class Remove(NamedTuple):
 
 
 Event: TypeAlias = Put | Remove
+
+
+class Block(NamedTuple):
+    """BLOCK_SIZE addresses in a row, in one address space."""
+
+    space: int
+    version: int  # of IP
+    number: int  # what the addresses have in common above their last BLOCK_BITS bits
+
+
+BLOCK_BITS: Final = 9
+BLOCK_SIZE: Final = 1 << BLOCK_BITS
 
 
 class Change(NamedTuple):
@@ -86,11 +98,17 @@ class Snapshot:
     service_by_address: Map[Address, ServiceKey] = Map()
     ports_on: Map[str, Map[PortKey, None]] = Map()  # by node
     port_by_interface: Map[tuple[str, str], PortKey] = Map()  # by node and name of the host's interface
+    port_by_ofport: Map[tuple[str, int], PortKey] = Map()  # by node and ofport
     port_by_pod: Map[tuple[str, str], Map[PortKey, None]] = Map()  # by project and pod
+    ports_in: Map[str, int] = Map()  # number of ports by project
     holder: Map[tuple[int, Address], PortKey] = Map()  # by address space and address
+    taken: Map[Block, int] = Map()  # bit map of the addresses that are held or quarantined, by block
     hosted: Map[tuple[str, str], int] = Map()  # number of ports by node and network
     hosts: Map[str, Map[str, None]] = Map()  # network -> nodes that have ports of it
     hosting: Map[str, Map[str, None]] = Map()  # node -> networks that have ports on it
+
+    # Not an index but a memory, and only a hint: the address last given, by node and IP version.
+    latest: Map[tuple[str, int], Address] = Map()
 
     def network_of(self, project: str) -> Network:
         """Return the network of a project. Raises KeyError when there is no such project."""
@@ -139,6 +157,15 @@ def _swap(index: Map[Any, Any], old: Any, new: Any, value: Any) -> Map[Any, Any]
     return index if new is None else index.set(new, value)
 
 
+def _release(index: Map[Any, Any], key: Any, member: Any) -> Map[Any, Any]:
+    """Drop an entry that still points to `member`; somebody else's entry stays."""
+    return index.delete(key) if index.get(key) == member else index
+
+
+def _count(index: Map[Any, int], key: Any, step: int) -> Map[Any, int]:
+    return _table(index, key, index.get(key, 0) + step or None)
+
+
 def _table(objects: Map[Any, Any], key: Any, after: Any) -> Map[Any, Any]:
     return objects.set(key, after) if after is not None else objects.delete(key)
 
@@ -165,8 +192,15 @@ def _keep_node(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change
         nodes=_table(snapshot.nodes, name, after),
         node_by_dpid=_swap(snapshot.node_by_dpid, before and before.dpid, after and after.dpid, name),
         node_by_underlay=_swap(snapshot.node_by_underlay, before and before.underlay, after and after.underlay, name),
+        latest=snapshot.latest if after is not None else _without_node(snapshot.latest, name),
     )
     return state, (Change(before, after),)
+
+
+def _without_node(latest: Map[tuple[str, int], Address], node: str) -> Map[tuple[str, int], Address]:
+    for place in ((node, 4), (node, 6)):
+        latest = _swap(latest, place, None, None)
+    return latest
 
 
 def _keep_network(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
@@ -243,7 +277,18 @@ def _keep_quarantine(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[
     before, after = _before_after(snapshot.quarantined, key, event)
     if before == after:
         return snapshot, ()
-    return replace(snapshot, quarantined=_table(snapshot.quarantined, key, after)), (Change(before, after),)
+    quarantined = _table(snapshot.quarantined, key, after)
+    taken = _mark(snapshot.taken, key, after is not None or key in snapshot.holder)
+    return replace(snapshot, quarantined=quarantined, taken=taken), (Change(before, after),)
+
+
+def _mark(taken: Map[Block, int], place: tuple[int, Address], is_taken: bool) -> Map[Block, int]:
+    space, address = place
+    block = Block(space, address.version, int(address) >> BLOCK_BITS)
+    bit = 1 << (int(address) & (BLOCK_SIZE - 1))
+    before = taken.get(block, 0)
+    after = before | bit if is_taken else before & ~bit
+    return _table(taken, block, after or None) if after != before else taken
 
 
 def _keep_port(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
@@ -258,46 +303,58 @@ def _keep_port(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change
         state = _forget_port(state, before)
     if after is not None:
         state = _remember_port(state, after)
+        if before is None or before.addresses != after.addresses:
+            latest = {(after.node, address.version): address for address in after.addresses}
+            state = replace(state, latest=state.latest.update(latest))
     changes.extend(_hosting_changes(snapshot, state, before, after))
     return state, tuple(changes)
 
 
 def _forget_port(snapshot: Snapshot, port: Port) -> Snapshot:
-    key, place, space = port.key, (port.node, port.network), port.space
-    holder = snapshot.holder
+    key, place = port.key, (port.node, port.network)
+    interface, pod = (port.node, port.host_interface), (port.project, port.pod)
+    holder, taken = snapshot.holder, snapshot.taken
     for address in port.addresses:
-        if holder.get((space, address)) == key:
-            holder = holder.delete((space, address))
-    count = snapshot.hosted[place] - 1
-    last = count == 0
+        held = (port.space, address)
+        holder = _release(holder, held, key)
+        taken = _mark(taken, held, held in holder or held in snapshot.quarantined)
+    hosted = _count(snapshot.hosted, place, -1)
+    last = place not in hosted
     return replace(
         snapshot,
         ports=snapshot.ports.delete(key),
         ports_on=_exclude(snapshot.ports_on, port.node, key),
-        port_by_interface=snapshot.port_by_interface.delete((port.node, port.host_interface)),
-        port_by_pod=_exclude(snapshot.port_by_pod, (port.project, port.pod), key),
+        port_by_interface=_release(snapshot.port_by_interface, interface, key),
+        port_by_ofport=_release(snapshot.port_by_ofport, (port.node, port.ofport), key),
+        port_by_pod=_exclude(snapshot.port_by_pod, pod, key),
+        ports_in=_count(snapshot.ports_in, port.project, -1),
         holder=holder,
-        hosted=snapshot.hosted.delete(place) if last else snapshot.hosted.set(place, count),
+        taken=taken,
+        hosted=hosted,
         hosts=_exclude(snapshot.hosts, port.network, port.node) if last else snapshot.hosts,
         hosting=_exclude(snapshot.hosting, port.node, port.network) if last else snapshot.hosting,
     )
 
 
 def _remember_port(snapshot: Snapshot, port: Port) -> Snapshot:
-    key, place, space = port.key, (port.node, port.network), port.space
-    holder = snapshot.holder
+    key, place = port.key, (port.node, port.network)
+    interface, pod = (port.node, port.host_interface), (port.project, port.pod)
+    holder, taken, by_ofport = snapshot.holder, snapshot.taken, snapshot.port_by_ofport
     for address in port.addresses:
-        holder = holder.set((space, address), key)
-    count = snapshot.hosted.get(place, 0) + 1
-    first = count == 1
+        holder = holder.set((port.space, address), key)
+        taken = _mark(taken, (port.space, address), True)
+    first = place not in snapshot.hosted
     return replace(
         snapshot,
         ports=snapshot.ports.set(key, port),
         ports_on=_include(snapshot.ports_on, port.node, key),
-        port_by_interface=snapshot.port_by_interface.set((port.node, port.host_interface), key),
-        port_by_pod=_include(snapshot.port_by_pod, (port.project, port.pod), key),
+        port_by_interface=snapshot.port_by_interface.set(interface, key),
+        port_by_ofport=by_ofport if port.ofport is None else by_ofport.set((port.node, port.ofport), key),
+        port_by_pod=_include(snapshot.port_by_pod, pod, key),
+        ports_in=_count(snapshot.ports_in, port.project, 1),
         holder=holder,
-        hosted=snapshot.hosted.set(place, count),
+        taken=taken,
+        hosted=_count(snapshot.hosted, place, 1),
         hosts=_include(snapshot.hosts, port.network, port.node) if first else snapshot.hosts,
         hosting=_include(snapshot.hosting, port.node, port.network) if first else snapshot.hosting,
     )

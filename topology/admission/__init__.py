@@ -1,0 +1,48 @@
+"""Whether a request can be granted, and the events it becomes: `admit`. Pure; nothing is applied or stored here.
+
+What holds in every snapshot that came about by `admit` alone, and features rely on it: what an object names exists;
+VNIDs, datapath ids, underlay addresses, node subnets, service addresses and pod addresses have one holder each;
+on a node, an interface and an ofport belong to one port; no pod holds an address that is in quarantine.
+
+A request for what is so already is granted and becomes no event, so every request can be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from topology import requests
+from topology.admission import networks, nodes, ports, services
+from topology.requests import Request
+from topology.snapshot import Event, Snapshot
+
+
+def admit(snapshot: Snapshot, request: Request) -> tuple[Event, ...]:
+    """Return the events that grant `request`, in the order in which they have to be applied.
+
+    Raises Refused, with nothing changed, when it cannot be granted.
+    """
+    return _DESKS[type(request)](snapshot, request)
+
+
+_DESKS: Final[dict[type, Callable[[Snapshot, Any], tuple[Event, ...]]]] = {
+    requests.SetCluster: nodes.set_cluster,
+    requests.CreateNode: nodes.create_node,
+    requests.DeleteNode: nodes.delete_node,
+    requests.CreateNetwork: networks.create_network,
+    requests.DeleteNetwork: networks.delete_network,
+    requests.SetGlobal: networks.set_global,
+    requests.CreateProject: networks.create_project,
+    requests.DeleteProject: networks.delete_project,
+    requests.JoinNetworks: networks.join_networks,
+    requests.IsolateNetworks: networks.isolate_networks,
+    requests.CreateService: services.create_service,
+    requests.DeleteService: services.delete_service,
+    requests.ReportPort: ports.report_port,
+    requests.ForgetPort: ports.forget_port,
+    requests.PortSeen: ports.port_seen,
+    requests.PortVanished: ports.port_vanished,
+    requests.SwitchPorts: ports.switch_ports,
+    requests.ReleaseAddresses: ports.release_addresses,
+}

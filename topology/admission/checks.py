@@ -1,0 +1,61 @@
+"""What several kinds of requests check: that names are well-formed and known. No decision on any one request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from topology.model import Cluster, Network, Node, Prefix, Project
+from topology.requests import Reason, Refused
+from topology.snapshot import Snapshot
+
+
+def require(fault: Callable[[str], str | None], kind: str, name: str) -> None:
+    """Raise Refused when `fault` finds something wrong with the name of a `kind` of object."""
+    cause = fault(name)
+    if cause is not None:
+        raise Refused(Reason.INVALID, f'{kind} "{name}"', f"the name {cause}", "choose another name")
+
+
+def known_node(snapshot: Snapshot, name: str) -> Node:
+    """Return a node, or raise Refused."""
+    node = snapshot.nodes.get(name)
+    if node is None:
+        raise _unknown("node", name)
+    return node
+
+
+def known_network(snapshot: Snapshot, name: str) -> Network:
+    """Return a network, or raise Refused."""
+    network = snapshot.networks.get(name)
+    if network is None:
+        raise _unknown("network", name)
+    return network
+
+
+def known_project(snapshot: Snapshot, name: str) -> Project:
+    """Return a project, or raise Refused."""
+    project = snapshot.projects.get(name)
+    if project is None:
+        raise _unknown("project", name)
+    return project
+
+
+def inside(prefix: Prefix, cidrs: tuple[Prefix, ...]) -> bool:
+    """Tell whether a prefix (or one address, as its longest prefix) lies within one of `cidrs`."""
+    return any(cidr.version == prefix.version and prefix.subnet_of(cidr) for cidr in cidrs)  # type: ignore[arg-type]
+
+
+def overlapping(prefix: Prefix, cidrs: tuple[Prefix, ...]) -> Prefix | None:
+    """Return the first of `cidrs` that shares addresses with a prefix."""
+    return next((cidr for cidr in cidrs if cidr.version == prefix.version and cidr.overlaps(prefix)), None)
+
+
+def reserved_ranges(cluster: Cluster) -> tuple[Prefix, ...]:
+    """Return the ranges that belong to pods and services."""
+    return (*cluster.cluster_cidrs, *cluster.service_cidrs)
+
+
+def _unknown(kind: str, name: str) -> Refused:
+    return Refused(
+        Reason.UNKNOWN, f'{kind} "{name}"', "does not exist", f"create the {kind} first, or correct the name"
+    )

@@ -1,0 +1,176 @@
+"""Requests about networks, projects and connections: VNIDs, who may talk to whom.
+
+Two decisions, so that the order of requests does not matter. A connection is kept apart from being global: a global
+network can be joined with another, which shows only when it is global no more. And whoever asks to isolate a pair
+that would still talk, because one of the two is global, is refused and told so. The built-in network is global for
+ever: joining it is granted and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from topology import names
+from topology.admission.checks import known_network, known_project, require
+from topology.allocation import free_vnid
+from topology.model import DEFAULT_NETWORK, FIRST_VNID, LAST_VNID, Connection, Network, Project
+from topology.requests import (
+    CreateNetwork,
+    CreateProject,
+    DeleteNetwork,
+    DeleteProject,
+    IsolateNetworks,
+    JoinNetworks,
+    Reason,
+    Refused,
+    SetGlobal,
+)
+from topology.snapshot import Event, Put, Remove, Snapshot
+
+
+def create_network(snapshot: Snapshot, request: CreateNetwork) -> tuple[Event, ...]:
+    """Make a network and its projects."""
+    require(names.label_fault, "network", request.name)
+    projects = tuple(dict.fromkeys(request.projects))
+    old = snapshot.networks.get(request.name)
+    if old is not None:
+        return _same_network(snapshot, old, request, projects)
+    for project in projects:
+        require(names.label_fault, "project", project)
+        _check_not_elsewhere(snapshot, project, request.name)
+    network = Network(request.name, _vnid(snapshot, request), request.is_global)
+    return (Put(network), *(Put(Project(project, network.name)) for project in projects))
+
+
+def delete_network(snapshot: Snapshot, request: DeleteNetwork) -> tuple[Event, ...]:
+    """Remove a network, with its connections and its projects, that nothing uses any more."""
+    network = known_network(snapshot, request.name)
+    if network.name == DEFAULT_NETWORK:
+        raise _built_in(network.name, "deleted")
+    projects = sorted(snapshot.projects_of.get(network.name, {}))
+    for project in projects:
+        _check_unused(snapshot, project, f'network "{network.name}"')
+    return (
+        *_disconnected(snapshot, network.name),
+        *(Remove(snapshot.projects[project]) for project in projects),
+        Remove(network),
+    )
+
+
+def set_global(snapshot: Snapshot, request: SetGlobal) -> tuple[Event, ...]:
+    """Let a network talk with all, or no longer; it keeps its VNID."""
+    network = known_network(snapshot, request.name)
+    if network.is_global == request.is_global:
+        return ()
+    if network.name == DEFAULT_NETWORK:
+        raise _built_in(network.name, "made anything but global")
+    return (Put(replace(network, is_global=request.is_global)),)
+
+
+def create_project(snapshot: Snapshot, request: CreateProject) -> tuple[Event, ...]:
+    """Put a project on a network, for as long as the project exists."""
+    require(names.label_fault, "project", request.name)
+    network = known_network(snapshot, request.network)
+    if _check_not_elsewhere(snapshot, request.name, network.name):
+        return ()
+    return (Put(Project(request.name, network.name)),)
+
+
+def delete_project(snapshot: Snapshot, request: DeleteProject) -> tuple[Event, ...]:
+    """Forget a project that nothing uses any more."""
+    project = known_project(snapshot, request.name)
+    if project.name == DEFAULT_NETWORK:
+        cause, remedy = "is built in and cannot be deleted", "leave it as it is"
+        raise Refused(Reason.BUILT_IN, f'project "{project.name}"', cause, remedy)
+    _check_unused(snapshot, project.name, f'project "{project.name}"')
+    return (Remove(project),)
+
+
+def join_networks(snapshot: Snapshot, request: JoinNetworks) -> tuple[Event, ...]:
+    """Let two networks talk to each other."""
+    connection = _pair(snapshot, request.first, request.second, "joined with")
+    if connection in snapshot.connections or DEFAULT_NETWORK in connection:
+        return ()
+    return (Put(connection),)
+
+
+def isolate_networks(snapshot: Snapshot, request: IsolateNetworks) -> tuple[Event, ...]:
+    """End one connection, or all connections of a network and its being global."""
+    if request.second is None:
+        network = known_network(snapshot, request.first)
+        if network.name == DEFAULT_NETWORK:
+            raise _built_in(network.name, "isolated")
+        cut = _disconnected(snapshot, network.name)
+        return (*cut, Put(replace(network, is_global=False))) if network.is_global else cut
+    connection = _pair(snapshot, request.first, request.second, "isolated from")
+    for name in connection:
+        if name == DEFAULT_NETWORK:
+            raise _built_in(name, "isolated")
+        if snapshot.networks[name].is_global:
+            cause, remedy = "is global and talks with all networks", "isolate it alone, which ends its being global"
+            raise Refused(Reason.IN_USE, f'network "{name}"', cause, remedy)
+    return (Remove(connection),) if connection in snapshot.connections else ()
+
+
+def _same_network(
+    snapshot: Snapshot, old: Network, request: CreateNetwork, projects: tuple[str, ...]
+) -> tuple[Event, ...]:
+    same = (request.vnid is None or request.vnid == old.vnid) and request.is_global == old.is_global
+    if same and all(project in snapshot.projects_of.get(old.name, {}) for project in projects):
+        return ()
+    cause = f"exists already, with VNID {old.vnid}{' and global' if old.is_global else ''}"
+    raise Refused(Reason.TAKEN, f'network "{old.name}"', cause, "choose another name, or change the one that exists")
+
+
+def _vnid(snapshot: Snapshot, request: CreateNetwork) -> int:
+    if request.vnid is None:
+        return free_vnid(snapshot)
+    subject = f'network "{request.name}"'
+    if not FIRST_VNID <= request.vnid <= LAST_VNID:
+        cause = f"VNID {request.vnid} is out of range"
+        raise Refused(Reason.INVALID, subject, cause, f"give a number from {FIRST_VNID} to {LAST_VNID}, or none")
+    holder = snapshot.network_by_vnid.get(request.vnid)
+    if holder is not None:
+        cause = f'VNID {request.vnid} belongs to network "{holder}"'
+        raise Refused(Reason.TAKEN, subject, cause, "give another number, or none to have one allotted")
+    return request.vnid
+
+
+def _check_not_elsewhere(snapshot: Snapshot, project: str, network: str) -> bool:
+    """Return whether a project is on a network already; raise Refused when it is on another one."""
+    old = snapshot.projects.get(project)
+    if old is not None and old.network != network:
+        cause = f'is on network "{old.network}" already'
+        raise Refused(Reason.TAKEN, f'project "{project}"', cause, "delete the project there first")
+    return old is not None
+
+
+def _check_unused(snapshot: Snapshot, project: str, subject: str) -> None:
+    if project in snapshot.ports_in:
+        cause = f'project "{project}" has pods (ports: {snapshot.ports_in[project]})'
+        raise Refused(Reason.IN_USE, subject, cause, "remove its pods first")
+    services = snapshot.services_of.get(project)
+    if services:
+        cause = f'project "{project}" has services: {", ".join(sorted(key.name for key in services))}'
+        raise Refused(Reason.IN_USE, subject, cause, "delete them first")
+
+
+def _pair(snapshot: Snapshot, first: str, second: str, verb: str) -> Connection:
+    for name in (first, second):
+        known_network(snapshot, name)
+    if first == second:
+        cause = f"cannot be {verb} itself"
+        raise Refused(Reason.INVALID, f'network "{first}"', cause, "name two different networks")
+    return Connection.between(first, second)
+
+
+def _disconnected(snapshot: Snapshot, network: str) -> tuple[Event, ...]:
+    peers: Iterable[str] = sorted(snapshot.peers.get(network, {}))
+    return tuple(Remove(Connection.between(network, peer)) for peer in peers)
+
+
+def _built_in(name: str, verb: str) -> Refused:
+    return Refused(
+        Reason.BUILT_IN, f'network "{name}"', f"is built in and cannot be {verb}", "use a network of your own"
+    )

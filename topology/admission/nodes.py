@@ -1,0 +1,175 @@
+"""Requests about nodes and the cluster's settings: ranges, datapath ids, underlay addresses, node subnets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_network
+
+from topology import names
+from topology.admission.checks import inside, known_node, overlapping, require, reserved_ranges
+from topology.admission.ports import gone
+from topology.allocation import LAST_DPID, free_dpid, free_subnets, node_prefix
+from topology.model import Address, Cluster, Node, Prefix
+from topology.requests import CreateNode, DeleteNode, Reason, Refused, SetCluster
+from topology.snapshot import Event, Put, Remove, Snapshot
+
+_SMALLEST_SUBNET_BITS = 2  # its own address, the gateway, one pod, broadcast
+
+
+def set_cluster(snapshot: Snapshot, request: SetCluster) -> tuple[Event, ...]:
+    """Take over settings that are sound in themselves and fit the nodes and services that exist."""
+    cluster = request.cluster
+    if cluster == snapshot.cluster:
+        return ()
+    for complaint in (*_unsound(cluster), *_unfit(cluster, snapshot)):
+        raise complaint
+    return (Put(cluster),)
+
+
+def create_node(snapshot: Snapshot, request: CreateNode) -> tuple[Event, ...]:
+    """Register a node, and give it what it did not ask for."""
+    require(names.subdomain_fault, "node", request.name)
+    old = snapshot.nodes.get(request.name)
+    if old is not None:
+        if _is_so(old, request):
+            return ()
+        cause = f"exists already, with underlay {old.underlay} and datapath id {old.dpid}"
+        raise Refused(Reason.TAKEN, f'node "{old.name}"', cause, "choose another name, or delete the node first")
+    _check_underlay(snapshot, request)
+    _check_dpid(snapshot, request)
+    _check_subnets(snapshot, request)
+    dpid = free_dpid(snapshot) if request.dpid is None else request.dpid
+    return (Put(Node(request.name, dpid, request.underlay, request.subnets or free_subnets(snapshot))),)
+
+
+def delete_node(snapshot: Snapshot, request: DeleteNode) -> tuple[Event, ...]:
+    """Forget a node, with its ports if asked to.
+
+    Their addresses stay in quarantine, for other nodes' switches may name them: until they are released, no new
+    node is allotted this subnet, and one that asks for it gives none of them to a pod.
+    """
+    node = known_node(snapshot, request.name)
+    keys = tuple(sorted(snapshot.ports_on.get(node.name, {})))
+    if keys and not request.drain:
+        remedy = "remove its pods first, or delete it with its ports (drain)"
+        raise Refused(Reason.IN_USE, f'node "{node.name}"', f"has {_counted(len(keys), 'port')}", remedy)
+    events: list[Event] = []
+    for key in keys:
+        events.extend(gone(snapshot.ports[key]))
+    return (*events, Remove(node))
+
+
+def _is_so(node: Node, request: CreateNode) -> bool:
+    same_dpid = request.dpid is None or request.dpid == node.dpid
+    same_subnets = not request.subnets or set(request.subnets) == set(node.subnets)
+    return request.underlay == node.underlay and same_dpid and same_subnets
+
+
+def _check_underlay(snapshot: Snapshot, request: CreateNode) -> None:
+    address, subject = request.underlay, f'node "{request.name}"'
+    fault = underlay_fault(address, snapshot.cluster)
+    if fault is not None:
+        raise Refused(Reason.INVALID, subject, fault, "give the address by which other nodes reach this one")
+    holder = snapshot.node_by_underlay.get(address)
+    if holder is not None:
+        cause = f'underlay address {address} belongs to node "{holder}"'
+        raise Refused(Reason.TAKEN, subject, cause, f'give another address, or delete node "{holder}" first')
+
+
+def underlay_fault(address: Address, cluster: Cluster) -> str | None:
+    """Return what makes an address useless as a node's VTEP, if anything does."""
+    if address.version != 4:
+        return f"underlay address {address} is IPv6, which tunnels do not use yet"
+    if address.is_unspecified or address.is_multicast or address.is_loopback or address.is_reserved:
+        return f"underlay address {address} is no address of a machine"
+    cidr = overlapping(ip_network(address), reserved_ranges(cluster))
+    return None if cidr is None else f"underlay address {address} is inside {cidr}, which belongs to pods and services"
+
+
+def _check_dpid(snapshot: Snapshot, request: CreateNode) -> None:
+    subject = f'node "{request.name}"'
+    if request.dpid is None:
+        return
+    if not 1 <= request.dpid <= LAST_DPID:
+        cause = f"datapath id {request.dpid} is out of range"
+        raise Refused(Reason.INVALID, subject, cause, "give a number from 1 to 2^64-1, or none")
+    holder = snapshot.node_by_dpid.get(request.dpid)
+    if holder is not None:
+        cause = f'datapath id {request.dpid} belongs to node "{holder}"'
+        raise Refused(Reason.TAKEN, subject, cause, "give another number, or none to have one allotted")
+
+
+def _check_subnets(snapshot: Snapshot, request: CreateNode) -> None:
+    subject, cidrs = f'node "{request.name}"', snapshot.cluster.cluster_cidrs
+    if not request.subnets:
+        return
+    families = sorted(subnet.version for subnet in request.subnets)
+    if families != sorted({cidr.version for cidr in cidrs}):
+        cause = "its subnets are not one for each address family of the cluster"
+        raise Refused(Reason.INVALID, subject, cause, "give one subnet per family, or none to have them allotted")
+    for subnet in request.subnets:
+        if not inside(subnet, cidrs):
+            cause = f"subnet {subnet} is outside the cluster CIDRs {', '.join(map(str, cidrs))}"
+            raise Refused(Reason.INVALID, subject, cause, "give a subnet inside them, or none to have one allotted")
+        if subnet.max_prefixlen - subnet.prefixlen < _SMALLEST_SUBNET_BITS:
+            raise Refused(Reason.INVALID, subject, f"subnet {subnet} has no room for a pod", "give a larger one")
+        for other in snapshot.nodes.values():
+            if overlapping(subnet, other.subnets):
+                cause = f'subnet {subnet} overlaps that of node "{other.name}"'
+                raise Refused(Reason.TAKEN, subject, cause, "give another subnet, or none to have one allotted")
+
+
+def _unsound(cluster: Cluster) -> Iterator[Refused]:
+    """Yield what is wrong with settings in themselves."""
+    if not cluster.cluster_cidrs:
+        yield _bad_setting("cluster CIDRs", "are none", "give at least one")
+    ranges = reserved_ranges(cluster)
+    for position, cidr in enumerate(ranges):
+        if cidr.version != 4:
+            yield _bad_setting(f"CIDR {cidr}", "is IPv6, which is not carried yet", "give IPv4 CIDRs only")
+        other = overlapping(cidr, ranges[:position])
+        if other is not None:
+            yield _bad_setting(f"CIDR {cidr}", f"overlaps {other}", "give ranges that share no address")
+    for cidr in cluster.cluster_cidrs:
+        length = node_prefix(cluster, cidr.version)
+        if not cidr.prefixlen <= length <= cidr.max_prefixlen - _SMALLEST_SUBNET_BITS:
+            remedy = f"give a length from {cidr.prefixlen} to {cidr.max_prefixlen - _SMALLEST_SUBNET_BITS}"
+            yield _bad_setting(f"node prefix length {length}", f"does not fit cluster CIDR {cidr}", remedy)
+    for address in cluster.control_plane:
+        other = overlapping(ip_network(address), ranges)
+        if other is not None:
+            yield _bad_setting(f"controller address {address}", f"is inside {other}", "give an address outside it")
+    for port in (*cluster.guarded_tcp_ports, *cluster.guarded_udp_ports):
+        if not 1 <= port <= 0xFFFF:
+            yield _bad_setting(f"guarded port {port}", "is out of range", "give numbers from 1 to 65535")
+
+
+def _unfit(cluster: Cluster, snapshot: Snapshot) -> Iterator[Refused]:
+    """Yield what exists and does not fit settings."""
+    subject = "settings of the cluster"
+    for node in snapshot.nodes.values():
+        for subnet in node.subnets:
+            if not inside(subnet, cluster.cluster_cidrs):
+                cause = f'subnet {subnet} of node "{node.name}" is outside the cluster CIDRs'
+                yield Refused(Reason.IN_USE, subject, cause, f'keep a CIDR that has it, or delete node "{node.name}"')
+        fault = underlay_fault(node.underlay, cluster)
+        if fault is not None:
+            remedy = f'choose other ranges, or delete node "{node.name}"'
+            yield Refused(Reason.IN_USE, subject, f'of node "{node.name}", {fault}', remedy)
+    for service in snapshot.services.values():
+        if not inside(_single(service.address), cluster.service_cidrs):
+            name = f'service "{service.key.project}/{service.key.name}"'
+            cause = f"{service.address} of {name} is outside the service CIDRs"
+            yield Refused(Reason.IN_USE, subject, cause, f"keep a CIDR that has it, or delete {name}")
+
+
+def _single(address: Address) -> Prefix:
+    return ip_network(address)
+
+
+def _bad_setting(subject: str, cause: str, remedy: str) -> Refused:
+    return Refused(Reason.INVALID, subject, cause, remedy)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

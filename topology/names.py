@@ -1,0 +1,62 @@
+"""What a name may look like: one function per kind of name. Whether a name is taken is a question to `admission`.
+
+Each function returns None for a good name, and otherwise what is wrong with it, to be read after the name.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_CONTAINER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
+_INTERFACE: Final = re.compile(r"[^\s/:\x00-\x1f\x7f]+")
+_UID: Final = re.compile(r"[A-Za-z0-9_.:\-]*")
+
+LABEL_LENGTH: Final = 63  # RFC 1123, 2.1, and RFC 1035, 2.3.4
+SUBDOMAIN_LENGTH: Final = 253
+CONTAINER_LENGTH: Final = 255
+INTERFACE_LENGTH: Final = 15  # IFNAMSIZ of Linux is 16 with the final zero
+UID_LENGTH: Final = 128
+
+_LABEL_RULE: Final = "is no DNS label: lower-case letters, digits and inner hyphens only"
+
+
+def label_fault(name: str) -> str | None:
+    """Check the name of a network, project or service: a DNS label (RFC 1123)."""
+    if not name:
+        return "is empty"
+    if len(name) > LABEL_LENGTH:
+        return f"is longer than {LABEL_LENGTH} characters"
+    return None if _LABEL.fullmatch(name) else _LABEL_RULE
+
+
+def subdomain_fault(name: str) -> str | None:
+    """Check the name of a node or pod: DNS labels with dots between (RFC 1123), as Kubernetes wants it."""
+    if len(name) > SUBDOMAIN_LENGTH:
+        return f"is longer than {SUBDOMAIN_LENGTH} characters"
+    return next((fault for part in name.split(".") if (fault := label_fault(part))), None)
+
+
+def container_fault(name: str) -> str | None:
+    """Check a container id (CNI specification, CNI_CONTAINERID)."""
+    if len(name) > CONTAINER_LENGTH:
+        return f"is longer than {CONTAINER_LENGTH} characters"
+    rule = "is no container id: a letter or digit, then letters, digits, '_', '.' and '-' only"
+    return None if _CONTAINER.fullmatch(name) else rule
+
+
+def interface_fault(name: str) -> str | None:
+    """Check the name of a network interface, as Linux accepts it."""
+    if len(name.encode()) > INTERFACE_LENGTH:
+        return f"is longer than {INTERFACE_LENGTH} characters"
+    if name in {".", ".."} or not _INTERFACE.fullmatch(name):
+        return "is no interface name: not empty, no white space, '/' or ':'"
+    return None
+
+
+def uid_fault(uid: str) -> str | None:
+    """Check a pod's uid; the empty one says that it is not known."""
+    if len(uid) > UID_LENGTH:
+        return f"is longer than {UID_LENGTH} characters"
+    return None if _UID.fullmatch(uid) else "is no uid: letters, digits, '_', '.', ':' and '-' only"
