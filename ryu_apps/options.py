@@ -52,10 +52,10 @@ def declared() -> tuple[cfg.Opt, ...]:
             default=["10.128.0.0/14"],
             help="addresses of all pods, one for each address family (default: 10.128.0.0/14)",
         ),
-        cfg.IntOpt(
+        cfg.StrOpt(
             "node-prefix",
             metavar="LENGTH",
-            default=23,
+            default="23",
             help="prefix length of a node's share of the pods' addresses (default: 23)",
         ),
         cfg.ListOpt(

@@ -276,7 +276,7 @@ def _cluster(given: dict[str, Any], reached_at: tuple[Address, ...], listens: Se
                 raise SettingsError(
                     f"{flag('service-cidr')}: {service} overlaps the pods' {pod} ({flag('cluster-cidr')})"
                 )
-    length = given["node_prefix"]
+    (length,) = _each((given["node_prefix"],), "node-prefix", int, "a prefix length")
     for pod in pods:
         # Two addresses besides network and broadcast: the gateway's and a pod's.
         if isinstance(pod, IPv4Network) and not pod.prefixlen <= length <= 30:
