@@ -1,4 +1,4 @@
-"""From a snapshot to each node's flows: sections, in full or only those a change touches. And what differs between two tables.
+"""From a snapshot to each node's flows: sections, in full or only those a change touches; how two tables differ.
 
 The full compile is the union of all sections and the oracle of the incremental one: after any sequence of changes
 both give the same tables. Every flow key and every cookie on a node has one owner; where two sections want one, the

@@ -1,4 +1,6 @@
-"""Flows as frozen values: match, actions, cookie. What they mean is said in `pipeline`, how they look on the wire in `ryu_apps.openflow`.
+"""Flows as frozen values: match, actions, cookie.
+
+What they mean is said in `pipeline`, how they look on the wire in `ryu_apps.openflow`.
 
 A flow holds nothing but (nested tuples of) integers. It is identified on a switch by its key (table, priority, match),
 and its cookie tells owner and content, so that "what is installed" is a set of numbers.
@@ -36,7 +38,8 @@ class Op:
     OUTPUT_FIELD: Final = 4  # field that holds the port number (all its bits)
     GOTO: Final = 5  # table; always the last action
     CT: Final = 6  # commit (0 or 1), zone, table to continue in or NO_TABLE, nested actions
-    NAT: Final = 7  # only inside CT: source (0) or destination (1) or "as committed" (2), IP version, first, last address, first, last port
+    # Only inside CT: source (0) or destination (1) or "as committed" (2), IP version, address range, port range.
+    NAT: Final = 7
     RESUBMIT: Final = 8  # table
     DEC_TTL: Final = 9
     GROUP: Final = 10  # group id
@@ -156,5 +159,5 @@ def entries(feature: int, shard: int, flows: Iterable[Flow]) -> tuple[Entry, ...
 
 
 def sentinel(owner: int, total: int) -> Entry:
-    """Return the sentinel of a feature and shard (16 bits): a flow whose cookie carries the sum of their cookies' digests."""
+    """Return the sentinel of a feature and shard (16 bits): its cookie carries the sum of their cookies' digests."""
     return Entry((FeatureId.SENTINEL << 56) | (total & DIGEST_MASK), at(SENTINEL, match(reg0=owner), DROP))

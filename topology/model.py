@@ -37,7 +37,7 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A machine with an OVS bridge: `underlay` is its VTEP's address, `subnets` hold its pods (one per address family)."""
+    """A machine with an OVS bridge: `underlay` is its VTEP's address; its pods are in `subnets`, one per family."""
 
     name: str
     dpid: int

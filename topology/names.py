@@ -9,13 +9,14 @@ import re
 from typing import Final
 
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_SUBDOMAIN: Final = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
 _CONTAINER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
-_INTERFACE: Final = re.compile(r"[^\s/:\x00-\x1f\x7f]+")
+_INTERFACE: Final = re.compile(r"[!-.0-9;-~]+")  # what Linux takes, and OVS in ASCII
 _UID: Final = re.compile(r"[A-Za-z0-9_.:\-]*")
 
 LABEL_LENGTH: Final = 63  # RFC 1123, 2.1, and RFC 1035, 2.3.4
 SUBDOMAIN_LENGTH: Final = 253
-CONTAINER_LENGTH: Final = 255
+CONTAINER_LENGTH: Final = 253
 INTERFACE_LENGTH: Final = 15  # IFNAMSIZ of Linux is 16 with the final zero
 UID_LENGTH: Final = 128
 
@@ -32,10 +33,13 @@ def label_fault(name: str) -> str | None:
 
 
 def subdomain_fault(name: str) -> str | None:
-    """Check the name of a node or pod: DNS labels with dots between (RFC 1123), as Kubernetes wants it."""
+    """Check the name of a node or pod: labels of any length with dots between, as Kubernetes wants it."""
+    if not name:
+        return "is empty"
     if len(name) > SUBDOMAIN_LENGTH:
         return f"is longer than {SUBDOMAIN_LENGTH} characters"
-    return next((fault for part in name.split(".") if (fault := label_fault(part))), None)
+    rule = "is no DNS name: labels of lower-case letters, digits and inner hyphens, with dots between"
+    return None if _SUBDOMAIN.fullmatch(name) else rule
 
 
 def container_fault(name: str) -> str | None:
@@ -48,10 +52,10 @@ def container_fault(name: str) -> str | None:
 
 def interface_fault(name: str) -> str | None:
     """Check the name of a network interface, as Linux accepts it."""
-    if len(name.encode()) > INTERFACE_LENGTH:
+    if len(name) > INTERFACE_LENGTH:
         return f"is longer than {INTERFACE_LENGTH} characters"
     if name in {".", ".."} or not _INTERFACE.fullmatch(name):
-        return "is no interface name: not empty, no white space, '/' or ':'"
+        return "is no interface name: not empty, ASCII, without spaces, '/' and ':'"
     return None
 
 

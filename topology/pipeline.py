@@ -1,4 +1,6 @@
-"""All numbers of the pipeline: tables, stages (table and priority), registers, zones, feature ids. `docs/pipeline.md` is generated from it.
+"""All numbers of the pipeline: tables, stages (table and priority), registers, zones, feature ids.
+
+`docs/pipeline.md` is generated from this file; nothing that computes belongs here.
 
 The story of a packet
 ---------------------
@@ -44,8 +46,8 @@ class Table(IntEnum):
     SERVICES = 40
     EGRESS_POLICY = 50
     ROUTING = 60
-    NODE_GUARD = 65
     LOCAL = 70
+    NODE_GUARD = 72
     INGRESS_POLICY = 75
     DELIVERY = 80
     TUNNEL_EGRESS = 90
@@ -55,7 +57,7 @@ class Table(IntEnum):
 
 TABLE_PURPOSE: Final[dict[Table, str]] = {
     Table.DISPATCH: "Sorts packets by where they came in.",
-    Table.TUNNEL_INGRESS: "Accepts tunnel packets from known nodes towards this node's subnet; the tunnel id is the source VNID.",
+    Table.TUNNEL_INGRESS: "Accepts tunnel packets from known nodes to this subnet; the tunnel id is the source VNID.",
     Table.NODE_INGRESS: "Accepts what the node itself sends by tun0.",
     Table.NODE_REPLIES: "Accepts from tun0 the replies to connections that pods began.",
     Table.POD_INGRESS: "Anti-spoofing; tags a pod's packets with VNID and address space.",
@@ -63,8 +65,8 @@ TABLE_PURPOSE: Final[dict[Table, str]] = {
     Table.SERVICES: "Finds service addresses and the network they belong to.",
     Table.EGRESS_POLICY: "The sender's network policy.",
     Table.ROUTING: "Decides by destination: this node's pods, other nodes' pods, nodes, outside.",
-    Table.NODE_GUARD: "Keeps pods from the nodes' tunnel, OpenFlow, OVSDB and REST ports.",
     Table.LOCAL: "Finds the destination's VNID, port and MAC among this node's pods.",
+    Table.NODE_GUARD: "Keeps pods from the nodes' tunnel, OpenFlow, OVSDB and REST ports.",
     Table.INGRESS_POLICY: "The receiver's network policy.",
     Table.DELIVERY: "Decides whether the source VNID may talk to the destination VNID.",
     Table.TUNNEL_EGRESS: "Sends to the node that has the destination, with the source VNID as tunnel id.",
@@ -152,11 +154,11 @@ ROUTE_LOCAL: Final = Stage(Table.ROUTING, 150, _NODE, "this node's subnet: LOCAL
 ROUTE_CLUSTER: Final = Stage(Table.ROUTING, 100, _BASE, "the rest of the cluster CIDR: TUNNEL_EGRESS")
 ROUTE_OUTSIDE: Final = Stage(Table.ROUTING, 10, _BASE, "everything else: out by tun0")
 
-GUARDED_PORT: Final = Stage(Table.NODE_GUARD, 100, _GUARD, "a guarded port: dropped")
-GUARD_PASS: Final = Stage(Table.NODE_GUARD, 10, _GUARD, "any other port of a node: out by tun0")
-
 LOCAL_GATEWAY: Final = Stage(Table.LOCAL, 200, _GUARD, "the gateway address of this node: NODE_GUARD")
 LOCAL_POD: Final = Stage(Table.LOCAL, 100, _PORTS, "a pod's address: its VNID, port and MAC")
+
+GUARDED_PORT: Final = Stage(Table.NODE_GUARD, 100, _GUARD, "a guarded port: dropped")
+GUARD_PASS: Final = Stage(Table.NODE_GUARD, 10, _GUARD, "any other port of a node: out by tun0")
 
 INGRESS_POLICY_NONE: Final = Stage(Table.INGRESS_POLICY, 10, _BASE, "no policy: on to DELIVERY")
 

@@ -72,6 +72,7 @@ class Change(NamedTuple):
         return subject
 
 
+_USUAL: Final = Cluster()
 BUILT_IN: Map[str, Network] = Map({DEFAULT_NETWORK: Network(DEFAULT_NETWORK, GLOBAL_VNID, is_global=True)})
 
 
@@ -79,7 +80,7 @@ BUILT_IN: Map[str, Network] = Map({DEFAULT_NETWORK: Network(DEFAULT_NETWORK, GLO
 class Snapshot:
     """Objects by key, and indexes by what flows and checks look them up by. Empty entries are left out of indexes."""
 
-    cluster: Cluster = Cluster()
+    cluster: Cluster = _USUAL
     nodes: Map[str, Node] = Map()
     networks: Map[str, Network] = BUILT_IN
     projects: Map[str, Project] = Map({DEFAULT_NETWORK: Project(DEFAULT_NETWORK, DEFAULT_NETWORK)})

@@ -1,4 +1,4 @@
-"""The features: each is one file of pure functions that say which flows a subject has now. They do not import each other.
+"""The features: each is one file of pure functions that say which flows a subject has now. None imports another.
 
 `flows(node, subject, snapshot)` yields what one subject (a port, a peer node, a network, a connection, a service) puts
 on one node, and nothing when the subject does not exist or does not concern the node.

@@ -1,4 +1,4 @@
-"""What every node has, whatever its pods are: dispatch, empty stages, routes of the cluster, the drop that ends each table."""
+"""What every node has, whatever its pods are: dispatch, empty stages, the cluster's routes, each table's last drop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections: two networks that may talk. A relation, not transitive; one flow per direction on each node that hosts either."""
+"""Connections: two networks that may talk. Not transitive; one flow per direction on each node that hosts either."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The node itself as a sender and receiver: what tun0 may send in, what leaves by it, and the way to this node's pods."""
+"""The node itself as sender and receiver: what tun0 may send in, what leaves by it, the way to this node's pods."""
 
 from __future__ import annotations
 

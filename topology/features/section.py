@@ -9,7 +9,7 @@ from topology.fields import Family, family
 from topology.model import Cluster
 from topology.snapshot import Snapshot
 
-# What a feature calls its subject by: strings and numbers, always of one shape per feature, so that keys can be ordered.
+# What a feature calls its subject by: strings and numbers, of one shape per feature, so that keys can be ordered.
 SubjectKey: TypeAlias = tuple[str | int, ...]
 WHOLE_NODE: SubjectKey = ()
 

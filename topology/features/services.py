@@ -1,4 +1,4 @@
-"""Services: a service address is reachable for the networks that may talk to the service's network, and for nobody else.
+"""Services: a service address is reachable for networks that may talk to the service's network, and for nobody else.
 
 Here a service leaves by tun0, for the node's own proxy; SERVICES only finds the network it belongs to, and DELIVERY
 decides the pair, exactly as for a pod. Flows stand on nodes that have a network that may use the service.
