@@ -19,7 +19,7 @@ from eventlet.queue import LightQueue
 from rest.control import Published, Submitted, SwitchPhase
 from ryu_apps.openflow.decode import FlowStats
 from ryu_apps.publication import Publication
-from ryu_apps.session import SwitchSession, Wire
+from ryu_apps.session import Link, SwitchSession, Wire
 from store.base import Store
 from topology.admission import admit
 from topology.compiler import FlowTable, SectionKey, Tables, compile_all, diff, update
@@ -104,13 +104,13 @@ class Owner:
         """Return a node's session; only for use in the owner thread."""
         return self._sessions.get(node)
 
-    def connected(self, dpid: int, send: Callable[[bytes], object], ofports: Mapping[str, int]) -> None:
+    def connected(self, dpid: int, link: Link, ofports: Mapping[str, int]) -> None:
         """A registered switch has connected, and has these ports by name."""
-        self.call(lambda: self._connected(dpid, send, dict(ofports)))
+        self.call(lambda: self._connected(dpid, link, dict(ofports)))
 
-    def disconnected(self, node: str, send: Callable[[bytes], object]) -> None:
-        """The connection that `send` writes to has ended."""
-        self.call(lambda: self._disconnected(node, send))
+    def disconnected(self, node: str, link: Link) -> None:
+        """A connection has ended."""
+        self.call(lambda: self._disconnected(node, link))
 
     # --- the thread ----------------------------------------------------------------------------
 
@@ -218,7 +218,7 @@ class Owner:
             case Change(before=None, after=Node() as node):
                 self._add_session(node, tables[node.name])
             case Change(before=Node(name=name), after=None):
-                self._sessions.pop(name).disconnect()
+                self._sessions.pop(name).close()
             case Change(after=Quarantine() as quarantine):
                 self._quarantine(quarantine, revision)
 
@@ -229,7 +229,7 @@ class Owner:
 
     # --- switches ------------------------------------------------------------------------------
 
-    def _connected(self, dpid: int, send: Callable[[bytes], object], ofports: dict[str, int]) -> None:
+    def _connected(self, dpid: int, link: Link, ofports: dict[str, int]) -> None:
         name = self.publication.current.snapshot.node_by_dpid.get(dpid)
         session = self._sessions.get(name) if name is not None else None
         if session is None:
@@ -237,13 +237,13 @@ class Owner:
         session.ofports = ofports
         # The ports come first, so that flows are compared with what the ports of now need.
         self._requests([_Submission(SwitchPorts(session.node, tuple(sorted(ofports.items()))), GreenEvent())])
-        session.connect(send)
+        session.connect(link)
         log.info("switch connected", node=session.node, dpid=f"{dpid:016x}")
         self._publish((session.node,))
 
-    def _disconnected(self, node: str, send: Callable[[bytes], object]) -> None:
+    def _disconnected(self, node: str, link: Link) -> None:
         session = self._sessions.get(node)
-        if session is not None and session.is_connected_by(send):
+        if session is not None and session.is_connected_by(link):
             session.disconnect()
             log.warning("switch away", node=node)
             self._publish((node,))
@@ -304,6 +304,10 @@ class Owner:
         seconds = min(_RETRY_SECONDS * 2 ** (session.failures - 1), _LONGEST_RETRY_SECONDS)
         log.error("switch refused a change", node=session.node, why=session.status.last_error, retry_in=seconds)
         eventlet.spawn_after(seconds, self.call, lambda: self._told(session.node, SwitchSession.retry))
+
+    def audit(self, node: str) -> None:
+        """Let a switch be read back and repaired, if nothing else is under way there."""
+        self.switch_says(node, SwitchSession.audit)
 
     # --- addresses -----------------------------------------------------------------------------
 

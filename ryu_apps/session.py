@@ -7,7 +7,7 @@
 
 Rules of this file
 ------------------
-- Only the owner thread calls it; bytes leave by the `send` it was given, time comes as retries that the owner schedules.
+- Only the owner thread calls it; bytes leave by the link it was given, time comes as retries that the owner schedules.
 - At most one bundle is in flight; changes that come meanwhile are remembered as sections and sent when it is done.
 - Nothing is deleted on a switch before what it has is known and what it must have is computed.
 - "Committed" is the commit reply with no error since the bundle was opened. After any error the sentinels of the
@@ -44,6 +44,18 @@ class Wire(Protocol):
         ...
 
 
+class Link(Protocol):
+    """A connection to a switch."""
+
+    def send(self, data: bytes) -> None:
+        """Queue bytes; it does not wait for the switch to read them."""
+        ...
+
+    def close(self) -> None:
+        """End the connection."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _InFlight:
     table: FlowTable
@@ -63,7 +75,7 @@ class SwitchSession:
         self.phase = SwitchPhase.AWAY
         self.failures = 0  # in a row; the owner spaces out retries by it
         self._wire = wire
-        self._send: Callable[[bytes], object] | None = None
+        self._link: Link | None = None
         self._xids = itertools.count(1)
         self._desired = FlowTable()
         self._revision = 0
@@ -80,16 +92,16 @@ class SwitchSession:
 
     # --- what the owner tells it ---------------------------------------------------------------
 
-    def connect(self, send: Callable[[bytes], object]) -> None:
+    def connect(self, link: Link) -> None:
         """The switch is here: ask for its sentinels."""
-        self._send = send
+        self._link = link
         self._in_flight = None
         self._refused = None
         self._synchronise()
 
     def disconnect(self) -> None:
         """The switch is away; it keeps forwarding by what it has."""
-        self._send = None
+        self._link = None
         self._in_flight = None
         self._reads.clear()
         self.phase = SwitchPhase.AWAY
@@ -97,9 +109,15 @@ class SwitchSession:
         for _, done in asked.values():
             done(None)
 
+    def close(self) -> None:
+        """The node is registered no more: end the connection."""
+        if self._link is not None:
+            self._link.close()
+        self.disconnect()
+
     def retry(self) -> None:
         """Read the switch again after an error."""
-        if self._send is not None and self.phase is SwitchPhase.ERROR:
+        if self._link is not None and self.phase is SwitchPhase.ERROR:
             self._synchronise(everything=True)
 
     def audit(self) -> None:
@@ -109,7 +127,7 @@ class SwitchSession:
 
     def ask(self, done: Callable[[list[FlowStats] | None], None]) -> None:
         """Read all flows for somebody who wants to see them; `done` gets None when the switch is or goes away."""
-        if self._send is None:
+        if self._link is None:
             done(None)
             return
         xid = next(self._xids)
@@ -124,9 +142,9 @@ class SwitchSession:
         if self.phase is SwitchPhase.IN_SYNC:
             self._program()
 
-    def is_connected_by(self, send: Callable[[bytes], object]) -> bool:
-        """Whether its present connection is the one that `send` writes to."""
-        return self._send == send
+    def is_connected_by(self, link: Link) -> bool:
+        """Whether `link` is its present connection."""
+        return self._link is link
 
     @property
     def status(self) -> SwitchStatus:
@@ -180,8 +198,8 @@ class SwitchSession:
     # --- inside --------------------------------------------------------------------------------
 
     def _transmit(self, data: bytes) -> None:
-        if self._send is not None:
-            self._send(data)
+        if self._link is not None:
+            self._link.send(data)
 
     def _answer(self, xid: int, flows: Iterable[FlowStats], more: bool) -> None:
         found, done = self._asked[xid]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
@@ -12,85 +11,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from rest.control import SwitchPhase
 from ryu_apps.session import SwitchSession
+from tests.ryu_apps.switches import FakeWire, ModelSwitch
 from topology.compiler import Delta, FlowTable, compile_node, diff
-from topology.flow import Entry, FlowKey
+from topology.flow import Entry
 from topology.model import Connection, Network, Node, Port, PortKey, Project, mac_of
 from topology.pipeline import Table
 from topology.snapshot import Put, apply_all, empty
-
-
-class Stats(NamedTuple):
-    """What the session reads of a flow description."""
-
-    cookie: int
-    table: int
-    match: Any
-    packets: int = 0
-    bytes: int = 0
-
-
-class Read(NamedTuple):
-    """A request for flows, as the fake wire makes it."""
-
-    xid: int
-    table: int | None
-    cookie: int
-    mask: int
-
-
-class FakeWire:
-    """Messages stay values, so that the model switch can act on them."""
-
-    def bundle(self, delta: Delta) -> Any:
-        return delta
-
-    def read_flows(self, xid: int, table: int | None, cookie: int, mask: int) -> Any:
-        return Read(xid, table, cookie, mask)
-
-
-class ModelSwitch:
-    """Holds flows by key, as OVS does, and answers when it is told to."""
-
-    def __init__(self) -> None:
-        self.flows: dict[FlowKey, Entry] = {}
-        self.inbox: list[Any] = []
-        self.flow_mods = 0
-
-    def send(self, message: Any) -> None:
-        self.inbox.append(message)
-
-    def apply(self, delta: Delta, leave_out: Callable[[Entry], bool] = lambda entry: False) -> None:
-        self.flow_mods += len(delta.adds) + len(delta.deletes)
-        for cookie in delta.deletes:
-            self.flows = {key: entry for key, entry in self.flows.items() if entry.cookie != cookie}
-        for entry in delta.adds:
-            if not leave_out(entry):
-                self.flows[entry.flow.key] = entry
-
-    def answer(self, session: SwitchSession) -> None:
-        """Take one message and answer it."""
-        message = self.inbox.pop(0)
-        if isinstance(message, Delta):
-            self.apply(message)
-            session.committed_reply()
-            return
-        found = [
-            Stats(entry.cookie, entry.flow.table, entry.flow.match)
-            for entry in self.flows.values()
-            if message.table in (None, entry.flow.table) and entry.cookie & message.mask == message.cookie
-        ]
-        half = len(found) // 2
-        session.flows_read(message.xid, found[:half], True)  # type: ignore[arg-type]
-        session.flows_read(message.xid, found[half:], False)  # type: ignore[arg-type]
-
-    def answer_all(self, session: SwitchSession) -> None:
-        while self.inbox:
-            self.answer(session)
-
-    def holds(self, table: FlowTable) -> bool:
-        """Whether it has exactly the flows of `table`, sentinels aside."""
-        installed = {entry for entry in self.flows.values() if entry.flow.table != Table.SENTINELS}
-        return installed == set(table.entries())
 
 
 def tables() -> list[FlowTable]:
@@ -122,7 +48,7 @@ TABLES = tables()
 def session_with(table: FlowTable, switch: ModelSwitch) -> SwitchSession:
     session = SwitchSession("n1", 1, FakeWire())
     session.want(table, 1, ())
-    session.connect(switch.send)
+    session.connect(switch)
     return session
 
 
@@ -242,7 +168,7 @@ def test_a_switch_that_is_away_answers_no_question() -> None:
     session = SwitchSession("n1", 1, FakeWire())
     session.ask(answers.append)
     switch = ModelSwitch()
-    session.connect(switch.send)
+    session.connect(switch)
     session.ask(answers.append)
     session.disconnect()
     assert answers == [None, None]
@@ -258,7 +184,7 @@ def test_a_disconnection_at_any_moment_is_made_good(phase: str) -> None:
         switch.answer(session)
     session.disconnect()
     switch.inbox.clear()
-    session.connect(switch.send)
+    session.connect(switch)
     switch.answer_all(session)
     assert switch.holds(TABLES[3])
 
@@ -297,7 +223,7 @@ class AnyOrder(RuleBasedStateMachine):
                 self.switch.apply(message)
         self.switch.inbox.clear()
         self.session.disconnect()
-        self.session.connect(self.switch.send)
+        self.session.connect(self.switch)
 
     @rule()
     def restart_controller(self) -> None:
@@ -309,7 +235,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.switch.flows.clear()
         self.switch.inbox.clear()
         self.session.disconnect()
-        self.session.connect(self.switch.send)
+        self.session.connect(self.switch)
 
     @rule()
     def edit_by_hand(self) -> None:
