@@ -28,11 +28,14 @@ class Controller:
     """The controller at `address` on the underlay, its files in `directory`, REST on the root's 127.0.0.1:`port`."""
 
     def __init__(self, namespace: Namespace, directory: Path, address: IPv4Address, port: int = 0) -> None:
-        """Take the port (0: a free one). OSError when it is taken. Nothing is started yet."""
+        """Take the port (0: a free one); LabError when somebody has it. Nothing is started yet."""
         self.namespace = namespace
         self.directory = directory
         self._address = address
-        self._listener = socket.create_server(("127.0.0.1", port), backlog=128)
+        try:
+            self._listener = socket.create_server(("127.0.0.1", port), backlog=128)
+        except OSError as error:
+            raise LabError(f"port {port} of 127.0.0.1: {error.strerror}; choose another, or 0 for a free one") from None
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.underlay_url = f"http://{address}:{REST_PORT}"
         self.api = Api(self.url)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from lab.pings import Path as PingPath
 from lab.pings import Pings
 from lab.pod import Pod, create
 from lab.probes import together
+from lab.signals import undisturbed
 from lab.state import ROOT, State
 from lab.underlay import Underlay
 
@@ -59,7 +58,7 @@ class Lab:
         self.name = name
         self.description = nodes if isinstance(nodes, Topology) else Topology.of(nodes)
         self.nodes = {}
-        self._pods: dict[str, Pod] = {}
+        self.pods_by_name: dict[str, Pod] = {}
         self._port = port
         self._say = say
         self._root = root
@@ -92,9 +91,9 @@ class Lab:
 
     def cleanup(self) -> None:
         """Remove everything: processes, namespaces, files. Signals that would end us wait. Twice is no error."""
-        with _undisturbed():
+        with undisturbed():
             self._undo.close()
-        self._pods.clear()
+        self.pods_by_name.clear()
 
     @property
     def api(self) -> Api:
@@ -104,7 +103,7 @@ class Lab:
     @property
     def hosts(self) -> list[Host]:
         """Pods, nodes and the outside host."""
-        return [*self._pods.values(), *self.nodes.values(), self.outside]
+        return [*self.pods_by_name.values(), *self.nodes.values(), self.outside]
 
     def node(self, name: str) -> Node:
         """The node called `name`; LabError when there is none."""
@@ -132,7 +131,7 @@ class Lab:
     def pod(self, name: str, on: str) -> Pod:
         """Make the pod `project/pod` on a node, by executing the CNI plugin. CniError when it refuses."""
         pod = create(self._state, PodName.parse(name), self.node(on), self._echo)
-        self._pods[name] = pod
+        self.pods_by_name[name] = pod
         return pod
 
     def pods(self, placement: Mapping[str, str]) -> list[Pod]:
@@ -141,9 +140,9 @@ class Lab:
 
     def remove_pod(self, name: str) -> None:
         """DEL and remove a pod; LabError when there is none of that name."""
-        if name not in self._pods:
-            raise LabError(f"there is no pod {name!r}; there are {', '.join(self._pods)}")
-        pod = self._pods.pop(name)
+        if name not in self.pods_by_name:
+            raise LabError(f"there is no pod {name!r}; there are {', '.join(self.pods_by_name)}")
+        pod = self.pods_by_name.pop(name)
         pod.detach()
         self._echo.silence(pod.namespace)
         self._state.forget(pod.namespace)
@@ -175,18 +174,3 @@ class Lab:
 def _ping_path(source: Host, target: Target) -> PingPath:
     named = target.name if isinstance(target, Host) else str(target)
     return PingPath(f"{source.name} -> {named}", source.namespace, address_of(target))
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Ignore SIGINT and SIGTERM meanwhile: half a cleanup would leave things behind."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -61,11 +61,15 @@ class Outcome:
 
 
 def together(questions: Sequence[Callable[[], T]]) -> list[T]:
-    """What each of `questions` returns, in their order, all asked at the same time."""
-    if not questions:
-        return []
-    with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(questions))) as pool:
+    """What each of `questions` returns, in their order, all asked at the same time.
+
+    The first exception comes through at once; questions that are being asked then run to their own ends.
+    """
+    pool = ThreadPoolExecutor(max_workers=max(1, min(AT_ONCE, len(questions))))
+    try:
         return [future.result() for future in [pool.submit(question) for question in questions]]
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def ping(source: Namespace, target: str, patience: float = PATIENCE) -> Outcome:

@@ -69,7 +69,7 @@ class Runtime:
     def wait_ready(self, deadline: float) -> None:
         """Wait for a configuration until `deadline` (monotonic, s); LabError when it does not come."""
         while not self.ready():
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or not self._configurations.is_dir():
                 raise LabError(f"{self._namespace.name}: no network configuration in {self._configurations}")
             time.sleep(0.02)
 

@@ -77,10 +77,13 @@ class State:
         (self._noted / namespace.name).unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Remove processes, namespaces and files. The laboratory stays claimed and can be built again."""
-        kill_marked(str(self.directory))
+        """Remove namespaces, processes and files. The laboratory stays claimed and can be built again.
+
+        The namespaces' names go first: no thread of ours can start anything in them any more.
+        """
         if self._noted.is_dir():
             remove(noted.name for noted in self._noted.iterdir())
+        kill_marked(str(self.directory))
         if self.directory.exists():
             shutil.rmtree(self.directory)
 
