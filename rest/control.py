@@ -40,6 +40,7 @@ class SwitchStatus(NamedTuple):
     committed_revision: int  # the last revision whose flows it acknowledged
     desired_revision: int  # the last revision that changed its flows
     last_error: str | None = None
+    synchronised: bool = True  # whether it has had what it must have at some time since it connected
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,13 @@ class Published:
     tables: Tables = Map()
     committed: Tables = Map()  # per node, the table that its switch has acknowledged
     switches: Map[str, SwitchStatus] = Map()
+    waiting_for: tuple[str, ...] = ()  # inputs that are not known yet; nothing is deleted on any switch until then
 
     def port_phase(self, key: PortKey) -> tuple[str, str]:
-        """Return a port's phase (Pending, Committed, Failed) and the reason in words. Raises KeyError for no such port."""
+        """Return a port's phase (Pending, Committed, Failed) and the reason in words.
+
+        Raises KeyError when there is no such port.
+        """
         port = self.snapshot.ports[key]
         section = SectionKey(int(FeatureId.PORTS), tuple(key))
         table = self.tables.get(key.node, FlowTable())
@@ -69,7 +74,7 @@ class Published:
 
 
 class Submitted(NamedTuple):
-    """An accepted request: it is stored, and part of the published snapshot at `revision`; `nodes` have to be programmed."""
+    """An accepted request: stored, and part of the published snapshot at `revision`; `nodes` have to be programmed."""
 
     revision: int
     nodes: frozenset[str]
@@ -98,13 +103,17 @@ class Control(Protocol):
     def wait(self, topic: str, predicate: Callable[[Published], Found | None], timeout: float) -> Found | None:
         """Return the first result of `predicate` that is not None, or None after `timeout` seconds.
 
-        It is asked at once, and again when something was published about `topic`: a node's name (its switch or
-        its ports), or "nodes" (which nodes there are, and the cluster's settings).
+        It is asked at once, and again when something was published about `topic`: a node's name (its switch, its
+        ports, and its configuration, so also the other nodes and the cluster's settings), or "nodes" (which nodes
+        there are, and the cluster's settings).
         """
         ...
 
     def late(self, submitted: Submitted, timeout: float) -> tuple[str, ...]:
-        """Wait until a request is in force; return the nodes on which it still is not after `timeout` seconds."""
+        """Wait until a request is in force; return the nodes on which it still is not after `timeout` seconds.
+
+        It does not wait for switches that are away; they are among those returned.
+        """
         ...
 
     def counters(self, node: str, timeout: float) -> Mapping[int, tuple[int, int]]:
