@@ -98,6 +98,7 @@ ALL_GROUPS: Final = 0xFFFFFFFC
 LAST_BUCKET: Final = 0xFFFFFFFE
 ALL_BUCKETS: Final = 0xFFFFFFFF
 BUCKET_WEIGHT: Final = 0  # a bucket's property
+ERROR_EXPERIMENTER: Final = 0xFFFF  # OFPET_EXPERIMENTER: 7.5.4.18
 
 
 class GroupCommand(IntEnum):

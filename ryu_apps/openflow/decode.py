@@ -1,0 +1,338 @@
+"""Values from the messages of a switch, read by hand. Every function takes one whole message, header included.
+
+What does not hold what it says raises WireError; nothing is read beyond the message. Matches and actions are
+read in `decode_flow`, when somebody asks for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from struct import Struct
+from typing import Final, NamedTuple, TypeAlias
+
+from ryu_apps.openflow import wire
+from ryu_apps.openflow.decode_flow import decode_actions, decode_instructions, decode_match
+from ryu_apps.openflow.wire import BundleControl, MessageType, MultipartType, WireError
+from topology.flow import DIGEST_MASK, Actions, Group, Match
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+Octets: TypeAlias = bytes  # by another name, for a class that has a field of this one
+
+__all__ = ["WireError"]
+
+
+class Header(NamedTuple):
+    """The first 8 bytes of every message."""
+
+    version: int
+    kind: int
+    length: int
+    xid: int
+
+
+class Part(NamedTuple):
+    """One part of a multipart reply; `more` says that it is not the last one."""
+
+    xid: int
+    kind: int
+    more: bool
+
+
+class FlowStats(NamedTuple):
+    """A flow as a switch has it, with its counters; match and instructions are read when asked for."""
+
+    cookie: int
+    table: int
+    priority: int
+    packets: int
+    bytes: int
+    match_bytes: Octets
+    instruction_bytes: Octets
+
+    @property
+    def match(self) -> Match:
+        """The match. Raises WireError for a field that we do not know."""
+        return decode_match(self.match_bytes)
+
+    @property
+    def actions(self) -> Actions:
+        """The actions, a jump to a table included. Raises WireError for one that we do not know."""
+        return decode_instructions(self.instruction_bytes)
+
+
+class PortDesc(NamedTuple):
+    """A port of a switch: ofport, name, MAC address, and whether it is administratively and physically down."""
+
+    number: int
+    name: str
+    mac: int
+    config_down: bool
+    link_down: bool
+
+
+class PortStatus(NamedTuple):
+    """A port that was added (0), deleted (1) or modified (2)."""
+
+    reason: int
+    port: PortDesc
+
+
+PORT_ADDED, PORT_DELETED, PORT_MODIFIED = range(3)
+
+
+class Refusal(NamedTuple):
+    """An error message: what the switch refused, and the beginning of the refused message."""
+
+    xid: int
+    kind: int
+    code: int
+    experimenter: int | None
+    data: bytes
+
+    @property
+    def about_flow(self) -> int | None:
+        """The low 31 bits of the cookie of the flow that was refused, if it is about a flow."""
+        return self.xid & (wire.FLOW_XID - 1) if self.xid & wire.FLOW_XID else None
+
+    @property
+    def about_group(self) -> int | None:
+        """The id of the group that was refused, if it is about one."""
+        is_group = self.xid >> 30 == wire.GROUP_XID >> 30
+        return self.xid & (wire.GROUP_XID - 1) if is_group else None
+
+    @property
+    def ends_bundle(self) -> bool:
+        """Whether it answers the open or the commit: no commit reply follows."""
+        return self.xid in (wire.OPEN_XID, wire.COMMIT_XID)
+
+
+class BundleReply(NamedTuple):
+    """A reply about a bundle: opened, committed or discarded (BundleControl)."""
+
+    xid: int
+    bundle: int
+    kind: int
+
+    @property
+    def committed(self) -> bool:
+        """Whether it says that the bundle is in force."""
+        return self.kind == BundleControl.COMMIT_REPLY
+
+
+class RoleReply(NamedTuple):
+    """The role this controller has now, and the newest generation the switch knows."""
+
+    xid: int
+    role: int
+    generation: int
+
+
+_PART: Final = Struct(">BBHIHH4x")
+_FLOW: Final = Struct(">H2xBxH8xQHH")  # length, table, priority, (time-outs, flags, importance), cookie, match
+# What Open vSwitch sends: duration, idle time, packets, bytes. Any other order is read field by field.
+_USUAL_STATS: Final = Struct(">2xHI8xI8xIQIQ")
+_USUAL_HEADERS: Final = (52, 0x80020008, 0x80020208, 0x80020808, 0x80020A08)
+_PORT: Final = Struct(">IH2x6s2x16sII")
+_GROUP: Final = Struct(">HBxIH6x")
+_BUCKET: Final = Struct(">HHI")
+_TABLE: Final = Struct(">B3xIQQ")
+
+
+def header(raw: Buffer) -> Header:
+    """Return the header of a message (or of the beginning of one). Raises WireError below 8 bytes."""
+    if len(raw) < wire.HEADER.size:
+        raise WireError(f"a message of {len(raw)} bytes")
+    return Header(*wire.HEADER.unpack_from(raw))
+
+
+def part(raw: Buffer) -> Part:
+    """Return what a multipart reply is a part of."""
+    _check(raw, MessageType.MULTIPART_REPLY, _PART.size)
+    _, _, _, xid, kind, flags = _PART.unpack_from(raw)
+    return Part(xid, kind, bool(flags & wire.MULTIPART_MORE))
+
+
+def flow_stats(raw: Buffer) -> Iterator[FlowStats]:
+    """Read one part of the reply to `messages.flow_desc_request`."""
+    data, position = _parts(raw, MultipartType.FLOW_DESC)
+    end = len(data)
+    unpack = _FLOW.unpack_from
+    while position < end:
+        if end - position < _FLOW.size:
+            raise WireError(f"{end - position} bytes left where a flow begins")
+        length, table, priority, cookie, kind, match_length = unpack(data, position)
+        match_end = position + 24 + match_length
+        stats = position + 24 + (match_length + 7 & ~7)
+        following = position + length
+        if kind != wire.MATCH_OXM or match_length < 4 or following > end or stats + 4 > following:
+            raise WireError(f"a flow of {length} bytes with a match of kind {kind} and {match_length} bytes")
+        packets, octets, rest = _counters(data, stats, following)
+        match = data[position + 28 : match_end]
+        yield FlowStats(cookie, table, priority, packets, octets, match, data[rest:following])
+        position = following
+
+
+def sentinels(raw: Buffer) -> dict[int, int]:
+    """Read one part of the reply to `messages.sentinel_request`: the sum of digests by owner class."""
+    found = {}
+    for flow in flow_stats(raw):
+        match = flow.match
+        if len(match) == 1:
+            found[match[0][1]] = flow.cookie & DIGEST_MASK
+    return found
+
+
+def ports(raw: Buffer) -> dict[str, int]:
+    """Read one part of the reply to `messages.port_desc_request`: ofports by name."""
+    return {port.name: port.number for port in port_descs(raw)}
+
+
+def port_descs(raw: Buffer) -> Iterator[PortDesc]:
+    """Read one part of the reply to `messages.port_desc_request`."""
+    data, position = _parts(raw, MultipartType.PORT_DESC)
+    while position < len(data):
+        port, position = _port(data, position)
+        yield port
+
+
+def port_status(raw: Buffer) -> PortStatus:
+    """Read the message about a port that came, went or changed."""
+    _check(raw, MessageType.PORT_STATUS, 16)
+    data = bytes(raw)
+    port, end = _port(data, 16)
+    if end != len(data):
+        raise WireError(f"{len(data) - end} bytes behind a port's description")
+    return PortStatus(data[8], port)
+
+
+def groups(raw: Buffer) -> Iterator[Group]:
+    """Read one part of the reply to `messages.group_desc_request`; a bucket without a weight has weight 1."""
+    data, position = _parts(raw, MultipartType.GROUP_DESC)
+    while position < len(data):
+        _need(data, position, _GROUP.size)
+        length, _, group, buckets = _GROUP.unpack_from(data, position)
+        first, following = position + _GROUP.size, position + length
+        if length < _GROUP.size + buckets or following > len(data):
+            raise WireError(f"group {group} of {length} bytes with buckets of {buckets}")
+        yield Group(group, tuple(_buckets(data, first, first + buckets)))
+        position = following
+
+
+def flow_counts(raw: Buffer) -> dict[int, int]:
+    """Read one part of the reply to `messages.table_stats_request`: the number of flows by table."""
+    data, position = _parts(raw, MultipartType.TABLE_STATS)
+    if (len(data) - position) % _TABLE.size:
+        raise WireError(f"{len(data) - position} bytes of table statistics")
+    counts = (_TABLE.unpack_from(data, offset) for offset in range(position, len(data), _TABLE.size))
+    return {table: active for table, active, _, _ in counts}
+
+
+def error(raw: Buffer) -> Refusal:
+    """Read an error message."""
+    head = _check(raw, MessageType.ERROR, 12)
+    data = bytes(raw)
+    kind, code = int.from_bytes(data[8:10], "big"), int.from_bytes(data[10:12], "big")
+    if kind != wire.ERROR_EXPERIMENTER:
+        return Refusal(head.xid, kind, code, None, data[12:])
+    _need(data, 12, 4)
+    return Refusal(head.xid, kind, code, int.from_bytes(data[12:16], "big"), data[16:])
+
+
+def bundle_reply(raw: Buffer) -> BundleReply:
+    """Read the reply to an open, a commit or a discard."""
+    head = _check(raw, MessageType.BUNDLE_CONTROL, 16)
+    return BundleReply(head.xid, int.from_bytes(raw[8:12], "big"), int.from_bytes(raw[12:14], "big"))
+
+
+def barrier_reply(raw: Buffer) -> int:
+    """Return the xid of the barrier that is reached."""
+    return _check(raw, MessageType.BARRIER_REPLY, 8).xid
+
+
+def role_reply(raw: Buffer) -> RoleReply:
+    """Read the reply to a role request."""
+    head = _check(raw, MessageType.ROLE_REPLY, 24)
+    return RoleReply(head.xid, int.from_bytes(raw[8:12], "big"), int.from_bytes(raw[16:24], "big"))
+
+
+# --- inside ----------------------------------------------------------------------------------------
+
+
+def _check(raw: Buffer, kind: MessageType, smallest: int) -> Header:
+    head = header(raw)
+    if head.version != wire.VERSION or head.kind != kind:
+        raise WireError(f"version {head.version}, type {head.kind} where {kind.name} is expected")
+    if head.length != len(raw) or head.length < smallest:
+        raise WireError(f"{kind.name} of {len(raw)} bytes that calls itself {head.length} long")
+    return head
+
+
+def _parts(raw: Buffer, kind: MultipartType) -> tuple[bytes, int]:
+    found = part(raw)
+    if found.kind != kind:
+        raise WireError(f"multipart type {found.kind} where {kind.name} is expected")
+    return bytes(raw), _PART.size
+
+
+def _need(data: bytes, position: int, count: int) -> None:
+    if len(data) - position < count:
+        raise WireError(f"{len(data) - position} bytes left where {count} are needed")
+
+
+def _counters(data: bytes, start: int, limit: int) -> tuple[int, int, int]:
+    """Read OXS fields (7.2.4): packets, bytes, and where what follows begins."""
+    length = int.from_bytes(data[start + 2 : start + 4], "big")
+    end = start + (length + 7 & ~7)
+    if length < 4 or end > limit:
+        raise WireError(f"statistics of {length} bytes where {limit - start} are left")
+    if length == _USUAL_HEADERS[0]:
+        found = _USUAL_STATS.unpack_from(data, start)
+        if (found[0], found[1], found[2], found[3], found[5]) == _USUAL_HEADERS:
+            return found[4], found[6], end
+    values = {wire.OXS_PACKETS: 0, wire.OXS_BYTES: 0}
+    position, stop = start + 4, start + length
+    while position < stop:
+        if stop - position < 4:
+            raise WireError("statistics that end within a header")
+        head = int.from_bytes(data[position : position + 4], "big")
+        following = position + 4 + (head & 0xFF)
+        if following > stop:
+            raise WireError("a statistic longer than the statistics")
+        if head >> 16 == wire.OXS_BASIC:
+            values[head >> 9 & 0x7F] = int.from_bytes(data[position + 4 : following], "big")
+        position = following
+    return values[wire.OXS_PACKETS], values[wire.OXS_BYTES], end
+
+
+def _port(data: bytes, position: int) -> tuple[PortDesc, int]:
+    _need(data, position, _PORT.size)
+    number, length, mac, name, config, state = _PORT.unpack_from(data, position)
+    if length < _PORT.size or position + length > len(data):
+        raise WireError(f"port {number} of {length} bytes")
+    text = name.split(b"\0", 1)[0].decode("utf-8", "replace")
+    return PortDesc(number, text, int.from_bytes(mac, "big"), bool(config & 1), bool(state & 1)), position + length
+
+
+def _buckets(data: bytes, position: int, end: int) -> Iterator[tuple[int, int, Actions]]:
+    while position < end:
+        _need(data[:end], position, _BUCKET.size)
+        length, actions, number = _BUCKET.unpack_from(data, position)
+        first, following = position + _BUCKET.size, position + length
+        if length < _BUCKET.size + actions or following > end:
+            raise WireError(f"bucket {number} of {length} bytes with actions of {actions}")
+        weight = _weight(data, first + actions, following)
+        yield number, weight, decode_actions(data[first : first + actions])
+        position = following
+
+
+def _weight(data: bytes, position: int, end: int) -> int:
+    weight = 1
+    while position < end:
+        _need(data[:end], position, 8)
+        kind, length = int.from_bytes(data[position : position + 2]), int.from_bytes(data[position + 2 : position + 4])
+        if length < 4 or position + length > end:
+            raise WireError(f"a bucket's property of {length} bytes")
+        if kind == wire.BUCKET_WEIGHT:
+            weight = int.from_bytes(data[position + 4 : position + 6])
+        position += length + 7 & ~7
+    return weight
