@@ -1,0 +1,224 @@
+"""HTTP/1.1 to the controller: one connection, kept alive; several controllers are tried in order.
+
+Hand-written because `http.client` costs a plugin start 25 ms; `ssl` is imported only for https. What is asked, and
+what the answers mean to CNI, is elsewhere. `Connection: keep-alive`, lengths and chunks as in RFC 9112.
+"""
+
+from __future__ import annotations
+
+import _socket
+from time import monotonic
+
+from cni_shim import jsontext
+from cni_shim.errors import IO_FAILURE, REFUSED, TRY_AGAIN, RefusedError, ShimError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, NoReturn
+
+LARGEST_ANSWER = 8 << 20
+_SEPARATOR = b"\r\n\r\n"
+
+
+class _LostError(Exception):
+    """The connection broke, or what came is not HTTP."""
+
+
+class Controller:
+    """Calls to the first controller of `urls` that answers, with a bearer `token`.
+
+    `urls`: `http://HOST[:PORT]`, `https://…` or `unix:/path`; `ca_file`: the authority that signed an https
+    controller's certificate (None: the system's); `timeout`: seconds for connecting, and for an answer beyond the
+    time a call itself asks to wait.
+    """
+
+    def __init__(self, urls: Sequence[str], token: str, ca_file: str | None = None, timeout: float = 10.0) -> None:
+        self._urls = tuple(urls)
+        self._token = token
+        self._ca_file = ca_file
+        self._timeout = timeout
+        self._connection: Any = None
+        self._host = ""
+        self._interrupted = False
+
+    def call(self, method: str, path: str, body: Any = None, wait: float = 0.0) -> tuple[int, Any]:
+        """The status and the decoded answer (None when empty). `wait`: seconds the controller may take by itself.
+
+        RefusedError for a 4xx or 5xx answer; ShimError TRY_AGAIN when no controller answers.
+        """
+        deadline = monotonic() + self._timeout + wait
+        if self._connection is not None:
+            try:
+                return self._exchange(method, path, body, deadline)
+            except _LostError:
+                self.close()  # the controller may have closed an idle connection: ask once more on a new one
+        reasons = []
+        for url in self._urls:
+            if self._interrupted:
+                self._interrupted = False
+                raise ShimError(TRY_AGAIN, f"{method} {path} was interrupted")
+            try:
+                self._connect(url)
+                return self._exchange(method, path, body, deadline)
+            except (_LostError, OSError) as error:
+                self.close()
+                reasons.append(f"{url}: {error}")
+        raise ShimError(TRY_AGAIN, "no controller answers", "; ".join(reasons) or "none is configured")
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def interrupt(self) -> None:
+        """End a call that another thread is waiting in."""
+        self._interrupted = True
+        connection = self._connection
+        if connection is not None:
+            try:
+                connection.shutdown(_socket.SHUT_RDWR)
+            except OSError:
+                pass  # it was closed meanwhile
+
+    def _connect(self, url: str) -> None:
+        if url.startswith("unix:"):
+            self._host = "localhost"
+            self._connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+            self._connection.settimeout(self._timeout)
+            self._connection.connect(url.removeprefix("unix:"))
+            return
+        scheme, _, rest = url.partition("://")
+        self._host = rest.partition("/")[0]
+        host, port = split_host_port(self._host, 443 if scheme == "https" else 80)
+        family, kind, protocol, _, address = _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM)[0]
+        self._connection = _socket.socket(family, kind, protocol)
+        self._connection.settimeout(self._timeout)
+        self._connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+        self._connection.connect(address)
+        if scheme == "https":
+            self._connection = _encrypted(self._connection, host, self._ca_file)
+
+    def _exchange(self, method: str, path: str, body: Any, deadline: float) -> tuple[int, Any]:
+        content = b"" if body is None else jsontext.dumps(body).encode()
+        head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\nAuthorization: Bearer {self._token}\r\n"
+        if body is not None:
+            head += f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n"
+        try:
+            self._connection.sendall(f"{head}\r\n".encode() + content)
+        except OSError as error:
+            raise _LostError(str(error)) from None
+        status, headers, answer = self._answer(deadline)
+        if headers.get(b"connection", b"").lower() == b"close":
+            self.close()
+        try:
+            value = jsontext.loads(answer.decode()) if answer.strip() else None
+        except ValueError as error:
+            value = None
+            if status < 400:
+                raise ShimError(IO_FAILURE, f"{method} {path}: the controller's answer is no JSON", str(error)) from None
+        if status >= 400:
+            _refuse(method, path, status, value)
+        return status, value
+
+    def _answer(self, deadline: float) -> tuple[int, dict[bytes, bytes], bytes]:
+        buffer = self._more(b"", deadline)
+        while _SEPARATOR not in buffer:
+            buffer = self._more(buffer, deadline)
+        head, _, body = buffer.partition(_SEPARATOR)
+        first, *lines = head.split(b"\r\n")
+        words = first.split(None, 2)
+        if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or not words[1].isdigit():
+            raise _LostError(f"no HTTP answer: {first[:40]!r}")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines)}
+        if headers.get(b"transfer-encoding", b"").lower() == b"chunked":
+            return int(words[1]), headers, self._chunks(body, deadline)
+        if words[1] in (b"204", b"304"):
+            return int(words[1]), headers, b""
+        length = headers.get(b"content-length", b"")
+        if not length.isdigit() or int(length) > LARGEST_ANSWER:
+            raise _LostError(f"an answer of unknown or excessive length {length[:20]!r}")
+        while len(body) < int(length):
+            body = self._more(body, deadline)
+        return int(words[1]), headers, body
+
+    def _chunks(self, buffer: bytes, deadline: float) -> bytes:
+        content = b""
+        while True:
+            while b"\r\n" not in buffer:
+                buffer = self._more(buffer, deadline)
+            size_text, _, buffer = buffer.partition(b"\r\n")
+            try:
+                size = int(size_text.partition(b";")[0], 16)
+            except ValueError:
+                raise _LostError("a malformed chunk") from None
+            while len(buffer) < size + 2:
+                buffer = self._more(buffer, deadline)
+            content += buffer[:size]
+            buffer = buffer[size + 2 :]
+            if size == 0:
+                return content
+
+    def _more(self, buffer: bytes, deadline: float) -> bytes:
+        left = deadline - monotonic()
+        if left <= 0:
+            raise _LostError("no answer in time")
+        if len(buffer) > LARGEST_ANSWER:
+            raise _LostError("an answer of excessive length")
+        try:
+            self._connection.settimeout(left)
+            piece = self._connection.recv(65536)
+        except OSError as error:
+            raise _LostError(str(error)) from None
+        if not piece:
+            raise _LostError("the connection was closed")
+        return bytes(buffer + piece)
+
+
+def split_host_port(text: str, default: int) -> tuple[str, int]:
+    """`host`, `host:port`, `[v6]:port`; ShimError when it is none of these."""
+    host, port = text, str(default)
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest[1:] if rest.startswith(":") else port
+    elif ":" in text:
+        host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ShimError(IO_FAILURE, f"the controller's address {text!r} is not HOST[:PORT]")
+    return host, int(port)
+
+
+def _encrypted(connection: Any, host: str, ca_file: str | None) -> Any:
+    import socket
+    import ssl
+
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+        plain = socket.socket(fileno=connection.detach())
+        return context.wrap_socket(plain, server_hostname=host)
+    except OSError as error:  # ssl's errors are OSErrors; a missing ca_file too
+        raise _LostError(f"TLS with {host} failed: {error} (ca_file: {ca_file or 'system'})") from None
+
+
+def _refuse(method: str, path: str, status: int, problem: Any) -> NoReturn:
+    """Raise what an RFC 9457 problem says."""
+    if not isinstance(problem, dict):
+        problem = {}
+    title = str(problem.get("title") or f"the controller answered {status}")
+    detail = str(problem.get("detail") or f"{method} {path}")
+    code = TRY_AGAIN if status in (429, 502, 503, 504) else REFUSED
+    raise RefusedError(status, code, title, detail)
+
+
+def read_token(path: str) -> str:
+    """The bearer token in the file at `path`; ShimError when it cannot be read or holds none."""
+    try:
+        with open(path, "rb") as file:
+            token = file.read(4096).decode("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ShimError(
+            IO_FAILURE, f"no node token in {path}", f"{error}; write there what `heddle create-node` printed"
+        ) from None
+    if not token or any(character <= " " for character in token):
+        raise ShimError(IO_FAILURE, f"no node token in {path}", "the file must hold the token alone, on one line")
+    return token

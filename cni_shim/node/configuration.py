@@ -1,0 +1,203 @@
+"""What the controller says about this node, validated, and the last good one kept on disk. No data path here.
+
+Fail static: when no controller answers, the node is kept as the last good configuration said.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cni_shim.controller import split_host_port
+from cni_shim.errors import UNDECODABLE, ShimError
+from cni_shim.node.settings import INTERFACE_NAME_LIMIT
+
+FILE_NAME = "configuration.json"
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """GET /v1/nodes/{node}/configuration, checked. Addresses are text in their usual form; `mtu_overhead` in bytes."""
+
+    revision: int
+    node: str
+    bridge: str
+    datapath_id: str
+    underlay: str
+    gateways: tuple[str, ...]
+    cluster_cidrs: tuple[str, ...]
+    service_cidrs: tuple[str, ...]
+    mtu_overhead: int
+    controllers: tuple[str, ...]
+    peers: tuple[str, ...]
+    guarded_tcp_ports: tuple[int, ...]
+    guarded_udp_ports: tuple[int, ...]
+    programmed: bool
+
+    @property
+    def gateway_mac(self) -> str:
+        """0a:58 and the four bytes of the first IPv4 gateway."""
+        for gateway in self.gateways:
+            address = ipaddress.ip_interface(gateway).ip
+            if address.version == 4:
+                return ":".join(f"{byte:02x}" for byte in b"\x0a\x58" + address.packed)
+        raise _wrong("gateways", self.gateways, "one IPv4 gateway at least")
+
+
+def parse(content: Any, node: str) -> Configuration:
+    """The configuration in decoded JSON `content`; fields that this version does not know are left alone.
+
+    ShimError names the field that is missing or malformed, or another node's name.
+    """
+    if not isinstance(content, dict):
+        raise _wrong("(all)", content, "an object")
+    values = {}
+    for name, reader in _READERS.items():
+        if name not in content:
+            raise ShimError(UNDECODABLE, f"the controller's configuration lacks {name!r}", "is its version too old?")
+        values[name] = reader(name, content[name])
+    if values["node"] != node:
+        raise _wrong("node", values["node"], f"this node, {node!r}")
+    configuration = Configuration(**values)
+    assert configuration.gateway_mac
+    return configuration
+
+
+def save(configuration: Configuration, state_dir: Path) -> None:
+    """Keep `configuration` as the last good one, by rename: a reader never sees half of it."""
+    write_by_rename(state_dir / FILE_NAME, json.dumps(asdict(configuration), indent=1) + "\n")
+
+
+def last_good(state_dir: Path, node: str) -> Configuration | None:
+    """The configuration kept last, or None when there is none that this version can use."""
+    try:
+        return parse(json.loads((state_dir / FILE_NAME).read_text()), node)
+    except (OSError, ValueError, ShimError):
+        return None
+
+
+def write_by_rename(path: Path, text: str) -> bool:
+    """Make `text` the content of `path` in one step; False when it was already."""
+    try:
+        if path.read_text() == text:
+            return False
+    except (OSError, ValueError):
+        pass  # not there or unreadable: write it
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+    return True
+
+
+def _wrong(name: str, value: Any, wanted: str) -> ShimError:
+    shown = repr(value)
+    return ShimError(
+        UNDECODABLE, f"the controller's configuration has {name} {shown[:80]}", f"expected {wanted}; nothing is changed"
+    )
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise _wrong(name, value, "a non-empty string")
+    return value
+
+
+def _number(low: int, high: int) -> Callable[[str, Any], int]:
+    def read(name: str, value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise _wrong(name, value, f"an integer from {low} to {high}")
+        return value
+
+    return read
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(name, value, "true or false")
+    return value
+
+
+def _bridge(name: str, value: Any) -> str:
+    text = _text(name, value)
+    if len(text) > INTERFACE_NAME_LIMIT or not text.isascii() or not text.replace("-", "").isalnum():
+        raise _wrong(name, value, "a bridge's name")
+    return text
+
+
+def _datapath_id(name: str, value: Any) -> str:
+    if not isinstance(value, str) or len(value) != 16 or set(value) - set("0123456789abcdef") or not int(value, 16):
+        raise _wrong(name, value, "16 lower-case hex digits, not all zero")
+    return value
+
+
+def _address(name: str, value: Any) -> str:
+    try:
+        return str(ipaddress.ip_address(_text(name, value)))
+    except ValueError:
+        raise _wrong(name, value, "an IP address") from None
+
+
+def _interface_address(name: str, value: Any) -> str:
+    try:
+        address = ipaddress.ip_interface(_text(name, value))
+    except ValueError:
+        raise _wrong(name, value, "an address with its prefix length") from None
+    if "/" not in value:
+        raise _wrong(name, value, "an address with its prefix length")
+    return str(address)
+
+
+def _prefix(name: str, value: Any) -> str:
+    try:
+        return str(ipaddress.ip_network(_text(name, value)))
+    except ValueError as error:
+        raise _wrong(name, value, f"a CIDR ({error})") from None
+
+
+def _target(name: str, value: Any) -> str:
+    scheme, _, rest = _text(name, value).partition(":")
+    if scheme == "unix" and rest.startswith("/"):
+        return str(value)
+    if scheme not in ("tcp", "ssl") or not rest.rpartition(":")[0]:
+        raise _wrong(name, value, "tcp:ADDRESS:PORT, ssl:ADDRESS:PORT or unix:/PATH")
+    try:
+        ipaddress.ip_address(split_host_port(rest, 0)[0])
+    except (ShimError, ValueError):
+        raise _wrong(name, value, "tcp:ADDRESS:PORT, ssl:ADDRESS:PORT or unix:/PATH") from None
+    return str(value)
+
+
+def _many(reader: Callable[[str, Any], Any], least: int = 0) -> Callable[[str, Any], tuple[Any, ...]]:
+    def read(name: str, value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list) or len(value) < least:
+            raise _wrong(name, value, f"a list of {least} or more")
+        return tuple(reader(name, item) for item in value)
+
+    return read
+
+
+_READERS: dict[str, Callable[[str, Any], Any]] = {
+    "revision": _number(0, 2**63),
+    "node": _text,
+    "bridge": _bridge,
+    "datapath_id": _datapath_id,
+    "underlay": _address,
+    "gateways": _many(_interface_address, 1),
+    "cluster_cidrs": _many(_prefix, 1),
+    "service_cidrs": _many(_prefix),
+    "mtu_overhead": _number(0, 1000),
+    "controllers": _many(_target, 1),
+    "peers": _many(_address),
+    "guarded_tcp_ports": _many(_number(1, 65535)),
+    "guarded_udp_ports": _many(_number(1, 65535)),
+    "programmed": _flag,
+}

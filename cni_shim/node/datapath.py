@@ -1,0 +1,87 @@
+"""One pass over the node: whatever differs from the configuration is put right, and said. No waiting, no threads."""
+
+from __future__ import annotations
+
+from cni_shim.node import bridges, conflist, firewall, links, rows, uplink
+from cni_shim.node.configuration import FILE_NAME, Configuration
+from cni_shim.node.settings import Settings
+from cni_shim.node.system import links as present_links
+from cni_shim.ovsdb import Database, Operation, as_set
+
+CONTAINER_KEY = "heddle-container"  # external_ids of a pod's Interface row, written by the CNI plugin
+
+
+def ensure(configuration: Configuration, settings: Settings) -> list[str]:
+    """Set up or repair the node; what was changed, in words (nothing, when all was right).
+
+    ShimError names what could not be done; a later pass takes it up again.
+    """
+    database = Database(settings.database)
+    try:
+        underlay = uplink.find(configuration.underlay, settings, database)
+        userspace = settings.datapath == "netdev"
+        # The guard comes before br0, so that no pod meets an unguarded kernel, and after the uplink has moved, so
+        # that a move that fails does not cut the node off.
+        changed = uplink.prepare(underlay, settings, database)
+        changed += firewall.ensure(configuration, underlay.uplink if userspace else None, settings.state_dir)
+        changed += _ensure_tls(settings, database)
+        bridge = bridges.pod_bridge(configuration, settings, underlay.mtu - configuration.mtu_overhead)
+        if rows.ensure(database, bridge):
+            changed.append(f"{bridge.name} with its tunnel, {bridges.TUN_PORT} and controllers")
+        uplink.wait_for_device(bridges.TUN_PORT)
+        changed += links.ensure(configuration)
+        changed += remove_stale_ports(configuration.bridge, database)
+    finally:
+        database.close()
+    return changed
+
+
+def remove_stale_ports(bridge: str, database: Database) -> list[str]:
+    """Take pods' ports whose link is gone (a reboot, a DEL while OVS was away) out of the database.
+
+    The plugin makes the link before the row and removes the row before the link, and the rows are read first here:
+    a row without a link is never one in the making.
+    """
+    interfaces = database.rows("Interface", ["name", "external_ids"])
+    pods = [row["name"] for row in interfaces if CONTAINER_KEY in row["external_ids"]]
+    if not pods:
+        return []
+    there = present_links()
+    stale = [name for name in pods if name not in there]
+    rows.remove_ports(database, bridge, stale)
+    return [f"stale port {name} removed" for name in stale]
+
+
+def tear_down(settings: Settings, bridge: str) -> list[str]:
+    """Undo `ensure`; what was changed, in words."""
+    changed = conflist.absent(settings)
+    database = Database(settings.database)
+    try:
+        if rows.remove_bridge(database, bridge):
+            changed.append(f"{bridge} removed")
+        changed += uplink.restore(settings, database)
+    finally:
+        database.close()
+    # Only now: while there was a data path, its guard had to be there.
+    changed += firewall.remove(settings.state_dir)
+    (settings.state_dir / FILE_NAME).unlink(missing_ok=True)
+    return changed
+
+
+def _ensure_tls(settings: Settings, database: Database) -> list[str]:
+    """Tell OVS its key and certificates for `ssl:` controllers."""
+    if settings.openflow_tls is None:
+        return []
+    wanted = {
+        "private_key": settings.openflow_tls.private_key,
+        "certificate": settings.openflow_tls.certificate,
+        "ca_cert": settings.openflow_tls.ca_certificate,
+    }
+    held = as_set(database.rows("Open_vSwitch", ["ssl"])[0]["ssl"])
+    present = [row for row in database.rows("SSL", list(wanted)) if row["_uuid"] in held]
+    if present and not rows.changes(present[0], wanted):
+        return []
+    insert: Operation = {"op": "insert", "table": "SSL", "row": wanted, "uuid-name": "ssl0"}
+    refer: Operation = {"op": "update", "table": "Open_vSwitch", "where": [], "row": {"ssl": ["named-uuid", "ssl0"]}}
+    rows.apply(database, [insert, refer])
+    return ["TLS files of OpenFlow"]

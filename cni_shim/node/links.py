@@ -1,0 +1,68 @@
+"""tun0, the node's door to its pods: addresses, routes of the cluster and service CIDRs, and forwarding in the kernel.
+
+One pass of `ensure` leaves what is right alone. Which addresses these are, the configuration says.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+
+from cni_shim.errors import IO_FAILURE, ShimError
+from cni_shim.node.bridges import TUN_PORT
+from cni_shim.node.configuration import Configuration
+from cni_shim.node.system import addresses, family_flag, ip, ip_json, links
+
+_FORWARDING = {"-4": "net/ipv4/ip_forward", "-6": "net/ipv6/conf/all/forwarding"}
+
+
+def ensure(configuration: Configuration) -> list[str]:
+    """Give tun0 its addresses and routes; what was changed, in words."""
+    changed = _ensure_addresses(configuration)
+    gateways = [ipaddress.ip_interface(gateway) for gateway in configuration.gateways]
+    for cidr in (*configuration.cluster_cidrs, *configuration.service_cidrs):
+        family = family_flag(cidr)
+        source = next((g for g in gateways if family_flag(str(g)) == family), None)
+        if source is None:
+            continue  # a family in which this node has no pods
+        wanted = ["dev", TUN_PORT, "src", str(source.ip)]
+        found = ip_json(family, "route", "show", cidr, "dev", TUN_PORT)
+        if not any(route.get("prefsrc") == str(source.ip) and "gateway" not in route for route in found):
+            ip(family, "route", "replace", cidr, *wanted)
+            changed.append(f"route {cidr} over {TUN_PORT}")
+    for family in sorted({family_flag(gateway) for gateway in configuration.gateways}):
+        changed += _forward(family)
+    return changed
+
+
+def _ensure_addresses(configuration: Configuration) -> list[str]:
+    changed = []
+    link = links()[TUN_PORT]
+    present = addresses(link, "global")
+    if "UP" not in link["flags"]:
+        ip("link", "set", TUN_PORT, "up")
+        changed.append(f"{TUN_PORT} up")
+    for address in present:
+        if address not in configuration.gateways:
+            ip("address", "del", address, "dev", TUN_PORT)
+            changed.append(f"{address} taken from {TUN_PORT}")
+    for address in configuration.gateways:
+        if address not in present:
+            extra = ["nodad"] if ":" in address else []
+            ip("address", "add", address, "dev", TUN_PORT, *extra)
+            changed.append(f"{address} on {TUN_PORT}")
+    return changed
+
+
+def _forward(family: str) -> list[str]:
+    switch = Path("/proc/sys") / _FORWARDING[family]
+    if switch.read_text().strip() == "1":
+        return []
+    try:
+        switch.write_text("1\n")
+    except OSError as error:
+        name = str(_FORWARDING[family]).replace("/", ".")
+        raise ShimError(
+            IO_FAILURE, f"cannot set {name}", f"{error}; set it from outside, e.g. sysctls: in docker-compose.yml"
+        ) from None
+    return [f"{switch.name} on"]

@@ -1,0 +1,67 @@
+"""How a node is, looked up from outside the resident process. Changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cni_shim.controller import Controller
+from cni_shim.errors import ShimError
+from cni_shim.node import configuration, datapath
+from cni_shim.node.bridges import TUN_PORT
+from cni_shim.node.settings import Settings
+from cni_shim.node.system import addresses, links
+from cni_shim.node.vswitchd import Vswitchd, has_flows
+from cni_shim.ovsdb import Database
+
+
+def status(settings: Settings, client: Controller) -> dict[str, Any]:
+    """One value per question; `ready`: whether pods can be added; `problems`: what is wrong, in words."""
+    problems: list[str] = []
+    known = configuration.last_good(settings.state_dir, settings.node)
+    answer = _controller(settings, client, problems)
+    bridge = known.bridge if known else "br0"
+    switch = _switch(settings, bridge, problems)
+    tun = links().get(TUN_PORT)
+    if tun is None:
+        problems.append(f"{TUN_PORT} is not there: run `heddle-node setup`")
+    conflist = settings.cni_conf_dir / settings.cni_file if settings.cni_conf_dir else None
+    if conflist is not None and not conflist.exists():
+        problems.append(f"{conflist} is not there: the bridge is not programmed, or `heddle-node run` does not run")
+    return {
+        "node": settings.node,
+        "ready": not problems,
+        "problems": problems,
+        "revision": known.revision if known else None,
+        "controller": answer,
+        "switch": switch,
+        TUN_PORT: {"addresses": addresses(tun, "global"), "mtu": tun["mtu"]} if tun else None,
+        "conflist": str(conflist) if conflist is not None and conflist.exists() else None,
+    }
+
+
+def _controller(settings: Settings, client: Controller, problems: list[str]) -> dict[str, Any]:
+    try:
+        _, content = client.call("GET", f"/v1/nodes/{settings.node}/readiness")
+    except ShimError as error:
+        problems.append(str(error))
+        return {"ready": False, "detail": str(error)}
+    return dict(content) if isinstance(content, dict) else {"ready": False}
+
+
+def _switch(settings: Settings, bridge: str, problems: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {"runs": False, "bridge": bridge, "flows": False, "pods": 0}
+    try:
+        vswitchd = Vswitchd(settings.ovs_rundir)
+        found["runs"], found["version"] = True, vswitchd.version()
+        vswitchd.close()
+        database = Database(settings.database)
+        interfaces = database.rows("Interface", ["external_ids"])
+        database.close()
+    except ShimError as error:
+        problems.append(str(error))
+        return found
+    found["pods"] = sum(datapath.CONTAINER_KEY in row["external_ids"] for row in interfaces)
+    found["flows"] = has_flows(settings.ovs_rundir, bridge)
+    if not found["flows"]:
+        problems.append(f"bridge {bridge} has no flows: is a controller connected to it?")
+    return found
