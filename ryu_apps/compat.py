@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _socket
 import functools
+import importlib
 import importlib.util
 import logging
 import re
@@ -222,12 +223,13 @@ def _server_context(
 
 def _tls_handler(handle: Callable[[Any, Any], None], context: Any) -> Callable[[Any, Any], None]:
     def wrap_and_handle(connection: Any, address: Any) -> None:
+        encrypted = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         try:
-            connection.settimeout(HANDSHAKE_SECONDS)
-            encrypted = context.wrap_socket(connection, server_side=True)
+            encrypted.settimeout(HANDSHAKE_SECONDS)
+            encrypted.do_handshake()
         except OSError as error:  # ssl.SSLError and time-outs are OSErrors
             LOG.warning("TLS handshake with %s failed: %s", address, error)
-            connection.close()
+            encrypted.close()
             return
         handle(TlsStream(encrypted), address)
 
@@ -243,6 +245,7 @@ def patient_and_watched_connections() -> None:
     "connected" for hours, and (see `first_connection_stays`) would keep the switch out. Now it is dead after
     20 to 25 seconds. A --config-file can set all three otherwise.
     """
+    importlib.import_module("ryu.base.app_manager")  # before the controller: they import each other
     from ryu.controller import controller
 
     controller.CONF.set_default("socket_timeout", SOCKET_SECONDS)
