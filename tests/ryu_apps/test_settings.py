@@ -154,7 +154,11 @@ def test_a_mistake_is_named_with_its_remedy(args: list[str], named: str, remedy:
 
 @pytest.mark.parametrize(
     ("line", "named"),
-    [("rest-listen = 127.0.0.1:1", "'rest-listen'"), ("stor = x", "'stor'"), ("node_prefix = many", "node_prefix")],
+    [
+        ("rest-listen = 127.0.0.1:1", "'rest-listen'"),
+        ("stor = x", "'stor'"),
+        ("node_prefix = many", "--heddle-node-prefix: 'many'"),
+    ],
 )
 def test_a_mistake_in_the_file_is_named(tmp_path: Path, line: str, named: str) -> None:
     (tmp_path / "heddle.ini").write_text(f"[heddle]\n{line}\n")
