@@ -72,6 +72,7 @@ class Owner:
         self._wire = wire
         self._queue: LightQueue = LightQueue()
         self._sessions: dict[str, SwitchSession] = {}
+        self._linked: dict[Link, SwitchSession] = {}
         self._revisions = itertools.count(2)
         # Addresses that are free as soon as the node has acknowledged a revision.
         self._leaving: dict[str, list[tuple[int, tuple[int, Address]]]] = {}
@@ -100,17 +101,40 @@ class Owner:
         """Let `action` run in the owner thread."""
         self._queue.put(_Call(action))
 
-    def session(self, node: str) -> SwitchSession | None:
-        """Return a node's session; only for use in the owner thread."""
-        return self._sessions.get(node)
-
     def connected(self, dpid: int, link: Link, ofports: Mapping[str, int]) -> None:
         """A registered switch has connected, and has these ports by name."""
         self.call(lambda: self._connected(dpid, link, dict(ofports)))
 
-    def disconnected(self, node: str, link: Link) -> None:
+    def disconnected(self, link: Link) -> None:
         """A connection has ended."""
-        self.call(lambda: self._disconnected(node, link))
+        self.call(lambda: self._disconnected(link))
+
+    def switch_says(self, link: Link, tell: Callable[[SwitchSession], None]) -> None:
+        """Let the session of a connection take in a message."""
+        self.call(lambda: self._heard(link, tell))
+
+    def port_seen(self, link: Link, interface: str, ofport: int | None) -> None:
+        """A switch has an interface, or (ofport None) has it no more."""
+        self.call(lambda: self._port_seen(link, interface, ofport))
+
+    def read_flows(self, node: str, timeout: float) -> list[FlowStats]:
+        """Read all flows of a switch. Raises ConnectionError when it is away, TimeoutError after `timeout` seconds."""
+        done = GreenEvent()
+        self.call(lambda: self._ask(node, done))
+        with eventlet.Timeout(timeout, TimeoutError(f"node {node}: its switch did not answer in {timeout} s")):
+            flows: list[FlowStats] | None = done.wait()
+        if flows is None:
+            raise ConnectionError(f"node {node}: its switch is not connected")
+        return flows
+
+    def audit(self, node: str) -> None:
+        """Let a switch be read back and repaired, if nothing else is under way there."""
+        self.call(lambda: self._audit(node))
+
+    def _audit(self, node: str) -> None:
+        session = self._sessions.get(node)
+        if session is not None:
+            self._told(session, SwitchSession.audit)
 
     # --- the thread ----------------------------------------------------------------------------
 
@@ -233,47 +257,49 @@ class Owner:
         name = self.publication.current.snapshot.node_by_dpid.get(dpid)
         session = self._sessions.get(name) if name is not None else None
         if session is None:
+            link.close()  # the node was deleted while its switch connected
             return
+        self._linked[link] = session
         session.ofports = ofports
         # The ports come first, so that flows are compared with what the ports of now need.
         self._requests([_Submission(SwitchPorts(session.node, tuple(sorted(ofports.items()))), GreenEvent())])
-        session.connect(link)
         log.info("switch connected", node=session.node, dpid=f"{dpid:016x}")
-        self._publish((session.node,))
+        self._told(session, lambda session: session.connect(link))
 
-    def _disconnected(self, node: str, link: Link) -> None:
-        session = self._sessions.get(node)
+    def _disconnected(self, link: Link) -> None:
+        session = self._linked.pop(link, None)
         if session is not None and session.is_connected_by(link):
-            session.disconnect()
-            log.warning("switch away", node=node)
-            self._publish((node,))
+            log.warning("switch away", node=session.node)
+            self._told(session, SwitchSession.disconnect)
 
-    def port_seen(self, node: str, interface: str, ofport: int | None) -> None:
-        """A switch has an interface, or (ofport None) has it no more."""
-        self.call(lambda: self._port_seen(node, interface, ofport))
+    def _heard(self, link: Link, tell: Callable[[SwitchSession], None]) -> None:
+        session = self._linked.get(link)
+        if session is not None:
+            self._told(session, tell)
 
-    def _port_seen(self, node: str, interface: str, ofport: int | None) -> None:
-        session = self._sessions.get(node)
+    def _told(self, session: SwitchSession, tell: Callable[[SwitchSession], None]) -> None:
+        """Let a session take something in; publish what that changed."""
+        before = (session.status, session.committed)
+        tell(session)
+        status = session.status
+        if status.phase is SwitchPhase.ERROR and before[0].phase is not SwitchPhase.ERROR:
+            self._retry_later(session)
+        if status != before[0] or session.committed is not before[1]:
+            self._publish((session.node,))
+            self._release_addresses((session.node,))
+
+    def _port_seen(self, link: Link, interface: str, ofport: int | None) -> None:
+        session = self._linked.get(link)
         if session is None:
             return
         request: Request
         if ofport is None:
             session.ofports.pop(interface, None)
-            request = PortVanished(node, interface)
+            request = PortVanished(session.node, interface)
         else:
             session.ofports[interface] = ofport
-            request = PortSeen(node, interface, ofport)
+            request = PortSeen(session.node, interface, ofport)
         self._requests([_Submission(request, GreenEvent())])
-
-    def read_flows(self, node: str, timeout: float) -> list[FlowStats]:
-        """Read all flows of a switch. Raises ConnectionError when it is away, TimeoutError after `timeout` seconds."""
-        done = GreenEvent()
-        self.call(lambda: self._ask(node, done))
-        with eventlet.Timeout(timeout, TimeoutError(f"node {node}: its switch did not answer in {timeout} s")):
-            flows: list[FlowStats] | None = done.wait()
-        if flows is None:
-            raise ConnectionError(f"node {node}: its switch is not connected")
-        return flows
 
     def _ask(self, node: str, done: GreenEvent) -> None:
         session = self._sessions.get(node)
@@ -282,32 +308,10 @@ class Owner:
         else:
             session.ask(done.send)
 
-    def switch_says(self, node: str, tell: Callable[[SwitchSession], None]) -> None:
-        """Let a session take in a message of its switch, in the owner thread."""
-        self.call(lambda: self._told(node, tell))
-
-    def flows_read(self, node: str, xid: int, flows: Iterable[FlowStats], more: bool) -> None:
-        """A switch has answered a request for flows."""
-        self.switch_says(node, lambda session: session.flows_read(xid, flows, more))
-
-    def _told(self, node: str, tell: Callable[[SwitchSession], None]) -> None:
-        session = self._sessions.get(node)
-        if session is None:
-            return
-        tell(session)
-        if session.phase is SwitchPhase.ERROR:
-            self._retry_later(session)
-        self._publish((node,))
-        self._release_addresses((node,))
-
     def _retry_later(self, session: SwitchSession) -> None:
         seconds = min(_RETRY_SECONDS * 2 ** (session.failures - 1), _LONGEST_RETRY_SECONDS)
         log.error("switch refused a change", node=session.node, why=session.status.last_error, retry_in=seconds)
-        eventlet.spawn_after(seconds, self.call, lambda: self._told(session.node, SwitchSession.retry))
-
-    def audit(self, node: str) -> None:
-        """Let a switch be read back and repaired, if nothing else is under way there."""
-        self.switch_says(node, SwitchSession.audit)
+        eventlet.spawn_after(seconds, self.call, lambda: self._told(session, SwitchSession.retry))
 
     # --- addresses -----------------------------------------------------------------------------
 

@@ -19,11 +19,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from rest.control import SwitchPhase, SwitchStatus
-from ryu_apps.openflow.decode import FlowStats
+from ryu_apps.openflow.decode import FlowStats, WireError
 from topology.compiler import Delta, FlowTable, SectionKey, diff, reconcile, unlike
 from topology.flow import DIGEST_MASK, Entry, owner_class, sentinel
 from topology.pipeline import Table
@@ -84,6 +85,7 @@ class SwitchSession:
         self._refused: str | None = None  # an error that came while a bundle was in flight
         self._last_error: str | None = None
         self._base_revision = 0
+        self._auditing = False
         self._base = FlowTable()  # what is being compared with the switch, while synchronising
         self._reads: dict[int, list[FlowStats]] = {}
         self._asked: dict[int, tuple[list[FlowStats], Callable[[list[FlowStats] | None], None]]] = {}
@@ -104,7 +106,7 @@ class SwitchSession:
         self._link = None
         self._in_flight = None
         self._reads.clear()
-        self.phase = SwitchPhase.AWAY
+        self._enter(SwitchPhase.AWAY)
         asked, self._asked = self._asked, {}
         for _, done in asked.values():
             done(None)
@@ -124,6 +126,7 @@ class SwitchSession:
         """Read everything back, to find what somebody edited by hand."""
         if self.phase is SwitchPhase.IN_SYNC:
             self._synchronise(everything=True)
+            self._auditing = True
 
     def ask(self, done: Callable[[list[FlowStats] | None], None]) -> None:
         """Read all flows for somebody who wants to see them; `done` gets None when the switch is or goes away."""
@@ -197,6 +200,10 @@ class SwitchSession:
 
     # --- inside --------------------------------------------------------------------------------
 
+    def _enter(self, phase: SwitchPhase) -> None:
+        self.phase = phase
+        self._auditing = False
+
     def _transmit(self, data: bytes) -> None:
         if self._link is not None:
             self._link.send(data)
@@ -215,7 +222,7 @@ class SwitchSession:
         self._transmit(self._wire.read_flows(xid, table, cookie, mask))
 
     def _synchronise(self, *, everything: bool = False) -> None:
-        self.phase = SwitchPhase.SYNCHRONISING
+        self._enter(SwitchPhase.SYNCHRONISING)
         self._base, self._dirty = self._desired, set()
         self._base_revision = self._revision
         self._reads.clear()
@@ -260,10 +267,10 @@ class SwitchSession:
             self._commit(delta, self._desired, self._revision)
         else:
             self.committed, self.committed_revision = self._desired, self._revision
-            self.phase = SwitchPhase.IN_SYNC
+            self._enter(SwitchPhase.IN_SYNC)
 
     def _commit(self, delta: Delta, table: FlowTable, revision: int) -> None:
-        self.phase = SwitchPhase.PROGRAMMING
+        self._enter(SwitchPhase.PROGRAMMING)
         owners = frozenset(owner_class(entry.cookie) for entry in delta.adds if not _is_sentinel(entry))
         self._in_flight = _InFlight(table, revision, owners | {owner_class(cookie) for cookie in delta.deletes})
         self._refused = None
@@ -277,7 +284,7 @@ class SwitchSession:
         self._reads.clear()
         self._last_error = text
         self.failures += 1
-        self.phase = SwitchPhase.ERROR
+        self._enter(SwitchPhase.ERROR)
 
     def _disown(self, flight: _InFlight) -> None:
         """Make the sentinels of a bundle that went wrong tell so, for whoever reads them next."""
@@ -292,5 +299,10 @@ def _is_sentinel(entry: Entry) -> bool:
 
 
 def _sums(sentinels: Iterable[FlowStats]) -> dict[int, int]:
-    """Return what sentinels read from a switch say: the sum by owner class."""
-    return {flow.match[0][1]: flow.cookie & DIGEST_MASK for flow in sentinels if flow.match}
+    """Return what sentinels read from a switch say: the sum by owner class. What is none of ours says nothing."""
+    sums = {}
+    for flow in sentinels:
+        with suppress(WireError):
+            if len(flow.match) == 1:
+                sums[flow.match[0][1]] = flow.cookie & DIGEST_MASK
+    return sums

@@ -22,6 +22,7 @@ from topology.requests import (
     CreateNetwork,
     CreateNode,
     DeleteNode,
+    ForgetPort,
     JoinNetworks,
     PortSeen,
     Reason,
@@ -37,14 +38,14 @@ KEY = PortKey("n1", "c1", "eth0")
 class AnsweringSwitch(ModelSwitch):
     """A model switch that answers at once, in a green thread of its own."""
 
-    def __init__(self, controller: Controller, node: str) -> None:
+    def __init__(self, controller: Controller) -> None:
         super().__init__()
         self.closed = False
-        self._controller, self._node = controller, node
+        self._controller = controller
 
     def send(self, message: Any) -> None:
         super().send(message)
-        eventlet.spawn_n(self._controller.owner.switch_says, self._node, self._answer_one)
+        eventlet.spawn_n(self._controller.owner.switch_says, self, self._answer_one)
 
     def close(self) -> None:
         self.closed = True
@@ -73,7 +74,7 @@ class Controller:
             self.plane.submit(request)
 
     def connect(self, node: str, ofports: dict[str, int]) -> AnsweringSwitch:
-        switch = AnsweringSwitch(self, node)
+        switch = AnsweringSwitch(self)
         self.owner.connected(self.plane.published.snapshot.nodes[node].dpid, switch, ofports)
         self.wait(node, lambda: self.phase(node) is SwitchPhase.IN_SYNC)
         return switch
@@ -123,7 +124,7 @@ def test_a_port_is_committed_once_reported_and_seen(controller: Controller) -> N
     switch = controller.connect("n1", {})
     controller.submit(report())
     assert controller.plane.published.port_phase(KEY)[0] == "Pending"
-    controller.owner.port_seen("n1", "vc1", 7)
+    controller.owner.port_seen(switch, "vc1", 7)
     controller.wait("n1", lambda: controller.plane.published.port_phase(KEY)[0] == "Committed")
     assert controller.holds(switch, "n1")
 
@@ -142,9 +143,9 @@ def test_a_port_seen_at_reconnection_counts(controller: Controller) -> None:
 
 
 def test_the_address_of_a_vanished_port_is_free_when_the_switch_has_acknowledged(controller: Controller) -> None:
-    controller.connect("n1", {"vc1": 7})
+    switch = controller.connect("n1", {"vc1": 7})
     controller.submit(report())
-    controller.owner.port_seen("n1", "vc1", None)
+    controller.owner.port_seen(switch, "vc1", None)
     controller.wait("n1", lambda: KEY not in controller.plane.published.snapshot.ports)
     controller.wait("n1", lambda: not controller.plane.published.snapshot.quarantined)
 
@@ -154,10 +155,10 @@ def test_the_address_stays_in_quarantine_while_the_switch_is_away(
 ) -> None:
     switch = controller.connect("n1", {"vc1": 7})
     controller.submit(report())
-    controller.owner.disconnected("n1", switch)
+    controller.owner.disconnected(switch)
     controller.wait("n1", lambda: controller.phase("n1") is SwitchPhase.AWAY)
-    controller.owner.port_seen("n1", "vc1", None)
-    controller.wait("n1", lambda: bool(controller.plane.published.snapshot.quarantined))
+    controller.submit(ForgetPort(KEY))
+    assert controller.plane.published.snapshot.quarantined
     again = start()
     assert again.plane.published.snapshot.quarantined
     again.connect("n1", {})

@@ -1,0 +1,159 @@
+"""The Ryu application: `ryu-manager ryu_apps.controller`. It wires the parts; what Ryu says becomes queue entries.
+
+No decision is taken here and no state of the network is kept here: that is `owner`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from ipaddress import ip_address
+from typing import Any, Final
+
+import eventlet
+import structlog
+
+from ryu_apps import compat  # noqa: F401  # repairs Ryu, so it comes before it
+
+from ryu.base.app_manager import RyuApp  # isort: skip
+from ryu.cfg import CONF  # isort: skip
+from ryu.controller import ofp_event  # isort: skip
+from ryu.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls  # isort: skip
+from ryu.ofproto import ofproto_v1_5  # isort: skip
+
+from rest.app import Options, make_app
+from ryu_apps import settings as controller_settings
+from ryu_apps.logs import configure_logs
+from ryu_apps.openflow import channel, decode, messages
+from ryu_apps.openflow.encode import Encoder
+from ryu_apps.openflow.wire import ALL_TABLES, MessageType, MultipartType
+from ryu_apps.owner import Owner
+from ryu_apps.plane import ControlPlane
+from ryu_apps.server import serve
+from ryu_apps.session import SwitchSession
+from store.base import Store, StoreError
+from store.sqlite import SqliteStore
+from topology.admission import admit
+from topology.compiler import Delta
+from topology.model import Cluster
+from topology.requests import Refused, SetCluster
+from topology.snapshot import Snapshot, apply_all, empty
+
+log = structlog.get_logger(__name__)
+
+_AUDIT_SECONDS: Final = 60.0  # how often each switch is read back
+
+
+class OpenFlowWire:
+    """`ryu_apps.session.Wire` by our own encoder; one for all switches, so equal flows are encoded once."""
+
+    def __init__(self) -> None:
+        self._encoder = Encoder()
+
+    def bundle(self, delta: Delta) -> bytes:
+        """Return one ordered atomic bundle, from open to commit."""
+        return self._encoder.bundle(delta)
+
+    def read_flows(self, xid: int, table: int | None, cookie: int, mask: int) -> bytes:
+        """Return a request for flows, by table (None: all) and masked cookie."""
+        return messages.flow_desc_request(xid, ALL_TABLES if table is None else table, cookie, mask)
+
+
+class HeddleController(RyuApp):  # type: ignore[misc]
+    """Starts store, owner thread, OpenFlow and REST; ends the process when one of them cannot start."""
+
+    OFP_VERSIONS: Final = [ofproto_v1_5.OFP_VERSION]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        configure_logs()
+        try:
+            settings = controller_settings.load(CONF)
+            store = SqliteStore(settings.store)
+            self._owner = Owner(store, OpenFlowWire(), _restore(store, settings.cluster))
+            plane = ControlPlane(self._owner, store)
+            app = make_app(plane, Options.for_controller(settings.admin_token, settings.controllers))
+            channel.intercept(self._on_message)
+            serve(settings.rest_listen, settings.tls, app)
+        except (controller_settings.SettingsError, StoreError, Refused, OSError) as error:
+            raise SystemExit(f"heddle: cannot start: {error}") from error
+
+    def start(self) -> None:
+        """Called by Ryu when all applications exist."""
+        super().start()
+        eventlet.spawn(self._owner.run)
+        eventlet.spawn(self._audit)
+
+    def accept_switch(self, dpid: int, address: str) -> bool | str:
+        """Accept registered switches, from their node's address only. See `compat.first_connection_stays`."""
+        snapshot = self._owner.publication.current.snapshot
+        name = snapshot.node_by_dpid.get(dpid)
+        if name is None:
+            return "no node has this datapath id; register it with: heddle create-node"
+        underlay = snapshot.nodes[name].underlay
+        if ip_address(address) != underlay:
+            return f"node {name} is to connect from {underlay}"
+        return True
+
+    @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])  # type: ignore[untyped-decorator]
+    def _state_changed(self, event: Any) -> None:
+        datapath = event.datapath
+        if event.state == MAIN_DISPATCHER:
+            ofports = {port.name.decode("utf-8", "replace"): number for number, port in datapath.ports.items()}
+            self._owner.connected(datapath.id, datapath, ofports)
+        else:
+            self._owner.disconnected(datapath)
+
+    def _on_message(self, datapath: Any, kind: int, xid: int, raw: bytes) -> bool:
+        """Turn a message into a queue entry; return whether it is dealt with. Called by the connection's thread."""
+        if datapath.state != MAIN_DISPATCHER:
+            return False
+        owner = self._owner
+        match kind:
+            case MessageType.BUNDLE_CONTROL:
+                if decode.bundle_reply(raw).committed:
+                    owner.switch_says(datapath, SwitchSession.committed_reply)
+            case MessageType.PORT_STATUS:
+                status = decode.port_status(raw)
+                gone = status.reason == decode.PORT_DELETED
+                owner.port_seen(datapath, status.port.name, None if gone else status.port.number)
+            case MessageType.MULTIPART_REPLY:
+                found = decode.part(raw)
+                if found.kind != MultipartType.FLOW_DESC:
+                    return False
+                owner.switch_says(
+                    datapath, partial(_flows_read, xid=xid, flows=list(decode.flow_stats(raw)), more=found.more)
+                )
+            case MessageType.ERROR:
+                refusal = decode.error(raw)
+                owner.switch_says(datapath, partial(_refused, refusal=refusal))
+            case _:
+                return False
+        return True
+
+    def _audit(self) -> None:
+        """Read one switch after the other back, each once in _AUDIT_SECONDS."""
+        while True:
+            nodes = sorted(self._owner.publication.current.snapshot.nodes)
+            for node in nodes:
+                eventlet.sleep(_AUDIT_SECONDS / len(nodes))
+                self._owner.audit(node)
+            if not nodes:
+                eventlet.sleep(_AUDIT_SECONDS)
+
+
+def _flows_read(session: SwitchSession, xid: int, flows: list[decode.FlowStats], more: bool) -> None:
+    session.flows_read(xid, flows, more)
+
+
+def _refused(session: SwitchSession, refusal: decode.Refusal) -> None:
+    about = "" if refusal.about_flow is None else f", flow whose cookie ends in {refusal.about_flow:08x}"
+    text = f"OpenFlow error {refusal.kind}, code {refusal.code}{about}"
+    session.error(text, ends_bundle=refusal.ends_bundle)
+
+
+def _restore(store: Store, cluster: Cluster) -> Snapshot:
+    """Return what the store keeps, with the settings of this start. Raises Refused when they do not fit it."""
+    snapshot, _ = apply_all(empty(), store.load())
+    events = admit(snapshot, SetCluster(cluster))
+    store.commit(events)
+    return apply_all(snapshot, events)[0]
