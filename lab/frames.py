@@ -59,6 +59,11 @@ def vxlan(vnid: int, frame: bytes) -> bytes:
     return struct.pack("!II", 0x08000000, vnid << 8) + frame
 
 
+def geneve(vnid: int, frame: bytes) -> bytes:
+    """The payload of a Geneve datagram without options (RFC 8926): header with `vnid`, and the inner frame."""
+    return struct.pack("!BBHI", 0, 0, 0x6558, vnid << 8) + frame
+
+
 def send(namespace: Namespace, interface: str, *frames: bytes) -> None:
     """Send frames as they are out of `interface`. OSError when there is none of that name."""
     with namespace.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:

@@ -30,6 +30,10 @@ class Host:
         """Answer on one more port, TCP and UDP. OSError when it is taken."""
         self._echo.listen(self.namespace, self.name, port)
 
+    def silence(self) -> None:
+        """Answer on no port any more."""
+        self._echo.silence(self.namespace)
+
     def ping(self, target: Target, patience: float = PATIENCE) -> Outcome:
         """ICMP echo to `target`; true when answered. `patience` in seconds."""
         return probes.ping(self.namespace, address_of(target), patience)

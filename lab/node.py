@@ -89,6 +89,10 @@ class Node(Host):
         """What `ovs-ofctl COMMAND br0 ARGUMENTS…` prints."""
         return self.ovs.ofctl(command, *arguments)
 
+    def flows(self, bridge: str = "br0") -> list[str]:
+        """The flows that the switch has, sorted, each as ovs-ofctl prints it; without counters and times."""
+        return sorted(line.strip() for line in self.ovs.ofctl("dump-flows", "--no-stats", bridge=bridge).splitlines())
+
     def ovs_vsctl(self, *arguments: str) -> str:
         """What `ovs-vsctl ARGUMENTS…` prints."""
         return self.ovs.vsctl(*arguments)

@@ -36,6 +36,11 @@ class Pod(Host):
         super().__init__(str(attachment.pod), namespace, address.ip, echo)
 
     @property
+    def host_interface(self) -> str:
+        """The name of its link's other end, in the node's namespace."""
+        return next(str(one["name"]) for one in self.result["interfaces"] if not one.get("sandbox"))
+
+    @property
     def project(self) -> str:
         """The project it belongs to, a Kubernetes namespace."""
         return self.attachment.pod.project
@@ -56,7 +61,11 @@ def create(state: State, name: PodName, node: Node, echo: EchoServers) -> Pod:
     try:
         namespace.sysctl({"ipv4/tcp_rmem": TCP_RECEIVE})
         result = node.runtime.add(attachment)
-        return Pod(node, attachment, namespace, result, echo)
+        try:
+            return Pod(node, attachment, namespace, result, echo)
+        except BaseException:
+            node.runtime.delete(attachment, result)
+            raise
     except BaseException:
         echo.silence(namespace)
         state.forget(namespace)

@@ -15,12 +15,22 @@ from lab import links
 from lab.description import Topology
 from lab.echo import EchoServers
 from lab.hosts import Host
+from lab.laboratory import Lab
 from lab.namespaces import Namespace, ip_batch
 from lab.ovs import OpenVSwitch
 from lab.probes import together
 from lab.state import State
 from lab.underlay import UPLINK, Underlay
 
+PLACEMENT = {
+    "red/a": "n1",
+    "red/b": "n1",
+    "red/c": "n2",
+    "blue/a": "n1",
+    "blue/b": "n2",
+    "blue/c": "n3",
+    "default/a": "n3",
+}
 _NUMBERS = itertools.count()
 
 
@@ -73,6 +83,16 @@ def plain(unique_name: Callable[[], str], tmp_path_factory: pytest.TempPathFacto
         echo.close()
         state.clear()
         state.release()
+
+
+@pytest.fixture(scope="session")
+def lab(unique_name: Callable[[], str]) -> Iterator[Lab]:
+    """Return a laboratory with three nodes and tenants' pods on them; whoever changes something puts it back."""
+    with Lab(unique_name(), nodes=3) as running:
+        running.network("red")
+        running.network("blue")
+        running.pods(PLACEMENT)
+        yield running
 
 
 def _bridges(node: Namespace, switch: OpenVSwitch, address: str, peer: str) -> None:
