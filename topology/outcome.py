@@ -1,0 +1,41 @@
+"""What can become of a packet in the whole network: `trace` finds it out from flows, `specification` from the model."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple, TypeAlias
+
+from topology.model import PortKey
+
+
+class Where(Enum):
+    """For what a packet left the pods' network, by a node's tun0."""
+
+    NODE = "node"  # the node itself: one of its own addresses, or an answer to its ARP request
+    SERVICE = "service"  # a service address, for the node's service proxy
+    OUTSIDE = "outside"  # everything else
+
+
+class Delivered(NamedTuple):
+    """A pod's port got the packet."""
+
+    node: str
+    port: PortKey
+
+
+class Sent(NamedTuple):
+    """The packet left by a node's tun0."""
+
+    node: str
+    where: Where
+
+
+class Dropped(NamedTuple):
+    """Nobody got the packet: where it ended, and whose flow ended it (feature and subject)."""
+
+    node: str
+    table: int | None = None
+    owner: tuple[int, tuple[str | int, ...]] | None = None
+
+
+Outcome: TypeAlias = Delivered | Sent | Dropped

@@ -1,0 +1,136 @@
+"""A packet as the pipeline sees it: field values, and builders for the usual protocols. Nothing happens to it here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from immutables import Map
+
+from topology import fields
+from topology.fields import BY_NAME, FULL_MASK, Field
+from topology.model import VXLAN_OFPORT, Address, mac_of
+
+ICMP_ECHO_REPLY: Final = 0  # IANA, ICMP type numbers
+ICMP_UNREACHABLE: Final = 3
+ICMP_ECHO: Final = 8
+ICMPV6_ECHO: Final = 128
+
+_BROADCAST: Final = FULL_MASK[fields.ETH_DST]
+# What a switch keeps beside a packet, 0 unless set; other fields exist only if the packet has them.
+_BESIDE: Final = frozenset(
+    BY_NAME[name]
+    for name in (
+        *("in_port", "tunnel_id", "tun_ipv4_src", "tun_ipv4_dst", "tun_ipv6_src", "tun_ipv6_dst", "pkt_mark"),
+        *(f"reg{number}" for number in range(8)),
+        *("ct_state", "ct_zone", "ct_mark", "ct_label"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """Field values in host order; an ICMP error also has the packet that it quotes."""
+
+    values: Map[Field, int]
+    quoted: Packet | None = None
+
+    def get(self, field: Field) -> int | None:
+        """Return a field's value; None when a packet of this kind has no such field."""
+        return self.values.get(field, 0 if field in _BESIDE else None)
+
+    def set(self, field: Field, value: int) -> Packet:
+        """Return the packet with one field changed."""
+        return Packet(self.values.set(field, value), self.quoted)
+
+    def update(self, **values: int) -> Packet:
+        """Return the packet with fields changed, by their OpenFlow names."""
+        return Packet(self.values.update({BY_NAME[name]: value for name, value in values.items()}), self.quoted)
+
+
+def arriving(packet: Packet, port: int) -> Packet:
+    """Return a packet as a switch gets it by a port: without what another switch kept beside it."""
+    own = {field: value for field, value in packet.values.items() if field not in _BESIDE}
+    return Packet(Map({**own, fields.IN_PORT: port}), packet.quoted)
+
+
+def tunnelled(packet: Packet, vnid: int, source: Address, destination: Address) -> Packet:
+    """Return a packet as a switch gets it by its tunnel port, from one VTEP to another of one family."""
+    outer = fields.family(source.version)
+    around = {
+        fields.TUNNEL_ID: vnid,
+        outer.tunnel_source: int(source),
+        outer.tunnel_destination: int(destination),
+    }
+    plain = arriving(packet, VXLAN_OFPORT)
+    return Packet(plain.values.update(around), packet.quoted)
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """From whom to whom: addresses of one family, and MACs, by default those derived from the addresses."""
+
+    source: Address
+    destination: Address
+    source_mac: int | None = None
+    destination_mac: int | None = None
+
+    def ethernet(self) -> Map[Field, int]:
+        """Return the fields up to the IP addresses."""
+        kind = fields.family(self.source.version)
+        return Map(
+            {
+                fields.ETH_SRC: mac_of(self.source) if self.source_mac is None else self.source_mac,
+                fields.ETH_DST: mac_of(self.destination) if self.destination_mac is None else self.destination_mac,
+                fields.ETH_TYPE: kind.eth_type,
+                kind.source: int(self.source),
+                kind.destination: int(self.destination),
+            }
+        )
+
+
+def transport(protocol: str, ends: Ends, destination_port: int, source_port: int = 40000) -> Packet:
+    """Return a TCP, UDP or SCTP packet; of TCP, the first one of a connection. Raises KeyError for another protocol."""
+    number, source, destination = fields.TRANSPORT[protocol]
+    values = {fields.IP_PROTO: number, source: source_port, destination: destination_port}
+    if number == fields.PROTO_TCP:
+        values[BY_NAME["tcp_flags"]] = 0x002  # SYN (RFC 9293, 3.1)
+    return Packet(ends.ethernet().update(values))
+
+
+def icmp(ends: Ends, kind: int | None = None, code: int = 0, quoted: Packet | None = None) -> Packet:
+    """Return an ICMP or ICMPv6 packet, an echo request unless its type is given; errors quote what they are about."""
+    if ends.source.version == 4:
+        number, prefix, echo = fields.PROTO_ICMP, "icmpv4", ICMP_ECHO
+    else:
+        number, prefix, echo = fields.PROTO_ICMPV6, "icmpv6", ICMPV6_ECHO
+    values = {
+        fields.IP_PROTO: number,
+        BY_NAME[f"{prefix}_type"]: echo if kind is None else kind,
+        BY_NAME[f"{prefix}_code"]: code,
+    }
+    return Packet(ends.ethernet().update(values), quoted)
+
+
+def arp(ends: Ends, operation: int = 1) -> Packet:
+    """Return an ARP packet (RFC 826) over IPv4 addresses: a request, unless `operation` says otherwise.
+
+    The Ethernet source is the sender hardware address; a request goes to all. `update` changes either.
+    """
+    sender = mac_of(ends.source) if ends.source_mac is None else ends.source_mac
+    target = mac_of(ends.destination) if ends.destination_mac is None else ends.destination_mac
+    is_request = operation == 1
+    return Packet(
+        Map(
+            {
+                fields.ETH_SRC: sender,
+                fields.ETH_DST: _BROADCAST if is_request else target,
+                fields.ETH_TYPE: fields.ETH_ARP,
+                fields.ARP_OP: operation,
+                fields.ARP_SPA: int(ends.source),
+                fields.ARP_TPA: int(ends.destination),
+                fields.ARP_SHA: sender,
+                fields.ARP_THA: 0 if is_request else target,
+            }
+        )
+    )

@@ -1,0 +1,164 @@
+"""The software switch: takes one packet through one flow table, as OpenFlow 1.5.1 and ovs-actions(7) say.
+
+Pure: what a switch remembers (connections) is an argument and part of the result. Several switches are `trace`.
+Stricter than a real switch in one point: flows that match one packet at one priority with different actions are an
+error here, while a real switch picks one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, TypeAlias
+
+from topology import fields
+from topology.compiler import FlowTable, SectionKey
+from topology.fields import FULL_MASK, Field
+from topology.flow import IN_PORT_NUMBER, NO_TABLE, Action, Entry, Op
+from topology.packet import Packet
+from topology.pipeline import Table
+from topology.tracker import NOTHING_TRACKED, Tracker
+
+Shape: TypeAlias = tuple[tuple[Field, int], ...]  # the fields that a match looks at, with masks
+Bucket: TypeAlias = dict[tuple[int, ...], list[Entry]]
+
+_MOST_TABLES: Final = 64  # that one packet passes: OVS gives up on resubmits as well (4096 there)
+
+
+class AmbiguousError(Exception):
+    """Two flows of equal priority want different things of one packet."""
+
+
+class Output(NamedTuple):
+    """A packet as it left the switch."""
+
+    port: int
+    packet: Packet
+
+
+class Step(NamedTuple):
+    """One table that a packet passed, and the flow that matched; None where no flow did."""
+
+    table: int
+    entry: Entry | None
+    owner: SectionKey | None
+
+
+class Passage(NamedTuple):
+    """What became of a packet: no output means that it was dropped at the last step."""
+
+    outputs: tuple[Output, ...]
+    steps: tuple[Step, ...]
+    tracker: Tracker
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A flow table, prepared for look-ups: per table, falling priorities, and per priority a dictionary per shape."""
+
+    table: FlowTable
+    index: dict[int, tuple[tuple[int, dict[Shape, Bucket]], ...]] = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, table: FlowTable) -> Switch:
+        """Prepare a table."""
+        index: dict[int, dict[int, dict[Shape, Bucket]]] = {}
+        for entry in table.entries():
+            flow = entry.flow
+            shape = tuple((term[0], term[2]) for term in flow.match)
+            values = tuple(term[1] for term in flow.match)
+            level = index.setdefault(flow.table, {}).setdefault(flow.priority, {})
+            level.setdefault(shape, {}).setdefault(values, []).append(entry)
+        falling = {number: tuple(sorted(levels.items(), reverse=True)) for number, levels in index.items()}
+        return cls(table, falling)
+
+    def lookup(self, table: int, packet: Packet) -> Entry | None:
+        """Return the flow that a packet matches in one table. Raises AmbiguousError."""
+        for priority, shapes in self.index.get(table, ()):
+            found = [entry for shape, bucket in shapes.items() for entry in _matching(shape, bucket, packet)]
+            if len({entry.flow.actions for entry in found}) > 1:
+                raise AmbiguousError(f"table {table}, priority {priority}: {[entry.flow for entry in found]}")
+            if found:
+                return found[0]
+        return None
+
+    def process(self, packet: Packet, tracker: Tracker = NOTHING_TRACKED) -> Passage:
+        """Take a packet that came in by its in_port through the tables. Raises AmbiguousError.
+
+        Raises ValueError for an action that no feature uses yet.
+        """
+        return _Walk(self, tracker).run(packet)
+
+
+def _matching(shape: Shape, bucket: Bucket, packet: Packet) -> Iterable[Entry]:
+    values: list[int] = []
+    for name, mask in shape:
+        value = packet.get(name)
+        if value is None:
+            return ()
+        values.append(value & mask)
+    return bucket.get(tuple(values), ())
+
+
+class _Walk:
+    """One packet on its way: what was sent and seen so far. It lives as long as one call of `process`."""
+
+    def __init__(self, switch: Switch, tracker: Tracker) -> None:
+        self._switch, self._tracker = switch, tracker
+        self._outputs: list[Output] = []
+        self._steps: list[Step] = []
+
+    def run(self, packet: Packet) -> Passage:
+        self._visit(int(Table.DISPATCH), packet)
+        return Passage(tuple(self._outputs), tuple(self._steps), self._tracker)
+
+    def _visit(self, table: int, packet: Packet) -> Packet:
+        if len(self._steps) >= _MOST_TABLES:
+            raise RecursionError(f"a packet passed {_MOST_TABLES} tables")
+        entry = self._switch.lookup(table, packet)
+        owner = None if entry is None else self._switch.table.owners.get(entry.flow.key)
+        self._steps.append(Step(table, entry, owner))
+        for action in () if entry is None else entry.flow.actions:
+            packet = self._act(action, packet)
+        return packet
+
+    def _act(self, action: Action, packet: Packet) -> Packet:
+        match action:
+            case (Op.SET, int(field), int(value), int(mask)):
+                return _set(packet, Field(field), value, mask)
+            case (Op.COPY, int(source), int(from_bit), int(to), int(to_bit), int(bits)):
+                mask = (1 << bits) - 1
+                value = (packet.get(Field(source)) or 0) >> from_bit & mask
+                return _set(packet, Field(to), value << to_bit, mask << to_bit)
+            case (Op.OUTPUT, int(port)):
+                self._send(port, packet)
+            case (Op.OUTPUT_FIELD, int(field)):
+                self._send(packet.get(Field(field)) or 0, packet)
+            case (Op.GOTO | Op.RESUBMIT, int(table)):
+                return self._visit(table, packet)
+            case (Op.CT, commit, int(zone), int(table), ()):
+                self._track(packet, zone, table, commit=bool(commit))
+            case (Op.CT_CLEAR,):
+                return packet.set(fields.CT_STATE, 0)
+            case _:
+                raise ValueError(f"the software switch does not know action {action}")
+        return packet
+
+    def _send(self, port: int, packet: Packet) -> None:
+        came_by = packet.get(fields.IN_PORT) or 0
+        if port == IN_PORT_NUMBER:
+            self._outputs.append(Output(came_by, packet))
+        elif port not in (0, came_by):  # a switch sends nothing back unless told by IN_PORT (OpenFlow 1.5.1, 7.2.1)
+            self._outputs.append(Output(port, packet))
+
+    def _track(self, packet: Packet, zone: int, table: int, *, commit: bool) -> None:
+        state, self._tracker = self._tracker.look_up(packet, zone)
+        if commit:
+            self._tracker = self._tracker.commit(packet, zone)
+        if table != NO_TABLE:  # a copy goes on there; what follows this action does not see its state
+            self._visit(table, packet.set(fields.CT_STATE, state).set(fields.CT_ZONE, zone))
+
+
+def _set(packet: Packet, name: Field, value: int, mask: int) -> Packet:
+    rest = FULL_MASK[name] & ~mask
+    return packet.set(name, (packet.get(name) or 0) & rest | value & mask)
