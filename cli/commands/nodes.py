@@ -1,0 +1,104 @@
+"""Nodes: list, register (with the node's token), forget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.arguments import datapath_id
+from cli.client import Changed, path
+from cli.options import Session, command
+from cli.render import Column, Item, cell, items, show, table
+from cli.results import done
+from cli.tokenfile import TokenFile
+
+COLUMNS = (
+    Column("NAME", "name", whole=True),
+    Column("UNDERLAY", "underlay", whole=True),
+    Column("SUBNETS", "subnets"),
+    Column("DATAPATH ID", "dpid", whole=True),
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The node's name.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the app."""
+    add = command(app, "Nodes")
+    add(nodes)
+    add(create_node)
+    add(delete_node)
+
+
+def nodes(session: Session) -> None:
+    """List the nodes with their addresses and pod subnets."""
+    show(session.output, session.server.get("/nodes"), lambda body: table(COLUMNS, items(body, "nodes")))
+
+
+def create_node(
+    session: Session,
+    name: Name,
+    underlay: Annotated[
+        str, typer.Option("--underlay", "-u", metavar="IP", show_default=False, help="Its address between the nodes.")
+    ],
+    dpid: Annotated[
+        str | None,
+        typer.Option("--dpid", metavar="N", show_default=False, help="Its bridge's datapath id; else a free one."),
+    ] = None,
+    subnet: Annotated[
+        list[str] | None,
+        typer.Option("--subnet", metavar="CIDR", show_default=False, help="Its pods' subnet; else a free one. Repeat."),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--token-file",
+            metavar="FILE",
+            show_default=False,
+            help="Write the node's token there (mode 0600, a new file) and do not print it.",
+        ),
+    ] = None,
+) -> None:
+    """Register a node and print its token, this once.
+
+    The token is what heddle-node and the CNI plugin on that node show to the controller; the controller keeps a
+    digest of it only. Your own token file, if you need one, is named before the command:
+    heddle --token-file admin.token create-node n1 --underlay 192.0.2.11 --token-file n1.token
+    """
+    body: dict[str, object] = {"name": name, "underlay": underlay}
+    if dpid is not None:
+        body["dpid"] = datapath_id(dpid)
+    if subnet:
+        body["subnets"] = subnet
+    if token_file is None:
+        done(session, session.server.change("POST", "/nodes", body), lambda node: f"{_made(node)}\n{_token(node)}")
+        return
+    with TokenFile(token_file) as file:
+        changed = session.server.change("POST", "/nodes", body)
+        node = dict(changed.body)
+        file.keep(str(node.pop("token")))
+    done(session, Changed(node, changed.status), lambda node: f"{_made(node)}\nits token is in {token_file}")
+
+
+def delete_node(
+    session: Session,
+    name: Name,
+    drain: Annotated[bool, typer.Option("--drain", help="Also when pods are on it: forget them too.")] = False,
+) -> None:
+    """Forget a node; its token is void, its switch is not let in any more.
+
+    It is refused while pods are on it, unless --drain is given.
+    """
+    changed = session.server.change("DELETE", path("nodes", name), drain="true" if drain else None)
+    done(session, changed, lambda _: f'node "{name}" deleted')
+
+
+def _made(node: Item) -> str:
+    subnets, dpid = cell(node.get("subnets")), cell(node.get("dpid"))
+    return f'node "{node.get("name")}" created, subnets {subnets}, datapath id {dpid}'
+
+
+def _token(node: Item) -> str:
+    return f"token: {node.get('token')} (shown this once; keep it in a file that only root on the node can read)"

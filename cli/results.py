@@ -1,0 +1,27 @@
+"""How a change ends: what was done in one sentence or as the API's object, or which switches are late."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from cli.client import Changed
+from cli.failures import Late, one_line
+from cli.options import Session
+from cli.render import Item, cell, show
+
+
+def done(session: Session, changed: Changed, sentence: Callable[[Item], str]) -> None:
+    """Print the outcome of a change (a sentence, or several lines). Raises Late when switches do not have it yet."""
+    body = changed.body if isinstance(changed.body, Mapping) else {}
+    show(session.output, changed.body, lambda _: "\n".join(map(one_line, sentence(body).splitlines())))
+    if not changed.in_force:
+        switches = cell(body.get("late"))
+        raise Late(
+            f"stored, but not yet in force on {switches}; it will be when they are in sync: "
+            "see `heddle switches`, and wait longer with --timeout"
+        )
+
+
+def created(changed: Changed) -> str:
+    """Return the verb for a POST: an object that is there already, as asked for, is no error."""
+    return "is there already" if changed.status == 200 else "created"

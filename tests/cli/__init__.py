@@ -1,0 +1,1 @@
+"""Tests of the heddle command, against a small HTTP server and against the real one."""

@@ -1,0 +1,167 @@
+"""What the fake controller answers by default: a small network, in the API's shapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.cli.server import Answer, Fake
+
+NETWORKS = [
+    {"name": "blue", "vnid": 11, "global": False, "space": 0},
+    {"name": "default", "vnid": 0, "global": True, "space": 0},
+    {"name": "red", "vnid": 10, "global": False, "space": 0},
+]
+PROJECTS = [{"name": "blue", "network": "blue"}, {"name": "red", "network": "red"}, {"name": "shop", "network": "red"}]
+NODES = [
+    {"name": "n1", "dpid": "0000000000000001", "underlay": "192.0.2.11", "subnets": ["10.128.0.0/23"]},
+    {"name": "n2", "dpid": "0000000000000002", "underlay": "192.0.2.12", "subnets": ["10.128.2.0/23", "fd00:1::/64"]},
+]
+SERVICES = [
+    {
+        "name": "web",
+        "project": "red",
+        "address": "172.30.0.10",
+        "ports": [{"protocol": "TCP", "port": 80}, {"protocol": "UDP", "port": 53}],
+    }
+]
+PORTS = [
+    {
+        "node": "n1",
+        "container": "8d5f0c",
+        "interface": "eth0",
+        "project": "red",
+        "pod": "a",
+        "network": "red",
+        "host_interface": "v0123456789abcd",
+        "mac": "0a:58:0a:80:00:02",
+        "addresses": ["10.128.0.2"],
+        "ofport": 3,
+        "phase": "Committed",
+        "reason": "",
+    },
+    {
+        "node": "n2",
+        "container": "8d5f0d",
+        "interface": "eth0",
+        "project": "blue",
+        "pod": "b",
+        "network": "blue",
+        "host_interface": "v0123456789abce",
+        "mac": "0a:58:0a:80:02:02",
+        "addresses": ["10.128.2.2"],
+        "ofport": None,
+        "phase": "Pending",
+        "reason": "the switch has not reported interface v0123456789abce",
+    },
+]
+SWITCHES = [
+    {
+        "node": "n1",
+        "dpid": "0000000000000001",
+        "connected": True,
+        "phase": "InSync",
+        "committed_revision": 12,
+        "desired_revision": 12,
+        "last_error": None,
+        "conflicts": [],
+    },
+    {
+        "node": "n2",
+        "dpid": "0000000000000002",
+        "connected": False,
+        "phase": "Away",
+        "committed_revision": 0,
+        "desired_revision": 12,
+        "last_error": "connection reset by peer",
+        "conflicts": [{"left_out": "ports n2/x/eth0", "owner": "ports n2/y/eth0"}],
+    },
+]
+FLOWS = [
+    {
+        "table": 0,
+        "table_name": "DISPATCH",
+        "priority": 100,
+        "match": "in_port=1",
+        "actions": "goto_table:10",
+        "cookie": "0x0100000000000001",
+        "feature": "BASE",
+        "owner": "base",
+        "packets": 0,
+        "bytes": 0,
+    },
+    {
+        "table": 80,
+        "table_name": "DELIVERY",
+        "priority": 200,
+        "match": "reg0=0xa,reg1=0xa",
+        "actions": "goto_table:100",
+        "cookie": "0x0700000000000002",
+        "feature": "NETWORKS",
+        "owner": "network red",
+        "packets": 12,
+        "bytes": 1176,
+    },
+    {
+        "table": 80,
+        "table_name": "DELIVERY",
+        "priority": 0,
+        "match": "",
+        "actions": "drop",
+        "cookie": "0x0100000000000003",
+        "feature": "BASE",
+        "owner": "base",
+        "packets": None,
+        "bytes": None,
+    },
+]
+TOPOLOGY = {
+    "nodes": NODES,
+    "tunnels": [{"from": "n1", "to": "n2", "kind": "vxlan"}],
+    "networks": NETWORKS,
+    "connections": [{"networks": ["blue", "red"]}],
+    "revision": 12,
+}
+
+
+def trace(verdict: str) -> dict[str, Any]:
+    """Return a trace of two steps that ends with this verdict."""
+    steps = [{"node": "n1", **FLOWS[0]}, {"node": "n2", **FLOWS[2]}]
+    return {
+        "verdict": verdict,
+        "at": {key: steps[-1][key] for key in ("node", "table", "table_name", "owner")},
+        "steps": steps,
+    }
+
+
+def furnish(fake: Fake) -> None:
+    """Give the fake controller an answer for everything that heddle asks."""
+    red, shop, node, web = NETWORKS[2], PROJECTS[2], {**NODES[0], "token": "hdl-0123456789"}, SERVICES[0]
+    lists = {
+        "networks": NETWORKS,
+        "projects": PROJECTS,
+        "services": SERVICES,
+        "nodes": NODES,
+        "ports": PORTS,
+        "switches": SWITCHES,
+    }
+    for name, found in lists.items():
+        fake.on("GET", f"/{name}", {name: found})
+    fake.on("GET", "/nodes/n1/flows", {"flows": FLOWS})
+    fake.on("GET", "/topology", TOPOLOGY)
+    fake.on("GET", "/trace", trace("dropped"))
+    fake.on("GET", "/readyz", {"ready": True})
+    fake.on("POST", "/networks", Answer(red, 201))
+    fake.on("POST", "/projects", Answer(shop, 201))
+    fake.on("POST", "/services", Answer(web, 201))
+    fake.on("POST", "/nodes", Answer(node, 201))
+    fake.on("POST", "/connections", Answer({"networks": ["blue", "red"]}, 201))
+    fake.on("PATCH", "/networks/red", {**red, "global": True})
+    for path in (
+        "networks/red",
+        "projects/shop",
+        "services/red/web",
+        "nodes/n1",
+        "connections/red/blue",
+        "connections/red",
+    ):
+        fake.on("DELETE", f"/{path}", Answer(status=204))

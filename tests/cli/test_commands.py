@@ -1,0 +1,102 @@
+"""Every command: what it asks the controller, what it prints, how it ends; as transcripts in tests/golden/cli."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+import yaml
+
+from tests.cli.answers import NETWORKS, furnish, trace
+from tests.cli.conftest import Ended
+from tests.cli.server import Answer, Fake, problem
+
+COMMANDS = {
+    "networks": ["networks", "networks -o json", "networks -o yaml"],
+    "create-network": [
+        "create-network red",
+        "create-network red --project red --project shop --vnid 10 --global",
+        "create-network red -o json",
+    ],
+    "delete-network": ["delete-network red", "delete-network red -o json"],
+    "join-networks": ["join-networks red blue", "join-networks red blue --output yaml"],
+    "isolate-networks": ["isolate-networks red blue", "isolate-networks red"],
+    "make-global": ["make-global red"],
+    "projects": ["projects"],
+    "create-project": ["create-project shop --network red"],
+    "delete-project": ["delete-project shop"],
+    "services": ["services", "services -o yaml"],
+    "create-service": ["create-service red/web --address 172.30.0.10 --port 80 --port 53/udp"],
+    "delete-service": ["delete-service red/web"],
+    "nodes": ["nodes"],
+    "create-node": [
+        "create-node n1 --underlay 192.0.2.11",
+        "create-node n1 -u 192.0.2.11 --dpid 1 --subnet 10.128.0.0/23 --subnet fd00::/64 -o json",
+    ],
+    "delete-node": ["delete-node n1", "delete-node n1 --drain --timeout 2.5"],
+    "ports": ["ports", "ports --node n1 --network red --project red -o json"],
+    "switches": ["switches", "switches -o json"],
+    "flows": ["flows n1", "flows n1 --table delivery", "flows n1 -t 0 -o json", "flows n1 --owner 'network RED'"],
+    "trace": [
+        "trace --from red/a --to blue/b",
+        "trace --from red/a --to 192.0.2.80 --protocol tcp --port 80 -o json",
+    ],
+    "topology": ["topology", "topology -o yaml"],
+    "status": ["status", "status -o json"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(
+    command: str, fake: Fake, transcript: Callable[[str], str], golden: Callable[[str, str], None]
+) -> None:
+    furnish(fake)
+    golden(f"cli/{command}.txt", "\n".join(transcript(line) for line in COMMANDS[command]))
+
+
+def test_json_and_yaml_are_the_api_s_own_objects(fake: Fake, heddle: Callable[..., Ended]) -> None:
+    body = {"networks": [*NETWORKS, {"name": "odd", "vnid": 12, "global": False, "added_later": {"é": [1, 2.5, None]}}]}
+    fake.on("GET", "/networks", body)
+    assert json.loads(heddle("networks", "-o", "json").out) == body
+    assert yaml.safe_load(heddle("networks", "-o", "yaml").out) == body
+
+
+def test_common_options_after_the_command_win_over_those_before_it(fake: Fake, heddle: Callable[..., Ended]) -> None:
+    furnish(fake)
+    assert heddle("--output", "json", "networks").out.startswith("{")
+    assert heddle("--output", "json", "networks", "--output", "table").out.startswith("NAME")
+    assert heddle("--server", "http://127.0.0.1:1", "networks", "--server", fake.url).status == 0
+    heddle("--timeout", "3", "delete-network", "red", "--timeout", "4")
+    assert fake.asked[-1].target == "/v1/networks/red?timeout=4"
+
+
+def test_names_are_never_taken_for_structure(fake: Fake, heddle: Callable[..., Ended]) -> None:
+    heddle("delete-network", "../nodes/n1?x=#y")
+    assert fake.asked[0].target.startswith("/v1/networks/..%2Fnodes%2Fn1%3Fx%3D%23y?timeout=")
+
+
+@pytest.mark.parametrize(("verdict", "status"), [("delivered", 0), ("sent", 0), ("dropped", 5)])
+def test_the_trace_s_verdict_is_the_exit_status(
+    verdict: str, status: int, fake: Fake, heddle: Callable[..., Ended]
+) -> None:
+    fake.on("GET", "/trace", trace(verdict))
+    ended = heddle("trace", "--from", "red/a", "--to", "blue/b")
+    assert ended.status == status
+    assert ended.out.splitlines()[-1].startswith(f"{verdict} on n2, in table 80 DELIVERY")
+
+
+def test_status_says_why_it_is_not_ready(fake: Fake, heddle: Callable[..., Ended]) -> None:
+    fake.on("GET", "/readyz", problem(503, "2 of 3 switches are not in sync"))
+    ended = heddle("status")
+    assert (ended.status, ended.out) == (1, f"{fake.url}: not ready: 2 of 3 switches are not in sync\n")
+
+
+def test_control_characters_do_not_reach_the_terminal(fake: Fake, heddle: Callable[..., Ended]) -> None:
+    fake.on("GET", "/projects", {"projects": [{"name": "a\x1b[31m\nb", "network": "[bold]:smile:"}]})
+    assert heddle("projects").out.splitlines()[1] == "a\\x1b[31m b  [bold]:smile:"
+
+
+def test_an_object_that_is_there_already_is_called_so(fake: Fake, heddle: Callable[..., Ended]) -> None:
+    fake.on("POST", "/networks", Answer(NETWORKS[2], 200))
+    assert heddle("create-network", "red").out == 'network "red" is there already, VNID 10\n'
