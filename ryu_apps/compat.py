@@ -7,12 +7,12 @@ Paths are those of the package `ryu` unless said otherwise.
 
 from __future__ import annotations
 
-import _socket
 import functools
 import importlib
 import importlib.util
 import logging
 import re
+import socket
 import ssl
 import struct
 import sys
@@ -161,32 +161,6 @@ def missing_match_fields() -> None:
 # --- connections -----------------------------------------------------------------------------------------------------
 
 
-class TlsStream:
-    """A TLS socket as Ryu's Datapath uses one, with two of its behaviours made safe."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    def recv(self, size: int) -> bytes:
-        """Receive; a TLS error ends the connection.
-
-        controller/controller.py, Datapath._recv_loop takes every SSLError for a time-out and tries again at once.
-        OpenSSL repeats a fatal error for ever, without waiting: one bad record would stop the whole controller.
-        """
-        try:
-            data: bytes = self._connection.recv(size)
-        except ssl.SSLError as error:
-            raise ConnectionAbortedError(f"TLS: {error.reason or error}") from error
-        return data
-
-    def shutdown(self, how: int) -> None:
-        """Shut down the TCP connection only: ssl.SSLSocket.shutdown also ends decryption of what still arrives."""
-        _socket.socket.shutdown(self._connection, how)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
-
-
 def stream_server() -> None:
     """Listen alone, and accept more than one switch over TLS.
 
@@ -200,9 +174,9 @@ def stream_server() -> None:
     def __init__(
         self: Any, listen_info: Any, handle: Any = None, backlog: Any = None, spawn: str = "default", **ssl_args: Any
     ) -> None:
-        family = _socket.AF_INET6 if ip.valid_ipv6(listen_info[0]) else _socket.AF_INET
+        family = socket.AF_INET6 if ip.valid_ipv6(listen_info[0]) else socket.AF_INET
         if str(listen_info[0]).startswith("/"):
-            family, listen_info = _socket.AF_UNIX, listen_info[0]
+            family, listen_info = socket.AF_UNIX, listen_info[0]
         self.server = eventlet.listen(listen_info, family=family, backlog=backlog or 1024, reuse_port=False)
         self.handle = _tls_handler(handle, _server_context(**ssl_args)) if ssl_args else handle
 
@@ -231,7 +205,7 @@ def _tls_handler(handle: Callable[[Any, Any], None], context: Any) -> Callable[[
             LOG.warning("TLS handshake with %s failed: %s", address, error)
             encrypted.close()
             return
-        handle(TlsStream(encrypted), address)
+        handle(encrypted, address)
 
     return wrap_and_handle
 
