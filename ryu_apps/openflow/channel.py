@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any, Final
 
 from ryu.controller import controller, ofp_event
@@ -44,7 +44,12 @@ def intercept(on_message: OnMessage) -> None:
             self.on_message = on_message
             super().__init__(socket, address)
 
-    controller.Datapath = Channel
+    def serve(socket: Any, address: Any) -> None:
+        with closing(Channel(socket, address)) as channel:
+            channel.serve()
+
+    # Ryu's listener looks this name up when it starts; Datapath itself keeps its name, which its methods refer to.
+    controller.datapath_connection_factory = serve
 
 
 class _Channel(controller.Datapath):

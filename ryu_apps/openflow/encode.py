@@ -13,7 +13,7 @@ from typing import Final
 from ryu_apps.openflow import messages, wire
 from ryu_apps.openflow.actions import Shape, layout_instructions, layout_match_field, split
 from ryu_apps.openflow.groups import NO_GROUPS, GroupMessages, delete_group
-from ryu_apps.openflow.template import Layout, Template, padded, size
+from ryu_apps.openflow.template import Layout, Template, fitting, padded, size
 from ryu_apps.openflow.wire import BUNDLE_ID, COMMIT_XID, FLOW_XID, OPEN_XID, flow_xid
 from topology.compiler import Delta
 from topology.flow import Entry, Flow, Match
@@ -100,7 +100,8 @@ class Encoder:
     def _new_template(self, key: tuple[object, ...], flow: Flow, shape: tuple[Shape, ...]) -> Template:
         if len(self._templates) >= _TEMPLATES:
             self._templates.clear()
-        template = self._templates[key] = Template(_layout_add(flow, shape))
+        with fitting():
+            template = self._templates[key] = Template(_layout_add(flow, shape))
         return template
 
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, TypeAlias
 from ryu_apps.openflow import wire
 from ryu_apps.openflow.actions import Shape, layout_actions, split
 from ryu_apps.openflow.messages import bundled
-from ryu_apps.openflow.template import Template
+from ryu_apps.openflow.template import Template, fitting
 from ryu_apps.openflow.wire import GroupCommand
 from topology.flow import Actions, Group
 
@@ -55,7 +55,8 @@ def remove_bucket(group_id: int, bucket_id: int) -> bytes:
 
 
 def _group_mod(command: GroupCommand, group_id: int, bucket_id: int, buckets: Iterable[Bucket]) -> bytes:
-    packed = b"".join(map(_bucket, buckets))
+    with fitting():
+        packed = b"".join(map(_bucket, buckets))
     if len(packed) > wire.LONGEST:
         raise ValueError(f"buckets of {len(packed)} bytes, where a message has at most {wire.LONGEST}")
     head = pack(">HBxIH2xI", command, wire.SELECT, group_id, len(packed), bucket_id)

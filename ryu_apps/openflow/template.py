@@ -6,7 +6,8 @@ the pieces mean is said in `actions` and `encode`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from struct import Struct
 from struct import error as StructError
 from typing import Any, Final, TypeAlias
@@ -26,6 +27,15 @@ def size(layout: Iterable[Piece]) -> int:
 def padded(layout: Layout, multiple: int = 8) -> Layout:
     """Return the layout with zeros after it, up to a multiple of `multiple` bytes."""
     return (*layout, bytes(-size(layout) % multiple))
+
+
+@contextmanager
+def fitting() -> Iterator[None]:
+    """Turn what struct says of a number that does not fit its field, a length for instance, into ValueError."""
+    try:
+        yield
+    except (StructError, OverflowError) as error:
+        raise ValueError(f"a number does not fit its field: {error}") from error
 
 
 class Template:
