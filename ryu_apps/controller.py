@@ -6,6 +6,7 @@ No decision is taken here and no state of the network is kept here: that is `own
 from __future__ import annotations
 
 from functools import partial
+from hashlib import sha256
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -20,7 +21,8 @@ from ryu.controller import ofp_event  # isort: skip
 from ryu.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls  # isort: skip
 from ryu.ofproto import ofproto_v1_5  # isort: skip
 
-from rest.app import Options, make_app
+from rest.app import make_app
+from rest.options import Options
 from ryu_apps import settings as controller_settings
 from ryu_apps.logs import configure_logs
 from ryu_apps.openflow import channel, decode, messages
@@ -30,6 +32,7 @@ from ryu_apps.owner import Owner
 from ryu_apps.plane import ControlPlane
 from ryu_apps.server import serve
 from ryu_apps.session import SwitchSession
+from ryu_apps.settings import Settings
 from store.base import Store, StoreError
 from store.sqlite import SqliteStore
 from topology.admission import admit
@@ -71,9 +74,8 @@ class HeddleController(RyuApp):  # type: ignore[misc]
             store = SqliteStore(settings.store)
             self._owner = Owner(store, OpenFlowWire(), _restore(store, settings.cluster))
             plane = ControlPlane(self._owner, store)
-            app = make_app(plane, Options.for_controller(settings.admin_token, settings.controllers))
             channel.intercept(self._on_message)
-            serve(settings.rest_listen, settings.tls, app)
+            serve(settings.rest_listen, settings.tls, partial(_application, plane, settings))
         except (controller_settings.SettingsError, StoreError, Refused, OSError) as error:
             raise SystemExit(f"heddle: cannot start: {error}") from error
 
@@ -139,6 +141,13 @@ class HeddleController(RyuApp):  # type: ignore[misc]
                 self._owner.audit(node)
             if not nodes:
                 eventlet.sleep(_AUDIT_SECONDS)
+
+
+def _application(plane: ControlPlane, settings: Settings, local: bool) -> Any:
+    """Return the REST application; where no administrator's token is set up, local users are administrators."""
+    token = settings.admin_token
+    digest = None if token is None else sha256(token.encode()).hexdigest()
+    return make_app(plane, Options(digest, open_administration=local, controllers=settings.controllers))
 
 
 def _flows_read(session: SwitchSession, xid: int, flows: list[decode.FlowStats], more: bool) -> None:

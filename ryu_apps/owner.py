@@ -23,8 +23,17 @@ from ryu_apps.session import Link, SwitchSession, Wire
 from store.base import Store
 from topology.admission import admit
 from topology.compiler import FlowTable, SectionKey, Tables, compile_all, diff, update
-from topology.model import Address, Cluster, Node, Quarantine
-from topology.requests import PortSeen, PortVanished, Refused, ReleaseAddresses, ReportPort, Request, SwitchPorts
+from topology.model import Address, Cluster, Node, PortKey, Quarantine
+from topology.requests import (
+    ForgetPort,
+    PortSeen,
+    PortVanished,
+    Refused,
+    ReleaseAddresses,
+    ReportPort,
+    Request,
+    SwitchPorts,
+)
 from topology.snapshot import Change, Event, Snapshot, apply_all
 
 _BATCH = 64
@@ -76,6 +85,8 @@ class Owner:
         self._revisions = itertools.count(2)
         # Addresses that are free as soon as the node has acknowledged a revision.
         self._leaving: dict[str, list[tuple[int, tuple[int, Address]]]] = {}
+        # Ports of an earlier run: what their switch does not have when it first connects went away meanwhile.
+        self._restored: dict[str, tuple[PortKey, ...]] = {node: tuple(keys) for node, keys in snapshot.ports_on.items()}
         tables = compile_all(snapshot)
         self.publication = Publication(Published(1, snapshot, tables))
         for node in snapshot.nodes.values():
@@ -262,7 +273,11 @@ class Owner:
         self._linked[link] = session
         session.ofports = ofports
         # The ports come first, so that flows are compared with what the ports of now need.
-        self._requests([_Submission(SwitchPorts(session.node, tuple(sorted(ofports.items()))), GreenEvent())])
+        self._quietly(SwitchPorts(session.node, tuple(sorted(ofports.items()))))
+        for key in self._restored.pop(session.node, ()):
+            port = self.publication.current.snapshot.ports.get(key)
+            if port is not None and port.ofport is None:
+                self._quietly(ForgetPort(key))
         log.info("switch connected", node=session.node, dpid=f"{dpid:016x}")
         self._told(session, lambda session: session.connect(link))
 
@@ -299,6 +314,10 @@ class Owner:
         else:
             session.ofports[interface] = ofport
             request = PortSeen(session.node, interface, ofport)
+        self._quietly(request)
+
+    def _quietly(self, request: Request) -> None:
+        """Handle a request of our own in the owner thread; a refusal is logged."""
         self._requests([_Submission(request, GreenEvent())])
 
     def _ask(self, node: str, done: GreenEvent) -> None:

@@ -7,7 +7,8 @@ import os
 import socket as plain_socket
 import ssl
 from collections.abc import Callable
-from typing import Any, Final
+from ipaddress import ip_address
+from typing import Any, Final, TypeAlias
 
 import eventlet
 import eventlet.wsgi
@@ -32,16 +33,23 @@ class _Silent:
         """Drop a line."""
 
 
-def serve(listens: tuple[Listen, ...], tls: Tls | None, app: Callable[..., Any]) -> None:
-    """Serve `app` on every address, each in a green thread. Raises OSError when one cannot be listened on."""
+Application: TypeAlias = Callable[..., Any]
+
+
+def serve(listens: tuple[Listen, ...], tls: Tls | None, app_for: Callable[[bool], Application]) -> None:
+    """Serve on every address, each in a green thread. Raises OSError when one cannot be listened on.
+
+    `app_for` returns the WSGI application for sockets that only this machine's users reach (True), or others (False).
+    """
     bound = [(listen, _bind(listen)) for listen in listens]
+    apps = {local: app_for(local) for local in {_is_local(listener) for _, listener in bound}}
     for listen, listener in bound:
         encrypted = tls is not None and not isinstance(listen, UnixPath)
         accepting = _encrypt(listener, tls) if encrypted and tls is not None else listener
         eventlet.spawn(
             eventlet.wsgi.server,
             accepting,
-            app,
+            apps[_is_local(listener)],
             log=_Silent(),
             log_output=False,
             keepalive=_KEEP_ALIVE_SECONDS,
@@ -49,6 +57,12 @@ def serve(listens: tuple[Listen, ...], tls: Tls | None, app: Callable[..., Any])
             socket_timeout=_KEEP_ALIVE_SECONDS,
         )
         log.info("API", listening=str(listen), tls=encrypted)
+
+
+def _is_local(listener: Any) -> bool:
+    """Whether a listening socket is reached from this machine only: a Unix socket, or a loopback address."""
+    name = listener.getsockname()
+    return not isinstance(name, tuple) or ip_address(name[0]).is_loopback
 
 
 def _bind(listen: Listen) -> Any:

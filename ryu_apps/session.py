@@ -85,6 +85,7 @@ class SwitchSession:
         self._refused: str | None = None  # an error that came while a bundle was in flight
         self._last_error: str | None = None
         self._base_revision = 0
+        self._synchronised = False  # whether it has had what it must have since it connected
         self._auditing = False
         self._base = FlowTable()  # what is being compared with the switch, while synchronising
         self._reads: dict[int, list[FlowStats]] = {}
@@ -151,8 +152,10 @@ class SwitchSession:
 
     @property
     def status(self) -> SwitchStatus:
-        """The switch as it is published."""
-        return SwitchStatus(self.node, self.dpid, self.phase, self.committed_revision, self._revision, self._last_error)
+        """The switch as it is published; one that is being audited passes for what it was."""
+        phase = SwitchPhase.IN_SYNC if self._auditing else self.phase
+        revisions = (self.committed_revision, self._revision)
+        return SwitchStatus(self.node, self.dpid, phase, *revisions, self._last_error, self._synchronised)
 
     # --- what the switch says ------------------------------------------------------------------
 
@@ -202,6 +205,7 @@ class SwitchSession:
 
     def _enter(self, phase: SwitchPhase) -> None:
         self.phase = phase
+        self._synchronised = phase is SwitchPhase.IN_SYNC or (self._synchronised and phase is not SwitchPhase.AWAY)
         self._auditing = False
 
     def _transmit(self, data: bytes) -> None:

@@ -177,6 +177,23 @@ def test_a_restart_brings_back_everything_but_ofports(controller: Controller, st
     assert again.holds(switch, "n1")
 
 
+def test_a_port_that_went_while_the_controller_was_away_is_forgotten(
+    controller: Controller, start: Callable[[], Controller]
+) -> None:
+    controller.connect("n1", {"vc1": 7})
+    controller.submit(report())
+    again = start()
+    again.connect("n1", {})
+    assert KEY not in again.plane.published.snapshot.ports
+    again.wait("n1", lambda: not again.plane.published.snapshot.quarantined)
+
+
+def test_a_port_that_is_not_plumbed_yet_stays_when_its_switch_reconnects(controller: Controller) -> None:
+    controller.submit(report())
+    controller.connect("n1", {})
+    assert KEY in controller.plane.published.snapshot.ports
+
+
 def test_a_refusal_changes_nothing(controller: Controller) -> None:
     before = controller.plane.published
     with pytest.raises(Refused) as refusal:
