@@ -13,17 +13,21 @@ from ryu_apps.openflow import wire
 from ryu_apps.openflow.oxm import BY_HEADER
 from ryu_apps.openflow.wire import WireError
 from topology import fields
-from topology.fields import FULL_MASK, Field
+from topology.fields import BY_NAME, FULL_MASK, Field
 from topology.flow import Action, Actions, Match, MatchTerm, Op
 
 
 def decode_match(data: bytes) -> Match:
     """Return a match from OXM fields without padding, its terms in canonical order."""
-    terms = []
+    terms: list[MatchTerm] = []
     position = 0
     while position < len(data):
-        term, position = _term(data, position)
-        terms.append(term)
+        if data[position : position + 2] == _REGISTER_PAIRS:
+            pair, position = _register_pair(data, position)
+            terms += pair
+        else:
+            term, position = _term(data, position)
+            terms.append(term)
     terms.sort()
     return tuple(terms)
 
@@ -73,6 +77,25 @@ def _term(data: bytes, position: int) -> tuple[MatchTerm, int]:
     value = int.from_bytes(data[position + 4 : middle], "big")
     mask = int.from_bytes(data[middle:end], "big") if masked else FULL_MASK[field]
     return (field, value, mask), end
+
+
+def _register_pair(data: bytes, position: int) -> tuple[list[MatchTerm], int]:
+    """Read a register of 64 bits, as Open vSwitch tells of two of ours that are matched, the first one above."""
+    field, length = data[position + 2 : position + 3], data[position + 3 : position + 4]
+    number, masked = (field[0] >> 1, field[0] & 1) if length else (len(_PAIRS), 0)
+    middle, end = position + 12, position + 12 + 8 * masked
+    if number >= len(_PAIRS) or end > len(data) or length[0] != end - position - 4:
+        raise WireError("a pair of registers that is cut off, or not one of ours")
+    value = int.from_bytes(data[position + 4 : middle], "big")
+    mask = int.from_bytes(data[middle:end], "big") if masked else wire.EVERY_BIT
+    first, second = _PAIRS[number]
+    halves = ((first, value >> 32, mask >> 32), (second, value & _LOW, mask & _LOW))
+    return [half for half in halves if half[2]], end
+
+
+_LOW: Final = 0xFFFFFFFF
+_REGISTER_PAIRS: Final = wire.OXM_REGISTERS.to_bytes(2, "big")
+_PAIRS: Final = tuple((BY_NAME[f"reg{number}"], BY_NAME[f"reg{number + 1}"]) for number in range(0, 8, 2))
 
 
 def _action(kind: int, data: bytes) -> Action:

@@ -142,6 +142,7 @@ SAME_PORT: Final = 0xFFF8  # OFPP_IN_PORT with 16 bits: resubmit with the input 
 
 # OXM and OXS classes: 7.2.3.2, 7.2.4.
 OXM_BASIC: Final = 0x8000
+OXM_REGISTERS: Final = 0x8001
 NXM_0: Final = 0x0000
 NXM_1: Final = 0x0001
 OXS_BASIC: Final = 0x8002
