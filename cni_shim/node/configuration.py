@@ -186,7 +186,7 @@ def _many(reader: Callable[[str, Any], Any], least: int = 0) -> Callable[[str, A
 
 
 _READERS: dict[str, Callable[[str, Any], Any]] = {
-    "revision": _number(0, 2**63),
+    "revision": _number(-(2**63), 2**64),
     "node": _text,
     "bridge": _bridge,
     "datapath_id": _datapath_id,

@@ -127,7 +127,7 @@ class FakeController:
         with self.changed:
             if "after" in query:
                 after = int(query["after"])
-                self.changed.wait_for(lambda: self.configuration["revision"] > after, float(query.get("wait", "0")))
+                self.changed.wait_for(lambda: self.configuration["revision"] != after, float(query.get("wait", "0")))
             return 200, dict(self.configuration)
 
     def _put(self, key: Key, body: Any) -> tuple[int, Any]:
