@@ -131,7 +131,9 @@ def missing_match_fields() -> None:
 
     ofproto/nicira_ext.py, oxm_types, ends with OVS 2.5: OFPMatch(ct_nw_dst=...) is a KeyError, and a reply with
     such a field cannot be read. Numbers: Open vSwitch, include/openvswitch/meta-flow.h. Tunnel options have no fixed
-    length, so their values are bytes in base64, as Ryu shows all that it does not know.
+    length, so their values are bytes in base64, as Ryu shows all that it does not know. OFPMatch(name=value, ...)
+    sorts by number, which puts these before eth_type and the like, which they need first: give a match that has them
+    in order, as OFPMatch(_ordered_fields=[(name, value), ...]).
     """
     from ryu.lib import type_desc
     from ryu.ofproto import ofproto_v1_3, ofproto_v1_4, ofproto_v1_5, oxm_fields
