@@ -89,7 +89,10 @@ class Server:
 
         Raises Refused for a problem (nothing was changed), Away when there is no answer.
         """
-        query = {**query, "timeout": f"{self._access.timeout:g}"}
+        return self.order(method, where, body, **query, timeout=f"{self._access.timeout:g}")
+
+    def order(self, method: str, where: str, body: Any = None, **query: str | None) -> Changed:
+        """Send a change that concerns no switch, so that there is nothing to wait for; otherwise as `change`."""
         response = self._send(method, where, query=query, body=body)
         return Changed(_body(response, self._access.server), response.status_code)
 

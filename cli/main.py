@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -34,6 +33,8 @@ switch; 5 the traced packet is dropped.
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version  # 25 ms that only --version needs
+
         typer.echo(f"heddle {version('heddle')}")
         raise typer.Exit
 

@@ -90,7 +90,7 @@ TimeoutOption = Annotated[
         "--timeout",
         metavar="SECONDS",
         min=0,
-        max=600,
+        max=60,
         rich_help_panel=_PANEL,
         show_default=False,
         help=f"How long to wait until a change is in force on every switch. Default: {DEFAULT_TIMEOUT:g}.",

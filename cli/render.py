@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from cli.failures import one_line
 from cli.options import Output
@@ -31,7 +31,7 @@ class Column(NamedTuple):
     title: str
     value: str | Callable[[Item], object]
     right: bool = False
-    whole: bool = False  # never folded: what one copies into the next command
+    folds: bool = False  # between words, when the terminal is too narrow
 
 
 def show(output: Output, body: Any, view: Callable[[Any], RenderableType]) -> None:
@@ -56,9 +56,8 @@ def table(columns: Iterable[Column], items: Iterable[Item]) -> Table:
     columns = tuple(columns)
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
-        drawn.add_column(
-            column.title, justify="right" if column.right else "left", no_wrap=column.whole, overflow="fold"
-        )
+        justify: Literal["left", "right"] = "right" if column.right else "left"
+        drawn.add_column(column.title, justify=justify, no_wrap=not column.folds, overflow="fold")
     for item in items:
         drawn.add_row(*(cell(_value(column, item)) for column in columns))
     return drawn
@@ -109,7 +108,10 @@ def _print(drawn: RenderableType) -> None:
         sys.stdout.write(f"{drawn}\n" if drawn else "")
         return
     if sys.stdout.isatty():
-        _console(None).print(drawn)
+        console = _console(None)
+        # Wider than the terminal when it must be: a line that the terminal breaks is whole when it is copied.
+        console.width = max(console.width, _console(_UNFOLDED).measure(drawn).minimum)
+        console.print(drawn)
         return
     console = _console(_UNFOLDED)
     with console.capture() as capture:

@@ -13,9 +13,12 @@ from cli.results import created, done
 
 PANEL = "Networks and projects"
 COLUMNS = (
-    Column("NAME", "name", whole=True),
+    Column("NAME", "name"),
     Column("VNID", "vnid", right=True),
     Column("GLOBAL", "global"),
+    Column("PROJECTS", "projects", folds=True),
+    Column("NODES", lambda network: len(network.get("nodes") or []), right=True),
+    Column("PORTS", "ports", right=True),
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The network's name.")]

@@ -9,19 +9,34 @@ import typer
 
 from cli.arguments import datapath_id
 from cli.client import Changed, path
+from cli.failures import Refused
 from cli.options import Session, command
 from cli.render import Column, Item, cell, items, show, table
 from cli.results import done
 from cli.tokenfile import TokenFile
 
 COLUMNS = (
-    Column("NAME", "name", whole=True),
-    Column("UNDERLAY", "underlay", whole=True),
-    Column("SUBNETS", "subnets"),
-    Column("DATAPATH ID", "dpid", whole=True),
+    Column("NAME", "name"),
+    Column("UNDERLAY", "underlay"),
+    Column("SUBNETS", "subnets", folds=True),
+    Column("DATAPATH ID", "dpid"),
+    Column("PHASE", "phase"),
+    Column("PORTS", "ports", right=True),
+    Column("FREE", "free_addresses", right=True),
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The node's name.")]
+
+TokenFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        metavar="FILE",
+        show_default=False,
+        help="Write the node's token there (mode 0600, a new file) and do not print it.",
+    ),
+]
+_ANOTHER = "heddle renew-token makes another one, and the old one void"
 
 
 def register(app: typer.Typer) -> None:
@@ -29,6 +44,7 @@ def register(app: typer.Typer) -> None:
     add = command(app, "Nodes")
     add(nodes)
     add(create_node)
+    add(renew_token)
     add(delete_node)
 
 
@@ -51,15 +67,7 @@ def create_node(
         list[str] | None,
         typer.Option("--subnet", metavar="CIDR", show_default=False, help="Its pods' subnet; else a free one. Repeat."),
     ] = None,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--token-file",
-            metavar="FILE",
-            show_default=False,
-            help="Write the node's token there (mode 0600, a new file) and do not print it.",
-        ),
-    ] = None,
+    token_file: TokenFileOption = None,
 ) -> None:
     """Register a node and print its token, this once.
 
@@ -78,8 +86,27 @@ def create_node(
     with TokenFile(token_file) as file:
         changed = session.server.change("POST", "/nodes", body)
         node = dict(changed.body)
-        file.keep(str(node.pop("token")))
+        token = node.pop("token", None)
+        if token is None:
+            raise Refused(f'node "{name}": is registered already, and its token was shown then; {_ANOTHER}')
+        file.keep(str(token))
     done(session, Changed(node, changed.status), lambda node: f"{_made(node)}\nits token is in {token_file}")
+
+
+def renew_token(session: Session, name: Name, token_file: TokenFileOption = None) -> None:
+    """Make a new token for a node and print it, this once; the old one is void at once.
+
+    Example: heddle renew-token n1 --token-file n1.token
+    """
+    where = path("nodes", name, "token")
+    if token_file is None:
+        done(session, session.server.order("POST", where), _token)
+        return
+    with TokenFile(token_file) as file:
+        changed = session.server.order("POST", where)
+        node = dict(changed.body)
+        file.keep(str(node.pop("token")))
+    done(session, Changed(node, changed.status), lambda _: f'the new token of node "{name}" is in {token_file}')
 
 
 def delete_node(
@@ -97,8 +124,11 @@ def delete_node(
 
 def _made(node: Item) -> str:
     subnets, dpid = cell(node.get("subnets")), cell(node.get("dpid"))
-    return f'node "{node.get("name")}" created, subnets {subnets}, datapath id {dpid}'
+    verb = "is there already" if node.get("token", "") is None else "created"
+    return f'node "{node.get("name")}" {verb}, subnets {subnets}, datapath id {dpid}'
 
 
 def _token(node: Item) -> str:
+    if node.get("token") is None:
+        return f"its token was shown when it was made; {_ANOTHER}"
     return f"token: {node.get('token')} (shown this once; keep it in a file that only root on the node can read)"

@@ -55,7 +55,11 @@ def _tree(body: Any) -> Tree:
 def _add_networks(root: Tree, networks: list[Item], joined: Mapping[str, set[str]]) -> None:
     branch = root.add(f"networks ({len(networks)})")
     for network in networks:
-        leaf = branch.add(f"{cell(network.get('name'))}  VNID {cell(network.get('vnid'))}")
+        leaf = branch.add(
+            f"{cell(network.get('name'))}  VNID {cell(network.get('vnid'))}  ports: {cell(network.get('ports'))}"
+        )
+        if projects := network.get("projects"):
+            leaf.add(f"projects {cell(projects)}")
         if network.get("global"):
             leaf.add("global: talks with every network")
         if others := joined.get(str(network.get("name"))):
@@ -67,7 +71,8 @@ def _add_nodes(root: Tree, nodes: list[Item], reached: Mapping[str, set[str]]) -
     names = {str(node.get("name")) for node in nodes}
     for node in nodes:
         name = str(node.get("name"))
-        leaf = branch.add(f"{cell(name)}  {cell(node.get('underlay'))}  pods in {cell(node.get('subnets'))}")
+        place = f"{cell(node.get('underlay'))}  pods in {cell(node.get('subnets'))}"
+        leaf = branch.add(f"{cell(name)}  {place}  ports: {cell(node.get('ports'))}  {cell(node.get('phase'))}")
         others = reached.get(name, set())
         # The mesh is the usual case; with hundreds of nodes nobody wants it spelt out.
         mesh = len(names) > _SPELT_OUT and others == names - {name}

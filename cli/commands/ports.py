@@ -14,33 +14,34 @@ from cli.render import Column, Item, items, match, show, table
 PANEL = "What is there"
 
 PORTS = (
-    Column("PROJECT", "project", whole=True),
-    Column("POD", "pod", whole=True),
+    Column("PROJECT", "project"),
+    Column("POD", "pod"),
     Column("NETWORK", "network"),
-    Column("NODE", "node", whole=True),
-    Column("ADDRESSES", "addresses"),
+    Column("NODE", "node"),
+    Column("ADDRESSES", lambda port: [one.get("address") for one in items(port, "addresses")], folds=True),
     Column("MAC", "mac"),
     Column("OFPORT", "ofport", right=True),
     Column("PHASE", "phase"),
-    Column("REASON", "reason"),
+    Column("REASON", "reason", folds=True),
 )
 SWITCHES = (
-    Column("NODE", "node", whole=True),
-    Column("DATAPATH ID", "dpid", whole=True),
+    Column("NODE", "node"),
+    Column("DATAPATH ID", "dpid"),
     Column("CONNECTED", lambda switch: "yes" if switch.get("connected") else "no"),
     Column("PHASE", "phase"),
     Column("COMMITTED", "committed_revision", right=True),
     Column("DESIRED", "desired_revision", right=True),
     Column("CONFLICTS", lambda switch: len(switch.get("conflicts") or []) or None, right=True),
-    Column("LAST ERROR", "last_error"),
+    Column("LAST ERROR", "last_error", folds=True),
 )
 FLOWS = (
-    Column("TABLE", lambda flow: f"{flow.get('table')} {flow.get('table_name')}", whole=True),
+    Column("TABLE", lambda flow: f"{flow.get('table')} {flow.get('table_name')}"),
     Column("PRIORITY", "priority", right=True),
     Column("PACKETS", "packets", right=True),
-    Column("MATCH", match),
-    Column("ACTIONS", "actions"),
-    Column("OWNER", "owner"),
+    Column("MATCH", match, folds=True),
+    Column("ACTIONS", "actions", folds=True),
+    Column("OWNER", "owner", folds=True),
+    Column("STATE", "state"),
 )
 
 

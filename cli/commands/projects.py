@@ -12,7 +12,11 @@ from cli.options import Session, command
 from cli.render import Column, items, show, table
 from cli.results import created, done
 
-COLUMNS = (Column("NAME", "name", whole=True), Column("NETWORK", "network", whole=True))
+COLUMNS = (
+    Column("NAME", "name"),
+    Column("NETWORK", "network"),
+    Column("PORTS", "ports", right=True),
+)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The project's name.")]
 

@@ -62,8 +62,8 @@ def _ports(service: Item) -> str:
 
 
 COLUMNS = (
-    Column("PROJECT", "project", whole=True),
-    Column("NAME", "name", whole=True),
-    Column("ADDRESS", "address", whole=True),
+    Column("PROJECT", "project"),
+    Column("NAME", "name"),
+    Column("ADDRESS", "address"),
     Column("PORTS", _ports),
 )

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 STEPS = (
-    Column("NODE", "node", whole=True),
-    Column("TABLE", lambda step: f"{step.get('table')} {step.get('table_name')}", whole=True),
+    Column("NODE", "node"),
+    Column("TABLE", lambda step: f"{step.get('table')} {step.get('table_name')}"),
     Column("PRIORITY", "priority", right=True),
-    Column("MATCH", match),
-    Column("ACTIONS", "actions"),
-    Column("OWNER", "owner"),
+    Column("MATCH", match, folds=True),
+    Column("ACTIONS", "actions", folds=True),
+    Column("OWNER", "owner", folds=True),
 )
 
 

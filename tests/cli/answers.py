@@ -7,14 +7,54 @@ from typing import Any
 from tests.cli.server import Answer, Fake
 
 NETWORKS = [
-    {"name": "blue", "vnid": 11, "global": False, "space": 0},
-    {"name": "default", "vnid": 0, "global": True, "space": 0},
-    {"name": "red", "vnid": 10, "global": False, "space": 0},
+    {
+        "name": "blue",
+        "vnid": 11,
+        "global": False,
+        "space": 0,
+        "projects": ["blue"],
+        "nodes": ["n2"],
+        "ports": 1,
+    },
+    {"name": "default", "vnid": 0, "global": True, "space": 0, "projects": [], "nodes": [], "ports": 0},
+    {
+        "name": "red",
+        "vnid": 10,
+        "global": False,
+        "space": 0,
+        "projects": ["red", "shop"],
+        "nodes": ["n1", "n2"],
+        "ports": 1,
+    },
 ]
-PROJECTS = [{"name": "blue", "network": "blue"}, {"name": "red", "network": "red"}, {"name": "shop", "network": "red"}]
+PROJECTS = [
+    {"name": "blue", "network": "blue", "ports": 1},
+    {"name": "red", "network": "red", "ports": 1},
+    {"name": "shop", "network": "red", "ports": 0},
+]
 NODES = [
-    {"name": "n1", "dpid": "0000000000000001", "underlay": "192.0.2.11", "subnets": ["10.128.0.0/23"]},
-    {"name": "n2", "dpid": "0000000000000002", "underlay": "192.0.2.12", "subnets": ["10.128.2.0/23", "fd00:1::/64"]},
+    {
+        "name": "n1",
+        "dpid": "0000000000000001",
+        "underlay": "192.0.2.11",
+        "subnets": ["10.128.0.0/23"],
+        "gateways": ["10.128.0.1/23"],
+        "connected": True,
+        "phase": "InSync",
+        "ports": 1,
+        "free_addresses": 508,
+    },
+    {
+        "name": "n2",
+        "dpid": "0000000000000002",
+        "underlay": "192.0.2.12",
+        "subnets": ["10.128.2.0/23", "fd00:1::/64"],
+        "gateways": ["10.128.2.1/23", "fd00:1::1/64"],
+        "connected": False,
+        "phase": "Away",
+        "ports": 1,
+        "free_addresses": 0,
+    },
 ]
 SERVICES = [
     {
@@ -34,7 +74,11 @@ PORTS = [
         "network": "red",
         "host_interface": "v0123456789abcd",
         "mac": "0a:58:0a:80:00:02",
-        "addresses": ["10.128.0.2"],
+        "addresses": [{"address": "10.128.0.2/23", "gateway": "10.128.0.1"}],
+        "routes": [{"dst": "0.0.0.0/0", "gw": "10.128.0.1"}],
+        "vnid": 10,
+        "space": 0,
+        "pod_uid": "",
         "ofport": 3,
         "phase": "Committed",
         "reason": "",
@@ -48,7 +92,11 @@ PORTS = [
         "network": "blue",
         "host_interface": "v0123456789abce",
         "mac": "0a:58:0a:80:02:02",
-        "addresses": ["10.128.2.2"],
+        "addresses": [{"address": "10.128.2.2/23", "gateway": "10.128.2.1"}],
+        "routes": [{"dst": "0.0.0.0/0", "gw": "10.128.2.1"}],
+        "vnid": 11,
+        "space": 0,
+        "pod_uid": "",
         "ofport": None,
         "phase": "Pending",
         "reason": "the switch has not reported interface v0123456789abce",
@@ -73,7 +121,7 @@ SWITCHES = [
         "committed_revision": 0,
         "desired_revision": 12,
         "last_error": "connection reset by peer",
-        "conflicts": [{"left_out": "ports n2/x/eth0", "owner": "ports n2/y/eth0"}],
+        "conflicts": [{"left_out": "ports n2/x/eth0", "owner": "ports n2/y/eth0", "flow": "table=30,in_port=5"}],
     },
 ]
 FLOWS = [
@@ -86,6 +134,7 @@ FLOWS = [
         "cookie": "0x0100000000000001",
         "feature": "BASE",
         "owner": "base",
+        "state": "Installed",
         "packets": 0,
         "bytes": 0,
     },
@@ -98,6 +147,7 @@ FLOWS = [
         "cookie": "0x0700000000000002",
         "feature": "NETWORKS",
         "owner": "network red",
+        "state": "Installed",
         "packets": 12,
         "bytes": 1176,
     },
@@ -110,13 +160,14 @@ FLOWS = [
         "cookie": "0x0100000000000003",
         "feature": "BASE",
         "owner": "base",
+        "state": "Pending",
         "packets": None,
         "bytes": None,
     },
 ]
 TOPOLOGY = {
     "nodes": NODES,
-    "tunnels": [{"from": "n1", "to": "n2", "kind": "vxlan"}],
+    "tunnels": [{"from": "n1", "to": "n2", "kind": "vxlan", "up": False}],
     "networks": NETWORKS,
     "connections": [{"networks": ["blue", "red"]}],
     "revision": 12,
@@ -125,17 +176,19 @@ TOPOLOGY = {
 
 def trace(verdict: str) -> dict[str, Any]:
     """Return a trace of two steps that ends with this verdict."""
-    steps = [{"node": "n1", **FLOWS[0]}, {"node": "n2", **FLOWS[2]}]
-    return {
-        "verdict": verdict,
-        "at": {key: steps[-1][key] for key in ("node", "table", "table_name", "owner")},
-        "steps": steps,
-    }
+    fields = ("table", "table_name", "priority", "match", "actions", "feature", "owner")
+    steps = [
+        {"node": f"n{number}", **{name: flow[name] for name in fields}}
+        for number, flow in ((1, FLOWS[0]), (2, FLOWS[2]))
+    ]
+    place = {name: steps[-1][name] for name in ("node", "table", "table_name", "owner")}
+    return {"verdict": verdict, "at": place, "steps": steps, "reason": "no flow lets VNID 10 into VNID 11"}
 
 
 def furnish(fake: Fake) -> None:
     """Give the fake controller an answer for everything that heddle asks."""
-    red, shop, node, web = NETWORKS[2], PROJECTS[2], {**NODES[0], "token": "hdl-0123456789"}, SERVICES[0]
+    red, shop, web = ({**made, "late": []} for made in (NETWORKS[2], PROJECTS[2], SERVICES[0]))
+    node = {**NODES[0], "token": "hdl-0123456789", "late": []}
     lists = {
         "networks": NETWORKS,
         "projects": PROJECTS,
@@ -149,12 +202,13 @@ def furnish(fake: Fake) -> None:
     fake.on("GET", "/nodes/n1/flows", {"flows": FLOWS})
     fake.on("GET", "/topology", TOPOLOGY)
     fake.on("GET", "/trace", trace("dropped"))
-    fake.on("GET", "/readyz", {"ready": True})
+    fake.on("GET", "/readyz", {"status": "ready"})
     fake.on("POST", "/networks", Answer(red, 201))
     fake.on("POST", "/projects", Answer(shop, 201))
     fake.on("POST", "/services", Answer(web, 201))
     fake.on("POST", "/nodes", Answer(node, 201))
-    fake.on("POST", "/connections", Answer({"networks": ["blue", "red"]}, 201))
+    fake.on("POST", "/nodes/n1/token", Answer({"node": "n1", "token": "hdl-9876543210"}, 201))
+    fake.on("POST", "/connections", Answer({"networks": ["blue", "red"], "late": []}, 201))
     fake.on("PATCH", "/networks/red", {**red, "global": True})
     for path in (
         "networks/red",

@@ -34,6 +34,7 @@ COMMANDS = {
         "create-node n1 --underlay 192.0.2.11",
         "create-node n1 -u 192.0.2.11 --dpid 1 --subnet 10.128.0.0/23 --subnet fd00::/64 -o json",
     ],
+    "renew-token": ["renew-token n1", "renew-token n1 -o json"],
     "delete-node": ["delete-node n1", "delete-node n1 --drain --timeout 2.5"],
     "ports": ["ports", "ports --node n1 --network red --project red -o json"],
     "switches": ["switches", "switches -o json"],
@@ -94,7 +95,7 @@ def test_status_says_why_it_is_not_ready(fake: Fake, heddle: Callable[..., Ended
 
 def test_control_characters_do_not_reach_the_terminal(fake: Fake, heddle: Callable[..., Ended]) -> None:
     fake.on("GET", "/projects", {"projects": [{"name": "a\x1b[31m\nb", "network": "[bold]:smile:"}]})
-    assert heddle("projects").out.splitlines()[1] == "a\\x1b[31m b  [bold]:smile:"
+    assert heddle("projects").out.splitlines()[1] == "a\\x1b[31m b  [bold]:smile:      -"
 
 
 def test_an_object_that_is_there_already_is_called_so(fake: Fake, heddle: Callable[..., Ended]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import socket
 import ssl
 import threading
@@ -13,11 +14,15 @@ import pytest
 import trustme
 
 import cli.client
-from tests.cli.answers import NETWORKS, furnish
+from tests.cli.answers import NETWORKS, NODES, furnish
 from tests.cli.conftest import Ended
 from tests.cli.server import Answer, Fake, problem, serving
 
 Run = Callable[..., Ended]
+LATE = [
+    {"node": "n2", "phase": "Away", "last_error": None},
+    {"node": "n3", "phase": "Error", "last_error": "table 30 is full"},
+]
 
 
 def failed(ended: Ended, status: int) -> str:
@@ -46,12 +51,22 @@ def test_401_says_how_to_give_a_token(fake: Fake, heddle: Run) -> None:
 
 
 def test_late_switches_are_named_and_status_is_4(fake: Fake, heddle: Run) -> None:
-    fake.on("POST", "/networks", Answer({**NETWORKS[2], "late": ["n2", "n3"]}, 202))
+    fake.on("POST", "/networks", Answer({**NETWORKS[2], "late": LATE}, 202))
     ended = heddle("create-network", "red", "--timeout", "0.5")
     assert ended.status == 4
     assert ended.out == 'network "red" created, VNID 10\n'
-    assert ended.err.startswith("heddle: stored, but not yet in force on n2, n3;")
+    assert ended.err.startswith(
+        "heddle: stored, but not yet in force on n2 (Away), n3 (Error: table 30 is full); it will be"
+    )
     assert fake.asked[0].target == "/v1/networks?timeout=0.5"
+
+
+def test_late_switches_of_a_change_that_returns_nothing_else(fake: Fake, heddle: Run) -> None:
+    fake.on("DELETE", "/connections/red", Answer({"late": LATE[:1]}, 202))
+    ended = heddle("isolate-networks", "red", "-o", "json")
+    assert ended.status == 4
+    assert json.loads(ended.out) == {"late": LATE[:1]}
+    assert "not yet in force on n2 (Away);" in ended.err
 
 
 def test_nobody_listens(heddle: Run) -> None:
@@ -259,6 +274,23 @@ def test_create_node_never_overwrites_a_file(fake: Fake, heddle: Run, tmp_path: 
     missing = tmp_path / "no" / "n1.token"
     failed(heddle("create-node", "n1", "--underlay", "192.0.2.11", "--token-file", str(missing)), 2)
     assert fake.asked == []
+
+
+def test_a_node_that_is_there_already_has_no_token_to_show(fake: Fake, heddle: Run, tmp_path: Path) -> None:
+    fake.on("POST", "/nodes", Answer({**NODES[0], "token": None, "late": []}, 200))
+    lines = heddle("create-node", "n1", "--underlay", "192.0.2.11").out.splitlines()
+    assert lines[0].startswith('node "n1" is there already')
+    assert "heddle renew-token makes another one" in lines[1]
+    said = failed(heddle("create-node", "n1", "--underlay", "192.0.2.11", "--token-file", str(tmp_path / "t")), 1)
+    assert said.startswith('node "n1": is registered already')
+    assert not (tmp_path / "t").exists()
+
+
+def test_renew_token_writes_a_file_too(fake: Fake, heddle: Run, tmp_path: Path) -> None:
+    furnish(fake)
+    ended = heddle("renew-token", "n1", "--token-file", str(tmp_path / "t"))
+    assert ended == (0, f'the new token of node "n1" is in {tmp_path}/t\n', "")
+    assert (tmp_path / "t").read_text() == "hdl-9876543210\n"
 
 
 def test_a_refused_create_node_leaves_no_file(fake: Fake, heddle: Run, tmp_path: Path) -> None:
