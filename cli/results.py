@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from cli.client import Changed
 from cli.failures import Late, one_line
 from cli.options import Session
-from cli.render import Item, cell, items, show
+from cli.render import Item, cell, show
 
 
 def done(session: Session, changed: Changed, sentence: Callable[[Item], str]) -> None:
@@ -15,7 +15,7 @@ def done(session: Session, changed: Changed, sentence: Callable[[Item], str]) ->
     body = changed.body if isinstance(changed.body, Mapping) else {}
     show(session.output, changed.body, lambda _: "\n".join(map(one_line, sentence(body).splitlines())))
     if not changed.in_force:
-        late = ", ".join(map(_switch, items(body, "late"))) or "some switches"
+        late = cell(body.get("late"))
         raise Late(
             f"stored, but not yet in force on {late}; it will be once they are in sync, see heddle switches "
             "(--timeout waits longer)"
@@ -25,9 +25,3 @@ def done(session: Session, changed: Changed, sentence: Callable[[Item], str]) ->
 def created(changed: Changed) -> str:
     """Return the verb for a POST: an object that is there already, as asked for, is no error."""
     return "is there already" if changed.status == 200 else "created"
-
-
-def _switch(late: Item) -> str:
-    """Return a late switch with where it stands."""
-    error = late.get("last_error")
-    return f"{cell(late.get('node'))} ({cell(late.get('phase'))}{f': {cell(error)}' if error else ''})"

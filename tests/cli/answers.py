@@ -121,7 +121,7 @@ SWITCHES = [
         "committed_revision": 0,
         "desired_revision": 12,
         "last_error": "connection reset by peer",
-        "conflicts": [{"left_out": "ports n2/x/eth0", "owner": "ports n2/y/eth0", "flow": "table=30,in_port=5"}],
+        "conflicts": [{"left_out": "ports n2/x/eth0", "owner": "ports n2/y/eth0", "table": 30, "priority": 200}],
     },
 ]
 FLOWS = [
