@@ -122,6 +122,7 @@ def _announce(settings: Settings, prog: str) -> None:
 def _run(arguments: list[str], prog: str) -> int:
     import eventlet.hubs
     import greenlet
+    from ryu.base.app_manager import AppManager
     from ryu.cmd import manager
 
     stopped = []
@@ -138,5 +139,8 @@ def _run(arguments: list[str], prog: str) -> int:
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
-    manager.main(args=arguments, prog=prog)
+    try:
+        manager.main(args=arguments, prog=prog)
+    except KeyboardInterrupt:  # while still starting: Ryu closes its applications only once all of them run
+        AppManager.get_instance().close()
     return 0 if stopped else 1
