@@ -61,7 +61,7 @@ class OpenFlowWire:
         return messages.flow_desc_request(xid, ALL_TABLES if table is None else table, cookie, mask)
 
 
-class HeddleController(RyuApp):  # type: ignore[misc]
+class HeddleController(RyuApp):
     """Starts store, owner thread, OpenFlow and REST; ends the process when one of them cannot start."""
 
     OFP_VERSIONS: Final = [ofproto_v1_5.OFP_VERSION]

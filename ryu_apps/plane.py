@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from functools import partial
 from hashlib import sha256
 from typing import Final, TypeVar
 
@@ -54,10 +55,9 @@ class ControlPlane:
 
     def late(self, submitted: Submitted, timeout: float) -> tuple[str, ...]:
         """Wait until a request is in force; return the nodes on which it is not, at once for switches that are away."""
-        with eventlet.Timeout(timeout, False) as limit:
+        with eventlet.Timeout(timeout, False):
             for node in sorted(submitted.nodes):
-                self.wait(node, lambda published, name=node: _settled(published, name, submitted.revision), timeout)
-            limit.cancel()
+                self.wait(node, partial(_settled, node=node, revision=submitted.revision), timeout)
         published = self.published
         return tuple(node for node in sorted(submitted.nodes) if not _in_force(published, node, submitted.revision))
 
