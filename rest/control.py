@@ -6,7 +6,7 @@ REST reads `Published`, which is replaced as a whole in one assignment and never
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -16,7 +16,7 @@ from topology.compiler import FlowTable, SectionKey, Tables
 from topology.model import PortKey
 from topology.pipeline import FeatureId
 from topology.requests import Request
-from topology.snapshot import Snapshot
+from topology.snapshot import Snapshot, empty
 
 Found = TypeVar("Found")
 
@@ -48,7 +48,7 @@ class Published:
     """The network at one revision: what is wanted, what switches must hold, what they acknowledged."""
 
     revision: int = 0
-    snapshot: Snapshot = Snapshot()
+    snapshot: Snapshot = field(default_factory=empty)
     tables: Tables = Map()
     committed: Tables = Map()  # per node, the table that its switch has acknowledged
     switches: Map[str, SwitchStatus] = Map()

@@ -1,0 +1,96 @@
+"""The shapes of what clients send: queries and bodies. JSON Schema in the OpenAPI document comes out of them.
+
+What they are answered is in `rest.shapes`. No behaviour here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, UnsetType, field
+
+from store.objects import AddressText, DatapathId, InterfaceName, Label, Object, OwnVnid, PodUid, PrefixText, Subdomain
+
+Seconds = Annotated[float, Meta(ge=0, le=60)]
+ObjectName = Annotated[str, Meta(description="`project/pod`, or an IP address where it says so.", max_length=320)]
+
+
+# --- queries -------------------------------------------------------------------------------------
+
+
+class Timeout(Object, frozen=True):
+    """How long a change may take to be in force before 202 is answered."""
+
+    timeout: Seconds = 10.0
+
+
+class Deletion(Timeout, frozen=True):
+    """How a node is deleted: with its ports, or only without any."""
+
+    drain: bool = False
+
+
+class LongPoll(Object, frozen=True):
+    """Answer at once when the revision is not `after`, else when it changes, or after `wait` seconds."""
+
+    after: int | UnsetType = UNSET
+    wait: Seconds = 0.0
+
+
+class Wait(Object, frozen=True):
+    """Answer when it is decided, or after `wait` seconds."""
+
+    wait: Seconds = 0.0
+
+
+class PortFilter(Object, frozen=True):
+    """Which ports to list; all when nothing is given."""
+
+    node: Subdomain | UnsetType = UNSET
+    network: Label | UnsetType = UNSET
+    project: Label | UnsetType = UNSET
+
+
+class TraceQuery(Object, frozen=True, rename={"source": "from", "destination": "to"}):
+    """Which packet to follow: from a pod, to a pod or an address."""
+
+    source: ObjectName
+    destination: ObjectName
+    protocol: Literal["tcp", "udp", "icmp"] = "icmp"
+    port: Annotated[int, Meta(ge=1, le=65535)] | UnsetType = UNSET
+
+
+# --- bodies --------------------------------------------------------------------------------------
+
+
+class NodeCreation(Object, frozen=True):
+    """Register a node; datapath id and subnets are allotted unless given."""
+
+    name: Subdomain
+    underlay: AddressText
+    dpid: DatapathId | None = None
+    subnets: Annotated[tuple[PrefixText, ...], Meta(max_length=2)] = ()
+
+
+class NetworkCreation(Object, frozen=True):
+    """Make a network, with the projects that are to be on it; the VNID is allotted unless given."""
+
+    name: Label
+    vnid: OwnVnid | None = None
+    is_global: bool = field(default=False, name="global")
+    projects: Annotated[tuple[Label, ...], Meta(max_length=10000)] = ()
+
+
+class NetworkChange(Object, frozen=True):
+    """Let a network talk with all, or no longer."""
+
+    is_global: bool = field(name="global")
+
+
+class PortReport(Object, frozen=True):
+    """What a node knows of a pod that is to be attached."""
+
+    project: Label
+    pod: Subdomain
+    host_interface: InterfaceName
+    pod_uid: PodUid = ""

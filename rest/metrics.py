@@ -1,0 +1,135 @@
+"""Metrics for Prometheus: the state is read from what is published when somebody asks; only requests are counted here.
+
+Each application has a registry of its own; nothing is global.
+"""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from rest.control import Control, Published, SwitchPhase
+from rest.routing import Access, Answer, Call, Empty, Route, Text
+from rest.views import switch_status
+from topology.allocation import free_addresses
+from topology.compiler import FlowTable
+from topology.pipeline import FeatureId
+
+MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
+# Long polls take up to a minute.
+_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
+
+
+class Meter:
+    """Counts an application's requests, and shows them with the state of the network."""
+
+    def __init__(self, control: Control) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(_State(control))
+        self._requests = Counter(
+            "heddle_rest_requests", "Requests to the API.", ("method", "route", "status"), registry=self._registry
+        )
+        self._seconds = Histogram(
+            "heddle_rest_request_seconds", "How long they took.", ("route",), buckets=_BUCKETS, registry=self._registry
+        )
+
+    def count(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one request. `route` is the path's template: there are few."""
+        known = method if method in _METHODS else "other"
+        self._requests.labels(known, route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def render(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+def metrics_route(meter: Meter) -> Route:
+    """Return the route that shows a meter."""
+
+    def show(call: Call[Empty, Empty]) -> Answer:
+        return Answer(200, Text(MEDIA_TYPE, meter.render()))
+
+    return Route("GET", "/metrics", "Metrics for Prometheus", show, Access.ADMINISTRATION, answers={200: Text})
+
+
+class _State(Collector):
+    """The state of the network as gauges."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        # A table is a value: while a node's is the same object, so is what was counted in it.
+        self._counted: dict[str, tuple[FlowTable, Tally[int]]] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the gauges of what is published now."""
+        published = self._control.published
+        snapshot = published.snapshot
+        yield GaugeMetricFamily("heddle_revision", "Revision of what is published.", published.revision)
+        yield GaugeMetricFamily("heddle_networks", "Networks.", len(snapshot.networks))
+        yield GaugeMetricFamily("heddle_connections", "Connections of networks.", len(snapshot.connections))
+        yield from _switches(published)
+        yield from _pods(published)
+        yield self._flows(published)
+
+    def _flows(self, published: Published) -> Metric:
+        gauge = _gauge("heddle_switch_flows", "Flows that a switch must have.", "node", "feature")
+        counted: dict[str, tuple[FlowTable, Tally[int]]] = {}
+        for node, table in sorted(published.tables.items()):
+            known = self._counted.get(node)
+            tally = known[1] if known is not None and known[0] is table else _count(table)
+            counted[node] = (table, tally)
+            for feature, number in sorted(tally.items()):
+                gauge.add_metric((node, FeatureId(feature).name.lower()), number)
+        self._counted = counted
+        return gauge
+
+
+def _count(table: FlowTable) -> Tally[int]:
+    tally: Tally[int] = Tally()
+    for key, flows in table.sections.items():
+        tally[key.feature] += len(flows)
+    return tally
+
+
+def _gauge(name: str, words: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, words, labels=labels)
+
+
+def _switches(published: Published) -> Iterator[Metric]:
+    connected = _gauge("heddle_switch_connected", "Whether a node's switch is connected.", "node")
+    phases = _gauge("heddle_switch_phase", "1 for the phase that a switch is in.", "node", "phase")
+    committed = _gauge("heddle_switch_committed_revision", "Last revision a switch acknowledged.", "node")
+    desired = _gauge("heddle_switch_desired_revision", "Last revision that changed a switch's flows.", "node")
+    conflicts = _gauge("heddle_switch_conflicts", "Subjects left out, for others have their flows.", "node")
+    for name, node in sorted(published.snapshot.nodes.items()):
+        status = switch_status(published, node)
+        connected.add_metric((name,), float(status.phase is not SwitchPhase.AWAY))
+        for phase in SwitchPhase:
+            phases.add_metric((name, phase.value), float(phase is status.phase))
+        committed.add_metric((name,), status.committed_revision)
+        desired.add_metric((name,), status.desired_revision)
+        conflicts.add_metric((name,), len(published.tables.get(name, FlowTable()).conflicts))
+    yield from (connected, phases, committed, desired, conflicts)
+
+
+def _pods(published: Published) -> Iterator[Metric]:
+    snapshot = published.snapshot
+    ports = _gauge("heddle_ports", "Ports of pods.", "node")
+    free = _gauge("heddle_addresses_free", "Addresses that pods of a node can still get.", "node")
+    held = _gauge("heddle_addresses_held", "Addresses that pods of a node hold.", "node")
+    kept_back = _gauge("heddle_addresses_quarantined", "Addresses of a node not to be given yet.", "node")
+    waiting = Tally(quarantine.node for quarantine in snapshot.quarantined.values())
+    for name in sorted(snapshot.nodes):
+        keys = snapshot.ports_on.get(name, ())
+        ports.add_metric((name,), len(keys))
+        free.add_metric((name,), free_addresses(snapshot, name))
+        held.add_metric((name,), sum(len(snapshot.ports[key].addresses) for key in keys))
+        kept_back.add_metric((name,), waiting[name])
+    yield from (ports, free, held, kept_back)

@@ -1,0 +1,38 @@
+"""What the API consists of: one file per kind of resource, with its handlers and its `ROUTES`; they are independent."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rest.resources import (
+    configuration,
+    connections,
+    flows,
+    health,
+    networks,
+    nodes,
+    page,
+    ports,
+    projects,
+    services,
+    switches,
+    topology,
+    trace,
+)
+from rest.routing import Route
+
+ROUTES: Final[tuple[Route, ...]] = (
+    *topology.ROUTES,
+    *nodes.ROUTES,
+    *configuration.ROUTES,
+    *networks.ROUTES,
+    *projects.ROUTES,
+    *connections.ROUTES,
+    *services.ROUTES,
+    *ports.ROUTES,
+    *switches.ROUTES,
+    *flows.ROUTES,
+    *trace.ROUTES,
+    *health.ROUTES,
+    *page.ROUTES,
+)

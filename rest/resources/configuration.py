@@ -1,0 +1,125 @@
+"""What a node is told about itself: how to set itself up, and whether it can take pods."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from rest.asked import LongPoll
+from rest.control import Published
+from rest.lookup import known
+from rest.options import Options
+from rest.problems import NOT_READY, Problem
+from rest.routing import Access, Answer, Call, Empty, Route
+from rest.shapes import Configuration, Readiness
+from rest.views import gateways, is_programmed
+from topology.allocation import free_addresses
+from topology.model import Node
+
+BRIDGE: Final = "br0"
+_VXLAN_OVERHEAD: Final = {4: 50, 6: 70}  # RFC 7348: inner Ethernet 14, VXLAN 8, UDP 8, outer IP 20 or 40
+
+
+def configuration(call: Call[LongPoll, Empty]) -> Answer:
+    """How a node is to be set up; with `after` and `wait`, as soon as it is another way."""
+    name, control, query = call.where["node"], call.control, call.query
+    found = control.wait(name, _News(call), query.wait)
+    if isinstance(found, Configuration):
+        return Answer(200, found)
+    published = control.published
+    return Answer(200, _configuration(published, known(published.snapshot.nodes, "node", name), call.options))
+
+
+class _News:
+    """Asked at each publication: returns a configuration the caller does not have, None when there is none yet.
+
+    False stands for a node that does not exist. Most publications are about pods; they cost a few comparisons.
+    """
+
+    def __init__(self, call: Call[LongPoll, Empty]) -> None:
+        self._name = call.where["node"]
+        self._after = call.query.after
+        self._options = call.options
+        self._seen: tuple[object, object, bool] | None = None
+
+    def __call__(self, published: Published) -> Configuration | bool | None:
+        snapshot = published.snapshot
+        node = snapshot.nodes.get(self._name)
+        if node is None:
+            return False
+        sources = (snapshot.nodes, snapshot.cluster, is_programmed(published, self._name))
+        if self._seen is not None and all(new is old for new, old in zip(sources, self._seen, strict=True)):
+            return None
+        self._seen = sources
+        found = _configuration(published, node, self._options)
+        return None if found.revision == self._after else found
+
+
+def readiness(call: Call[Empty, Empty]) -> Answer:
+    """Whether pods can be attached to a node."""
+    published = call.control.published
+    name = known(published.snapshot.nodes, "node", call.where["node"]).name
+    subject = f'node "{name}"'
+    if not is_programmed(published, name):
+        status = published.switches.get(name)
+        phase = status.phase.value if status else "Away"
+        remedy = "look at heddle-node on it, and at GET /v1/switches"
+        raise Problem(NOT_READY, subject, f"its switch does not have its flows (phase {phase})", remedy)
+    free = free_addresses(published.snapshot, name)
+    if free == 0:
+        cause, remedy = "no address of its subnets is free", "remove pods from it, or use another node"
+        raise Problem(NOT_READY, subject, cause, remedy)
+    return Answer(200, Readiness(ready=True, free_addresses=free))
+
+
+def _configuration(published: Published, node: Node, options: Options) -> Configuration:
+    snapshot = published.snapshot
+    cluster = snapshot.cluster
+    others = (other.underlay for other in snapshot.nodes.values() if other.name != node.name)
+    peers = sorted(others, key=lambda peer: (peer.version, int(peer)))
+    unnumbered = Configuration(
+        revision=0,
+        node=node.name,
+        bridge=BRIDGE,
+        datapath_id=f"{node.dpid:016x}",
+        underlay=str(node.underlay),
+        gateways=gateways(node),
+        cluster_cidrs=tuple(map(str, cluster.cluster_cidrs)),
+        service_cidrs=tuple(map(str, cluster.service_cidrs)),
+        mtu_overhead=_VXLAN_OVERHEAD[node.underlay.version],
+        controllers=options.controllers,
+        peers=tuple(map(str, peers)),
+        guarded_tcp_ports=cluster.guarded_tcp_ports,
+        guarded_udp_ports=cluster.guarded_udp_ports,
+        programmed=is_programmed(published, node.name),
+    )
+    return msgspec.structs.replace(unnumbered, revision=_digest(unnumbered))
+
+
+def _digest(content: Configuration) -> int:
+    """Return a number for a configuration's content: equal after a restart, and from every controller."""
+    return int.from_bytes(blake2b(msgspec.json.encode(content), digest_size=6).digest(), "big")
+
+
+ROUTES: Final[tuple[Route, ...]] = (
+    Route(
+        "GET",
+        "/v1/nodes/{node}/configuration",
+        "How a node is to be set up; with after and wait, as soon as that changes",
+        configuration,
+        Access.NODE,
+        answers={200: Configuration},
+        refusals=frozenset({404}),
+    ),
+    Route(
+        "GET",
+        "/v1/nodes/{node}/readiness",
+        "Whether pods can be attached to a node",
+        readiness,
+        Access.NODE,
+        answers={200: Readiness},
+        refusals=frozenset({404, 503}),
+    ),
+)

@@ -1,0 +1,5 @@
+"""A switch's flows."""
+
+from rest.routing import Route
+
+ROUTES: tuple[Route, ...] = ()

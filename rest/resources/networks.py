@@ -1,0 +1,95 @@
+"""Networks: make, show, make global, remove."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from rest.asked import NetworkChange, NetworkCreation, Timeout
+from rest.changes import Changed, ask, done, late, status
+from rest.lookup import known
+from rest.routing import Access, Answer, Call, Empty, Route
+from rest.shapes import Late, NetworkMade, Networks, NetworkView
+from rest.views import network_view
+from topology.requests import CreateNetwork, DeleteNetwork, SetGlobal
+
+
+def index(call: Call[Empty, Empty]) -> Answer:
+    """All networks, by name."""
+    published = call.control.published
+    networks = sorted(published.snapshot.networks.items())
+    return Answer(200, Networks(networks=tuple(network_view(published, network) for _, network in networks)))
+
+
+def show(call: Call[Empty, Empty]) -> Answer:
+    """One network."""
+    published = call.control.published
+    return Answer(200, network_view(published, known(published.snapshot.networks, "network", call.where["network"])))
+
+
+def create(call: Call[Timeout, NetworkCreation]) -> Answer:
+    """Make a network and its projects."""
+    body = call.body
+    changed = ask(call, CreateNetwork(body.name, body.vnid, body.is_global, body.projects))
+    made = body.name not in changed.before.snapshot.networks
+    return _made(call, body.name, changed, made=made)
+
+
+def change(call: Call[Timeout, NetworkChange]) -> Answer:
+    """Make a network global, or no longer."""
+    name = call.where["network"]
+    return _made(call, name, ask(call, SetGlobal(name, call.body.is_global)), made=False)
+
+
+def delete(call: Call[Timeout, Empty]) -> Answer:
+    """Remove a network with its projects and connections."""
+    return done(call, ask(call, DeleteNetwork(call.where["network"])))
+
+
+def _made(call: Call[Timeout, Any], name: str, changed: Changed, *, made: bool) -> Answer:
+    left = late(call, changed.submitted)
+    network = changed.after.snapshot.networks[name]
+    view = NetworkMade(**msgspec.structs.asdict(network_view(changed.after, network)), late=left)
+    return Answer(status(made, left), view, (("Location", f"/v1/networks/{name}"),))
+
+
+ROUTES: Final[tuple[Route, ...]] = (
+    Route("GET", "/v1/networks", "List the networks", index, Access.ADMINISTRATION, answers={200: Networks}),
+    Route(
+        "POST",
+        "/v1/networks",
+        "Make a network, with the projects that are to be on it",
+        create,
+        Access.ADMINISTRATION,
+        answers={200: NetworkMade, 201: NetworkMade, 202: NetworkMade},
+        refusals=frozenset({409, 422, 507}),
+    ),
+    Route(
+        "GET",
+        "/v1/networks/{network}",
+        "Show a network",
+        show,
+        Access.ADMINISTRATION,
+        answers={200: NetworkView},
+        refusals=frozenset({404}),
+    ),
+    Route(
+        "PATCH",
+        "/v1/networks/{network}",
+        "Make a network global, or no longer",
+        change,
+        Access.ADMINISTRATION,
+        answers={200: NetworkMade, 202: NetworkMade},
+        refusals=frozenset({404, 409}),
+    ),
+    Route(
+        "DELETE",
+        "/v1/networks/{network}",
+        "Remove a network with its connections and its unused projects",
+        delete,
+        Access.ADMINISTRATION,
+        answers={204: None, 202: Late},
+        refusals=frozenset({404, 409}),
+    ),
+)

@@ -1,0 +1,94 @@
+"""Nodes: register, show, forget; new tokens."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from rest.asked import Deletion, NodeCreation, Timeout
+from rest.changes import ask, done, late, status
+from rest.lookup import known
+from rest.routing import Access, Answer, Call, Empty, Route
+from rest.shapes import Late, NodeMade, Nodes, NodeView, Token
+from rest.views import node_view
+from store.objects import address, prefixes
+from topology.requests import CreateNode, DeleteNode
+
+
+def index(call: Call[Empty, Empty]) -> Answer:
+    """All nodes, by name."""
+    published = call.control.published
+    nodes = sorted(published.snapshot.nodes.items())
+    return Answer(200, Nodes(nodes=tuple(node_view(published, node) for _, node in nodes)))
+
+
+def show(call: Call[Empty, Empty]) -> Answer:
+    """One node."""
+    published = call.control.published
+    return Answer(200, node_view(published, known(published.snapshot.nodes, "node", call.where["node"])))
+
+
+def create(call: Call[Timeout, NodeCreation]) -> Answer:
+    """Register a node, and make its token. Its own switch is not waited for: its set-up needs the token first."""
+    body = call.body
+    request = CreateNode(
+        name=body.name,
+        underlay=address(body.underlay, "$.underlay"),
+        dpid=None if body.dpid is None else int(body.dpid, 16),
+        subnets=prefixes(body.subnets, "$.subnets"),
+    )
+    changed = ask(call, request)
+    made = body.name not in changed.before.snapshot.nodes
+    token = call.control.create_node_token(body.name) if made else None
+    left = late(call, changed.submitted, without=body.name)
+    published = call.control.published
+    node = known(published.snapshot.nodes, "node", body.name)
+    view = NodeMade(**msgspec.structs.asdict(node_view(published, node)), token=token, late=left)
+    return Answer(status(made, left), view, (("Location", f"/v1/nodes/{body.name}"),))
+
+
+def delete(call: Call[Deletion, Empty]) -> Answer:
+    """Forget a node, its token too."""
+    return done(call, ask(call, DeleteNode(call.where["node"], drain=call.query.drain)))
+
+
+def renew_token(call: Call[Empty, Empty]) -> Answer:
+    """Make a new token in place of the earlier one."""
+    name = known(call.control.published.snapshot.nodes, "node", call.where["node"]).name
+    return Answer(201, Token(node=name, token=call.control.create_node_token(name)))
+
+
+ROUTES: Final[tuple[Route, ...]] = (
+    Route("GET", "/v1/nodes", "List the nodes", index, Access.ADMINISTRATION, answers={200: Nodes}),
+    Route(
+        "POST",
+        "/v1/nodes",
+        "Register a node; its token is in the answer, this once",
+        create,
+        Access.ADMINISTRATION,
+        answers={200: NodeMade, 201: NodeMade, 202: NodeMade},
+        refusals=frozenset({409, 422, 507}),
+    ),
+    Route(
+        "GET", "/v1/nodes/{node}", "Show a node", show, Access.NODE, answers={200: NodeView}, refusals=frozenset({404})
+    ),
+    Route(
+        "DELETE",
+        "/v1/nodes/{node}",
+        "Forget a node; with drain, its ports too",
+        delete,
+        Access.ADMINISTRATION,
+        answers={204: None, 202: Late},
+        refusals=frozenset({404, 409}),
+    ),
+    Route(
+        "POST",
+        "/v1/nodes/{node}/token",
+        "Make a new token for a node; earlier ones are void",
+        renew_token,
+        Access.ADMINISTRATION,
+        answers={201: Token},
+        refusals=frozenset({404}),
+    ),
+)

@@ -1,0 +1,329 @@
+"""The shapes of REST's answers that are not simply the stored objects of `store.objects`.
+
+JSON Schema in the OpenAPI document comes out of them. No behaviour here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from store.objects import (
+    AddressText,
+    DatapathId,
+    Label,
+    MacAddress,
+    Object,
+    PrefixText,
+    Service,
+    Subdomain,
+    Vnid,
+)
+
+Counter = Annotated[int, Meta(ge=0)]
+LateNodes = Annotated[
+    tuple[Subdomain, ...], Meta(description="Nodes on whose switches the change is not in force yet (status 202).")
+]
+
+
+class Late(Object, frozen=True):
+    """An accepted change that is not in force yet on the switches of these nodes. It will be when they can take it."""
+
+    late: LateNodes
+
+
+class NodeView(Object, frozen=True):
+    """A node. `gateways` are the addresses of its tun0, with prefix length."""
+
+    name: Subdomain
+    dpid: DatapathId
+    underlay: AddressText
+    subnets: tuple[PrefixText, ...]
+    gateways: tuple[str, ...]
+    connected: bool
+    phase: str
+    ports: Counter
+    free_addresses: Counter
+
+
+class NodeMade(NodeView, frozen=True):
+    """A node that was registered. `token` is shown this once; null when the node was registered before."""
+
+    token: str | None
+    late: LateNodes = ()
+
+
+class Token(Object, frozen=True):
+    """A node's new token, shown this once; earlier ones are void."""
+
+    node: Subdomain
+    token: str
+
+
+class NetworkView(Object, frozen=True):
+    """A network, its projects, and the nodes that have ports of it."""
+
+    name: Label
+    vnid: Vnid
+    is_global: bool = field(name="global")
+    space: Counter
+    projects: tuple[Label, ...]
+    nodes: tuple[Subdomain, ...]
+    ports: Counter
+
+
+class NetworkMade(NetworkView, frozen=True):
+    """A network that was made or changed."""
+
+    late: LateNodes = ()
+
+
+class ProjectView(Object, frozen=True):
+    """A project, and the network that its pods are on."""
+
+    name: Label
+    network: Label
+    ports: Counter
+
+
+class ProjectMade(ProjectView, frozen=True):
+    """A project that was put on a network."""
+
+    late: LateNodes = ()
+
+
+class ConnectionMade(Object, frozen=True):
+    """Two networks that may talk to each other now."""
+
+    networks: tuple[Label, Label]
+    late: LateNodes = ()
+
+
+class ConnectionView(Object, frozen=True):
+    """Two networks that may talk to each other; not transitive."""
+
+    networks: tuple[Label, Label]
+
+
+class ServiceMade(Service, frozen=True):
+    """A service that was made or replaced."""
+
+    late: LateNodes = ()
+
+
+class AddressView(Object, frozen=True):
+    """A pod's address with its prefix length, and the gateway of that subnet."""
+
+    address: str
+    gateway: AddressText
+
+
+class RouteView(Object, frozen=True):
+    """A route that a pod has."""
+
+    dst: str
+    gw: AddressText
+
+
+class Assignment(Object, frozen=True):
+    """What the controller decided for a port: network, MAC, addresses, routes; and how far it is."""
+
+    network: Label
+    vnid: Vnid
+    mac: MacAddress
+    addresses: tuple[AddressView, ...]
+    routes: tuple[RouteView, ...]
+    phase: Literal["Pending", "Committed", "Failed"]
+
+
+class PortView(Assignment, frozen=True):
+    """A pod's attachment. `ofport` is null until the switch has reported the interface."""
+
+    node: Subdomain
+    container: str
+    interface: str
+    project: Label
+    pod: Subdomain
+    pod_uid: str
+    host_interface: str
+    space: Counter
+    ofport: int | None
+    reason: str
+
+
+class ConflictView(Object, frozen=True):
+    """A subject whose flows were left out because another has what they need."""
+
+    left_out: str
+    owner: str
+    table: int
+    priority: int
+
+
+class SwitchView(Object, frozen=True):
+    """A switch: what it should have and what it has acknowledged."""
+
+    node: Subdomain
+    dpid: DatapathId
+    connected: bool
+    phase: str
+    committed_revision: int
+    desired_revision: int
+    last_error: str | None
+    conflicts: tuple[ConflictView, ...]
+
+
+class FlowView(Object, frozen=True):
+    """A flow, in ovs-ofctl's words. Packets and bytes are null when the switch did not tell."""
+
+    table: Annotated[int, Meta(ge=0, le=254)]
+    table_name: str
+    priority: Annotated[int, Meta(ge=0, le=65535)]
+    match: str
+    actions: str
+    cookie: str
+    feature: str
+    owner: str
+    state: Literal["Installed", "Pending", "Leaving"]
+    packets: int | None
+    bytes: int | None
+
+
+class TunnelView(Object, frozen=True, rename={"source": "from", "destination": "to"}):
+    """A VXLAN path between two nodes, both ways. `up`: both switches are connected and know each other."""
+
+    source: Subdomain
+    destination: Subdomain
+    kind: Literal["vxlan"]
+    up: bool
+
+
+class Topology(Object, frozen=True):
+    """The whole network as a graph: nodes and tunnels, networks and connections."""
+
+    revision: int
+    nodes: tuple[NodeView, ...]
+    tunnels: tuple[TunnelView, ...]
+    networks: tuple[NetworkView, ...]
+    connections: tuple[ConnectionView, ...]
+
+
+class Configuration(Object, frozen=True):
+    """What a node sets itself up by. `revision` changes whenever anything else in it does; it has no order."""
+
+    revision: int
+    node: Subdomain
+    bridge: str
+    datapath_id: DatapathId
+    underlay: AddressText
+    gateways: tuple[str, ...]
+    cluster_cidrs: tuple[PrefixText, ...]
+    service_cidrs: tuple[PrefixText, ...]
+    mtu_overhead: int
+    controllers: tuple[str, ...]
+    peers: tuple[AddressText, ...]
+    guarded_tcp_ports: tuple[int, ...]
+    guarded_udp_ports: tuple[int, ...]
+    programmed: bool
+
+
+class Readiness(Object, frozen=True):
+    """That a node can take more pods, and how many."""
+
+    ready: bool
+    free_addresses: Counter
+
+
+class Health(Object, frozen=True):
+    """That the controller answers, or is ready."""
+
+    status: str
+
+
+class Nodes(Object, frozen=True):
+    """All nodes."""
+
+    nodes: tuple[NodeView, ...]
+
+
+class Networks(Object, frozen=True):
+    """All networks."""
+
+    networks: tuple[NetworkView, ...]
+
+
+class Projects(Object, frozen=True):
+    """All projects."""
+
+    projects: tuple[ProjectView, ...]
+
+
+class Connections(Object, frozen=True):
+    """All connections."""
+
+    connections: tuple[ConnectionView, ...]
+
+
+class Services(Object, frozen=True):
+    """All services."""
+
+    services: tuple[Service, ...]
+
+
+class Ports(Object, frozen=True):
+    """Ports."""
+
+    ports: tuple[PortView, ...]
+
+
+class Switches(Object, frozen=True):
+    """All switches."""
+
+    switches: tuple[SwitchView, ...]
+
+
+class ProblemKind(Object, frozen=True, rename={"kind": "type"}):
+    """A kind of problem."""
+
+    kind: str
+    status: int
+    title: str
+    meaning: str
+
+
+class ProblemKinds(Object, frozen=True):
+    """All kinds of problems."""
+
+    problems: tuple[ProblemKind, ...]
+
+
+class Step(Object, frozen=True):
+    """One table that the packet passed, and the flow that matched there."""
+
+    node: Subdomain
+    table: int
+    table_name: str
+    priority: int | None
+    match: str | None
+    actions: str
+    feature: str | None
+    owner: str | None
+
+
+class Place(Object, frozen=True):
+    """Where a packet ended, and whose flow ended it."""
+
+    node: Subdomain
+    table: int | None
+    table_name: str | None
+    owner: str | None
+
+
+class TraceView(Object, frozen=True):
+    """What becomes of a packet, by the flows that the switches must have."""
+
+    verdict: Literal["delivered", "sent", "dropped"]
+    at: Place
+    steps: tuple[Step, ...]
+    reason: str

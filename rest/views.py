@@ -1,0 +1,192 @@
+"""From what is published to the shapes of answers. Pure functions; nothing is looked up anywhere else."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+from rest.control import Published, SwitchPhase, SwitchStatus
+from rest.owners import owner_text
+from rest.shapes import (
+    AddressView,
+    Assignment,
+    ConflictView,
+    ConnectionView,
+    NetworkView,
+    NodeView,
+    PortView,
+    ProjectView,
+    RouteView,
+    SwitchView,
+    Topology,
+    TunnelView,
+)
+from topology.allocation import free_addresses
+from topology.compiler import FlowTable, SectionKey
+from topology.model import Address, Network, Node, Port, PortKey, Prefix, Project, format_mac
+from topology.pipeline import FeatureId
+
+
+def node_view(published: Published, node: Node) -> NodeView:
+    """Return a node as it is shown."""
+    status = switch_status(published, node)
+    return NodeView(
+        name=node.name,
+        dpid=f"{node.dpid:016x}",
+        underlay=str(node.underlay),
+        subnets=tuple(map(str, node.subnets)),
+        gateways=gateways(node),
+        connected=status.phase is not SwitchPhase.AWAY,
+        phase=status.phase.value,
+        ports=len(published.snapshot.ports_on.get(node.name, ())),
+        free_addresses=free_addresses(published.snapshot, node.name),
+    )
+
+
+def gateways(node: Node) -> tuple[str, ...]:
+    """Return the addresses of a node's tun0 with their prefix lengths."""
+    return tuple(f"{node.gateway(subnet)}/{subnet.prefixlen}" for subnet in node.subnets)
+
+
+def switch_status(published: Published, node: Node) -> SwitchStatus:
+    """Return the status of a node's switch; one that was never seen is away."""
+    status = published.switches.get(node.name)
+    return status or SwitchStatus(node.name, node.dpid, SwitchPhase.AWAY, 0, published.revision)
+
+
+def network_view(published: Published, network: Network) -> NetworkView:
+    """Return a network as it is shown."""
+    snapshot = published.snapshot
+    nodes = sorted(snapshot.hosts.get(network.name, ()))
+    return NetworkView(
+        name=network.name,
+        vnid=network.vnid,
+        is_global=network.is_global,
+        space=network.space,
+        projects=tuple(sorted(snapshot.projects_of.get(network.name, ()))),
+        nodes=tuple(nodes),
+        ports=sum(snapshot.hosted[node, network.name] for node in nodes),
+    )
+
+
+def project_view(published: Published, project: Project) -> ProjectView:
+    """Return a project as it is shown."""
+    return ProjectView(
+        name=project.name, network=project.network, ports=published.snapshot.ports_in.get(project.name, 0)
+    )
+
+
+def assignment(published: Published, port: Port) -> Assignment:
+    """Return what was decided for a port."""
+    phase, _ = published.port_phase(port.key)
+    node, network = published.snapshot.nodes[port.node], published.snapshot.networks[port.network]
+    return Assignment(
+        network=network.name,
+        vnid=network.vnid,
+        mac=format_mac(port.mac),
+        addresses=tuple(_address(node, address) for address in port.addresses),
+        routes=tuple(_default_route(node, address) for address in port.addresses),
+        phase=phase,  # type: ignore[arg-type]  # Published.port_phase names its three values in its docstring
+    )
+
+
+def port_view(published: Published, port: Port) -> PortView:
+    """Return a port as it is shown."""
+    decided = assignment(published, port)
+    return PortView(
+        network=decided.network,
+        vnid=decided.vnid,
+        mac=decided.mac,
+        addresses=decided.addresses,
+        routes=decided.routes,
+        phase=decided.phase,
+        reason=published.port_phase(port.key)[1],
+        node=port.node,
+        container=port.key.container,
+        interface=port.key.interface,
+        project=port.project,
+        pod=port.pod,
+        pod_uid=port.pod_uid,
+        host_interface=port.host_interface,
+        space=port.space,
+        ofport=port.ofport,
+    )
+
+
+def find_port(published: Published, key: PortKey) -> Port | None:
+    """Return a port, or None."""
+    return published.snapshot.ports.get(key)
+
+
+def switch_view(published: Published, node: Node) -> SwitchView:
+    """Return a node's switch as it is shown."""
+    status = switch_status(published, node)
+    table = published.tables.get(node.name, FlowTable())
+    return SwitchView(
+        node=node.name,
+        dpid=f"{node.dpid:016x}",
+        connected=status.phase is not SwitchPhase.AWAY,
+        phase=status.phase.value,
+        committed_revision=status.committed_revision,
+        desired_revision=status.desired_revision,
+        last_error=status.last_error,
+        conflicts=tuple(
+            ConflictView(
+                left_out=owner_text(conflict.left_out, published.snapshot),
+                owner=owner_text(conflict.owner, published.snapshot),
+                table=conflict.key[0],
+                priority=conflict.key[1],
+            )
+            for conflict in table.conflicts
+        ),
+    )
+
+
+def is_programmed(published: Published, node: str) -> bool:
+    """Tell whether a node's bridge is connected and has had its flows: pods can be attached.
+
+    What is still on its way for single pods or peers does not count; `port_phase` is asked about those.
+    """
+    status = published.switches.get(node)
+    if status is None or status.phase is SwitchPhase.AWAY or not status.synchronised:
+        return False
+    return SectionKey(int(FeatureId.BASE), ()) in published.committed.get(node, FlowTable()).sections
+
+
+def topology(published: Published) -> Topology:
+    """Return the whole network as a graph."""
+    snapshot = published.snapshot
+    names = sorted(snapshot.nodes)
+    return Topology(
+        revision=published.revision,
+        nodes=tuple(node_view(published, snapshot.nodes[name]) for name in names),
+        tunnels=tuple(_tunnel(published, first, second) for first, second in combinations(names, 2)),
+        networks=tuple(network_view(published, snapshot.networks[name]) for name in sorted(snapshot.networks)),
+        connections=tuple(ConnectionView(networks=(a, b)) for a, b in sorted(snapshot.connections)),
+    )
+
+
+def _tunnel(published: Published, first: str, second: str) -> TunnelView:
+    up = _knows(published, first, second) and _knows(published, second, first)
+    return TunnelView(source=first, destination=second, kind="vxlan", up=up)
+
+
+def _knows(published: Published, node: str, peer: str) -> bool:
+    """Whether a node is connected and has acknowledged the flows for the tunnel to a peer."""
+    status = published.switches.get(node)
+    if status is None or status.phase is SwitchPhase.AWAY:
+        return False
+    return SectionKey(int(FeatureId.TUNNELS), (peer,)) in published.committed.get(node, FlowTable()).sections
+
+
+def _subnet(node: Node, address: Address) -> Prefix:
+    return next(subnet for subnet in node.subnets if subnet.version == address.version)
+
+
+def _address(node: Node, address: Address) -> AddressView:
+    subnet = _subnet(node, address)
+    return AddressView(address=f"{address}/{subnet.prefixlen}", gateway=str(node.gateway(subnet)))
+
+
+def _default_route(node: Node, address: Address) -> RouteView:
+    anywhere = "0.0.0.0/0" if address.version == 4 else "::/0"
+    return RouteView(dst=anywhere, gw=str(node.gateway(_subnet(node, address))))
