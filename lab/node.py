@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import cni_shim
-from lab.api import Api
+from lab.api import Api, LateError
 from lab.description import NodeSpec
 from lab.echo import EchoServers
 from lab.errors import LabError
@@ -43,7 +43,10 @@ class Node(Host):
 
     def register(self, api: Api, controller_url: str) -> None:
         """Register the node with the controller and write heddle-node's configuration and token."""
-        registered = api.post("/v1/nodes", {"name": self.name, "underlay": str(self.address)})
+        try:
+            registered = api.post("/v1/nodes", {"name": self.name, "underlay": str(self.address)})
+        except LateError as late:  # nodes registered before do not run yet
+            registered = late.body
         for folder in ("net.d", "keep"):
             (self.directory / folder).mkdir(parents=True, exist_ok=True)
         token = self.directory / "token"
