@@ -111,6 +111,11 @@ class Snapshot:
     # Not an index but a memory, and only a hint: the address last given, by node and IP version.
     latest: Map[tuple[str, int], Address] = Map()
 
+    def __repr__(self) -> str:
+        objects = (self.cluster, *self.nodes.values(), *self.networks.values(), *self.projects.values())
+        more = (*self.connections, *self.ports.values(), *self.services.values(), *self.quarantined.values())
+        return f"Snapshot{(*objects, *more)}"
+
     def network_of(self, project: str) -> Network:
         """Return the network of a project. Raises KeyError when there is no such project."""
         return self.networks[self.projects[project].network]
