@@ -10,15 +10,13 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import Final, NamedTuple, TypeAlias
 
-from ryu_apps.openflow import wire
+from ryu_apps.openflow import errors, wire
 from ryu_apps.openflow.decode_flow import decode_actions, decode_instructions, decode_match
 from ryu_apps.openflow.wire import BundleControl, MessageType, MultipartType, WireError
 from topology.flow import DIGEST_MASK, Actions, Group, Match
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 Octets: TypeAlias = bytes  # by another name, for a class that has a field of this one
-
-__all__ = ["WireError"]
 
 
 class Header(NamedTuple):
@@ -99,6 +97,18 @@ class Refusal(NamedTuple):
         """The id of the group that was refused, if it is about one."""
         is_group = self.xid >> 30 == wire.GROUP_XID >> 30
         return self.xid & (wire.GROUP_XID - 1) if is_group else None
+
+    @property
+    def text(self) -> str:
+        """What was refused and why, in words."""
+        subject = "a request"
+        if self.about_flow is not None:
+            subject = f"the flow whose cookie ends in {self.about_flow:08x}"
+        elif self.about_group is not None:
+            subject = f"group {self.about_group}"
+        elif self.ends_bundle:
+            subject = "the bundle"
+        return f"{errors.name(self.kind, self.code, self.experimenter)}, about {subject}"
 
     @property
     def ends_bundle(self) -> bool:
