@@ -39,9 +39,10 @@ class _Waiter:
 
     def result(self, timeout: float) -> Any:
         """Return what the predicate found, or None after `timeout` seconds."""
+        found = None
         with eventlet.Timeout(timeout, False):
-            return self._event.wait()
-        return None
+            found = self._event.wait()
+        return found
 
 
 class Publication:
