@@ -1,0 +1,1 @@
+"""Tests of REST against a controller in memory."""

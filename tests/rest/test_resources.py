@@ -1,0 +1,406 @@
+"""Each resource: what it shows, makes and removes, and how it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from webtest import TestApp
+
+from store.base import StoreError
+from tests.rest.control import MemoryControl
+
+Json = dict[str, Any]
+
+
+def problem(response: Any) -> Json:
+    """The problem document of an answer, after a check of what every one has."""
+    assert response.content_type == "application/problem+json"
+    document: Json = response.json
+    assert document["status"] == response.status_int
+    assert document["detail"] == f"{document['subject']}: {document['cause']}; {document['remedy']}"
+    assert document["instance"].startswith("/")
+    assert document["type"].startswith("/v1/problems#")
+    return document
+
+
+# --- nodes ---------------------------------------------------------------------------------------
+
+
+def test_a_node_is_made_with_a_token(app: TestApp) -> None:
+    response = app.post_json("/v1/nodes", {"name": "n1", "underlay": "192.0.2.11"}, status=201)
+    assert response.headers["Location"].endswith("/v1/nodes/n1")
+    assert response.json == {
+        "name": "n1",
+        "dpid": "0000000000000001",
+        "underlay": "192.0.2.11",
+        "subnets": ["10.128.0.0/23"],
+        "gateways": ["10.128.0.1/23"],
+        "connected": False,
+        "phase": "Away",
+        "ports": 0,
+        "free_addresses": 509,
+        "token": "token-1-of-n1",
+        "late": [],
+    }
+    shown = app.get("/v1/nodes/n1").json
+    assert shown == {key: value for key, value in response.json.items() if key not in {"token", "late"}}
+    assert app.get("/v1/nodes").json == {"nodes": [shown]}
+
+
+def test_a_node_that_is_there_already_keeps_its_token(network: TestApp, control: MemoryControl) -> None:
+    again = network.post_json("/v1/nodes", {"name": "n1", "underlay": "192.0.2.11"}, status=200).json
+    assert again["token"] is None
+    assert control.node_of_token("token-1-of-n1") == "n1"
+
+
+def test_a_new_token_voids_the_earlier_one(network: TestApp, control: MemoryControl) -> None:
+    made = network.post_json("/v1/nodes/n1/token", {}, status=201).json
+    assert made["node"] == "n1"
+    assert control.node_of_token(made["token"]) == "n1"
+    assert control.node_of_token("token-1-of-n1") is None
+    assert problem(network.post_json("/v1/nodes/n9/token", {}, status=404))["subject"] == 'node "n9"'
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ({"underlay": "192.0.2.19"}, 409, 'node "n1": exists already'),
+        ({"name": "n3", "underlay": "192.0.2.11"}, 409, "n1"),
+        ({"name": "n3", "dpid": "0000000000000001"}, 409, "n1"),
+        ({"name": "n3", "subnets": ["10.128.0.0/24"]}, 409, 'overlaps that of node "n1"'),
+        ({"name": "n3", "subnets": ["10.9.0.0/24"]}, 422, "10.9.0.0/24"),
+        ({"name": "n3", "subnets": ["10.128.8.1/23"]}, 400, "$.subnets[0]"),
+        ({"name": "n3", "underlay": "192.0.2.300"}, 400, "$.underlay"),
+        ({"name": "n3", "underlay": "10.128.0.9"}, 422, "10.128.0.9"),
+        ({"name": "n3", "dpid": 3}, 400, "$.dpid"),
+    ],
+)
+def test_a_node_is_refused(network: TestApp, control: MemoryControl, body: Json, status: int, said: str) -> None:
+    before = control.published
+    body = {"name": "n1", "underlay": "192.0.2.13", **body}
+    document = problem(network.post_json("/v1/nodes", body, status=status))
+    assert said in document["detail"]
+    assert document["remedy"]
+    assert control.published is before
+
+
+def test_node_subnets_run_out(app: TestApp) -> None:
+    for number, subnet in enumerate(("10.128.0.0/15", "10.130.0.0/15"), 1):
+        body = {"name": f"n{number}", "underlay": f"192.0.2.{number}", "subnets": [subnet]}
+        app.post_json("/v1/nodes", body, status=(201, 202))
+    document = problem(app.post_json("/v1/nodes", {"name": "n3", "underlay": "192.0.2.3"}, status=507))
+    assert "10.128.0.0/14" in document["detail"]
+
+
+def test_a_node_is_deleted_with_its_token(network: TestApp, control: MemoryControl) -> None:
+    network.delete("/v1/nodes/n2", status=204)
+    network.get("/v1/nodes/n2", status=404)
+    assert control.node_of_token("token-2-of-n2") is None
+    assert problem(network.delete("/v1/nodes/n2", status=404))["subject"] == 'node "n2"'
+
+
+def test_a_node_with_ports_is_deleted_only_with_drain(network: TestApp) -> None:
+    report(network, "n1", "c1")
+    assert problem(network.delete("/v1/nodes/n1", status=409))["type"] == "/v1/problems#in-use"
+    network.delete("/v1/nodes/n1?drain=true", status=204)
+    assert network.get("/v1/ports").json == {"ports": []}
+
+
+# --- networks, projects, connections -------------------------------------------------------------
+
+
+def test_a_network_is_made_with_its_projects(app: TestApp) -> None:
+    made = app.post_json("/v1/networks", {"name": "red", "projects": ["shop", "red"]}, status=201)
+    assert made.headers["Location"].endswith("/v1/networks/red")
+    expected = {
+        "name": "red",
+        "vnid": 10,
+        "global": False,
+        "space": 0,
+        "projects": ["red", "shop"],
+        "nodes": [],
+        "ports": 0,
+    }
+    assert made.json == {**expected, "late": []}
+    assert app.get("/v1/networks/red").json == expected
+    assert app.get("/v1/projects/shop").json == {"name": "shop", "network": "red", "ports": 0}
+    assert [network["name"] for network in app.get("/v1/networks").json["networks"]] == ["default", "red"]
+    assert app.post_json("/v1/networks", {"name": "red"}, status=200).json == {**expected, "late": []}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ({"name": "red", "vnid": 99}, 409, "VNID 10"),
+        ({"name": "green", "vnid": 10}, 409, 'network "red"'),
+        ({"name": "green", "vnid": 9}, 400, "$.vnid"),
+        ({"name": "green", "vnid": 1 << 24}, 400, "$.vnid"),
+        ({"name": "green", "projects": ["blue"]}, 409, 'project "blue"'),
+        ({"name": "green", "projects": ["No Project"]}, 400, "$.projects[0]"),
+        ({"name": "Green"}, 400, "a DNS label"),
+        ({"name": "red\n"}, 400, "$.name"),
+        ({"name": "default", "global": False, "vnid": 77}, 409, "default"),
+    ],
+)
+def test_a_network_is_refused(network: TestApp, control: MemoryControl, body: Json, status: int, said: str) -> None:
+    before = control.published
+    assert said in problem(network.post_json("/v1/networks", body, status=status))["detail"]
+    assert control.published is before
+
+
+def test_a_network_becomes_global_and_back(network: TestApp) -> None:
+    assert network.patch_json("/v1/networks/red", {"global": True}).json["global"] is True
+    assert network.get("/v1/networks/red").json["vnid"] == 10
+    assert network.patch_json("/v1/networks/red", {"global": False}).json["global"] is False
+    assert problem(network.patch_json("/v1/networks/none", {"global": True}, status=404))["subject"] == 'network "none"'
+    built_in = problem(network.patch_json("/v1/networks/default", {"global": False}, status=409))
+    assert built_in["type"] == "/v1/problems#built-in"
+
+
+def test_a_network_is_deleted_when_nothing_uses_it(network: TestApp) -> None:
+    report(network, "n1", "c1")
+    assert 'project "red" has pods' in problem(network.delete("/v1/networks/red", status=409))["detail"]
+    network.delete("/v1/nodes/n1/ports/c1/eth0", headers=bearer("token-1-of-n1"), status=204)
+    network.delete("/v1/networks/red", status=204)
+    network.delete("/v1/networks/red", status=404)
+    network.get("/v1/projects/red", status=404)
+    network.delete("/v1/networks/default", status=409)
+
+
+def test_projects(network: TestApp) -> None:
+    assert network.post_json("/v1/projects", {"name": "shop", "network": "red"}, status=201).json["network"] == "red"
+    network.post_json("/v1/projects", {"name": "shop", "network": "red"}, status=200)
+    moved = network.post_json("/v1/projects", {"name": "shop", "network": "blue"}, status=409)
+    assert 'on network "red" already' in problem(moved)["detail"]
+    nowhere = network.post_json("/v1/projects", {"name": "else", "network": "none"}, status=404)
+    assert problem(nowhere)["subject"] == 'network "none"'
+    names = [project["name"] for project in network.get("/v1/projects").json["projects"]]
+    assert names == ["blue", "default", "red", "shop"]
+    network.delete("/v1/projects/shop", status=204)
+    network.delete("/v1/projects/shop", status=404)
+    network.delete("/v1/projects/default", status=409)
+
+
+def test_connections(network: TestApp) -> None:
+    made = network.post_json("/v1/connections", {"networks": ["red", "blue"]}, status=201)
+    assert made.json == {"networks": ["blue", "red"], "late": []}
+    assert made.headers["Location"].endswith("/v1/connections/blue/red")
+    network.post_json("/v1/connections", {"networks": ["blue", "red"]}, status=200)
+    assert network.get("/v1/connections").json == {"connections": [{"networks": ["blue", "red"]}]}
+    assert network.get("/v1/connections/red/blue").json == {"networks": ["blue", "red"]}
+    network.delete("/v1/connections/red/blue", status=204)
+    network.delete("/v1/connections/red/blue", status=204)
+    network.get("/v1/connections/red/blue", status=404)
+    assert network.get("/v1/connections").json == {"connections": []}
+
+
+def test_a_connection_is_refused(network: TestApp) -> None:
+    unknown = network.post_json("/v1/connections", {"networks": ["red", "none"]}, status=404)
+    assert problem(unknown)["subject"] == 'network "none"'
+    assert "itself" in problem(network.post_json("/v1/connections", {"networks": ["red", "red"]}, status=422))["detail"]
+    for networks in ([], ["red"], ["red", "blue", "default"], "red"):
+        network.post_json("/v1/connections", {"networks": networks}, status=400)
+    assert problem(network.delete("/v1/connections/red/none", status=404))["subject"] == 'network "none"'
+
+
+def test_a_network_is_isolated_from_all(network: TestApp) -> None:
+    network.post_json("/v1/connections", {"networks": ["red", "blue"]}, status=201)
+    network.patch_json("/v1/networks/red", {"global": True})
+    network.delete("/v1/connections/red", status=204)
+    assert network.get("/v1/connections").json == {"connections": []}
+    assert network.get("/v1/networks/red").json["global"] is False
+    assert problem(network.delete("/v1/connections/default", status=409))["type"] == "/v1/problems#built-in"
+
+
+def test_services(network: TestApp) -> None:
+    service = {"name": "web", "project": "red", "address": "172.30.0.10", "ports": [{"protocol": "TCP", "port": 80}]}
+    assert network.post_json("/v1/services", service, status=201).json == {**service, "late": []}
+    service["ports"] = [{"protocol": "UDP", "port": 53}]
+    network.post_json("/v1/services", service, status=200)
+    assert network.get("/v1/services/red/web").json == service
+    assert network.get("/v1/services").json == {"services": [service]}
+    taken = network.post_json("/v1/services", {**service, "name": "other"}, status=409)
+    assert "172.30.0.10" in problem(taken)["detail"]
+    network.post_json("/v1/services", {**service, "project": "none"}, status=404)
+    network.post_json("/v1/services", {**service, "address": "8.8.8.8"}, status=422)
+    network.post_json("/v1/services", {**service, "ports": [{"protocol": "ICMP", "port": 1}]}, status=400)
+    network.delete("/v1/services/red/web", status=204)
+    network.delete("/v1/services/red/web", status=404)
+
+
+# --- ports ---------------------------------------------------------------------------------------
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def report(app: TestApp, node: str, container: str, status: int = 201, **fields: Any) -> Json:
+    body = {"project": "red", "pod": f"pod-{container}", "host_interface": f"v{container}", **fields}
+    token = f"token-{node[1:]}-of-{node}"
+    response = app.put_json(f"/v1/nodes/{node}/ports/{container}/eth0", body, headers=bearer(token), status=status)
+    document: Json = response.json
+    return document
+
+
+def test_a_report_gets_an_assignment(network: TestApp) -> None:
+    expected = {
+        "network": "red",
+        "vnid": 10,
+        "mac": "0a:58:0a:80:00:02",
+        "addresses": [{"address": "10.128.0.2/23", "gateway": "10.128.0.1"}],
+        "routes": [{"dst": "0.0.0.0/0", "gw": "10.128.0.1"}],
+        "phase": "Pending",
+    }
+    assert report(network, "n1", "c1", pod_uid="u1") == expected
+    assert report(network, "n1", "c1", status=200, pod_uid="u1") == expected
+    shown = network.get("/v1/nodes/n1/ports/c1/eth0").json
+    assert shown == {
+        **expected,
+        "node": "n1",
+        "container": "c1",
+        "interface": "eth0",
+        "project": "red",
+        "pod": "pod-c1",
+        "pod_uid": "u1",
+        "host_interface": "vc1",
+        "space": 0,
+        "ofport": None,
+        "reason": "the switch has not reported interface vc1",
+    }
+    assert network.get("/v1/nodes/n1/ports").json == {"ports": [shown]}
+
+
+def test_a_report_is_refused(network: TestApp) -> None:
+    report(network, "n1", "c1")
+    taken = report(network, "n1", "c1", status=409, pod="another")
+    assert 'attachment "c1/eth0"' in taken["subject"]
+    assert report(network, "n1", "c2", status=404, project="none")["subject"] == 'project "none"'
+    assert report(network, "n1", "c2", status=409, host_interface="vc1")["type"] == "/v1/problems#taken"
+    assert report(network, "n1", "c2", status=400, host_interface="much-too-long-a-name")["path"] == "$.host_interface"
+    report(network, "n1", "c2", status=422, host_interface="tun0")
+
+
+def test_a_full_node_is_told_apart(app: TestApp, control: MemoryControl) -> None:
+    app.post_json("/v1/nodes", {"name": "n1", "underlay": "192.0.2.11", "subnets": ["10.128.0.0/30"]}, status=201)
+    app.post_json("/v1/networks", {"name": "red", "projects": ["red"]})
+    control.connect("n1")
+    assert app.get("/v1/nodes/n1/readiness").json == {"ready": True, "free_addresses": 1}
+    report(app, "n1", "c1")
+    full = report(app, "n1", "c2", status=507)
+    assert full["subject"] == 'node "n1"'
+    assert "10.128.0.0/30" in full["cause"]
+    assert "no address" in problem(app.get("/v1/nodes/n1/readiness", status=503))["detail"]
+
+
+def test_a_forgotten_port_is_gone_however_often(network: TestApp) -> None:
+    report(network, "n1", "c1")
+    for path in ("/v1/nodes/n1/ports/c1/eth0", "/v1/nodes/n1/ports/c1/eth0", "/v1/nodes/n1/ports/never/eth0"):
+        network.delete(path, headers=bearer("token-1-of-n1"), status=204)
+    assert problem(network.get("/v1/nodes/n1/ports/c1/eth0", status=404))["subject"] == 'port "n1/c1/eth0"'
+    assert network.get("/v1/nodes/n1/ports").json == {"ports": []}
+
+
+def test_ports_are_filtered(network: TestApp) -> None:
+    report(network, "n1", "c1")
+    report(network, "n1", "c2", project="blue")
+    report(network, "n2", "c3")
+
+    def found(query: str) -> list[str]:
+        return [port["container"] for port in network.get(f"/v1/ports{query}").json["ports"]]
+
+    assert found("") == ["c1", "c2", "c3"]
+    assert found("?node=n1") == ["c1", "c2"]
+    assert found("?network=red") == ["c1", "c3"]
+    assert found("?project=blue") == ["c2"]
+    assert found("?node=n2&project=blue") == []
+    assert found("?node=n9") == []
+    network.get("/v1/nodes/n9/ports", status=404)
+
+
+# --- the whole -----------------------------------------------------------------------------------
+
+
+def test_the_topology_is_a_graph(network: TestApp, control: MemoryControl) -> None:
+    report(network, "n1", "c1")
+    network.post_json("/v1/connections", {"networks": ["red", "blue"]})
+    body = network.get("/v1/topology").json
+    assert body["revision"] == control.published.revision
+    assert [node["name"] for node in body["nodes"]] == ["n1", "n2"]
+    assert [node["ports"] for node in body["nodes"]] == [1, 0]
+    assert body["tunnels"] == [{"from": "n1", "to": "n2", "kind": "vxlan", "up": True}]
+    assert body["connections"] == [{"networks": ["blue", "red"]}]
+    assert next(item for item in body["networks"] if item["name"] == "red")["nodes"] == ["n1"]
+    control.disconnect("n2")
+    assert network.get("/v1/topology").json["tunnels"][0]["up"] is False
+
+
+def test_switches_say_how_far_they_are(network: TestApp, control: MemoryControl) -> None:
+    control.stuck.add("n2")
+    network.post_json("/v1/nodes", {"name": "n3", "underlay": "192.0.2.13"}, status=202)
+    switches = {switch["node"]: switch for switch in network.get("/v1/switches").json["switches"]}
+    assert switches["n1"]["phase"] == "InSync"
+    assert switches["n1"]["connected"] is True
+    assert switches["n2"]["phase"] == "Programming"
+    assert switches["n2"]["committed_revision"] < switches["n2"]["desired_revision"]
+    assert switches["n3"]["connected"] is False
+    assert switches["n3"]["dpid"] == "0000000000000003"
+
+
+def test_a_change_that_is_late_names_the_nodes(network: TestApp, control: MemoryControl) -> None:
+    report(network, "n1", "c1")
+    report(network, "n2", "c2", project="blue")
+    control.stuck.update({"n1", "n2"})
+    late = network.post_json("/v1/connections?timeout=0.5", {"networks": ["red", "blue"]}, status=202).json
+    assert late["networks"] == ["blue", "red"]
+    assert late["late"] == ["n1", "n2"]
+    assert control.waits[-1] == ("late", 0.5)
+    control.settle("n1")
+    assert network.delete("/v1/connections/red/blue", status=202).json == {"late": ["n2"]}
+    assert control.waits[-1] == ("late", 10.0)
+
+
+def test_a_new_node_is_not_late_itself(network: TestApp) -> None:
+    made = network.post_json("/v1/nodes", {"name": "n3", "underlay": "192.0.2.13"}, status=201).json
+    assert made["late"] == []
+
+
+def test_health_and_readiness(closed: TestApp, control: MemoryControl) -> None:
+    assert closed.get("/v1/healthz").json == {"status": "ok"}
+    assert closed.get("/v1/readyz").json == {"status": "ready"}
+    control.publish(replace(control.published, waiting_for=("store",)))
+    assert "store" in problem(closed.get("/v1/readyz", status=503))["detail"]
+
+
+def test_a_node_is_ready_once_it_is_programmed(app: TestApp, control: MemoryControl) -> None:
+    app.post_json("/v1/nodes", {"name": "n1", "underlay": "192.0.2.11"})
+    assert "phase Away" in problem(app.get("/v1/nodes/n1/readiness", status=503))["detail"]
+    control.connect("n1")
+    assert app.get("/v1/nodes/n1/readiness").json == {"ready": True, "free_addresses": 509}
+    switches = control.published.switches
+    resyncing = switches.set("n1", switches["n1"]._replace(synchronised=False))
+    control.publish(replace(control.published, switches=resyncing))
+    app.get("/v1/nodes/n1/readiness", status=503)
+    app.get("/v1/nodes/n9/readiness", status=404)
+
+
+def test_every_type_of_problem_is_documented(app: TestApp) -> None:
+    kinds = {kind["type"]: kind for kind in app.get("/v1/problems").json["problems"]}
+    told = problem(app.get("/v1/nothing/here", status=404))
+    assert kinds[told["type"]]["title"] == told["title"]
+    assert len(kinds) == len({kind["type"] for kind in kinds.values()})
+
+
+def test_a_store_that_fails(network: TestApp, control: MemoryControl) -> None:
+    control.failure = StoreError("heddle.sqlite", "the disk is full", "make room on it")
+    told = problem(network.post_json("/v1/networks", {"name": "green"}, status=503))
+    assert (told["type"], told["cause"]) == ("/v1/problems#store", "the disk is full")
+
+
+def test_an_error_of_ours_tells_nothing_of_the_inside(network: TestApp, control: MemoryControl) -> None:
+    control.failure = RuntimeError("secret of the inside")
+    response = network.post_json("/v1/networks", {"name": "green"}, status=500)
+    assert problem(response)["type"] == "/v1/problems#internal"
+    assert "secret" not in response.text
