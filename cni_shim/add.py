@@ -188,8 +188,10 @@ class _Add:
         kernel.do(
             netlink.link_up(name, assignment.mac_bytes),
             *(netlink.new_address(index, address) for address, _ in assignment.addresses),
-            *(netlink.new_route(index, destination, gateway) for destination, gateway in assignment.routes),
         )
+        # Where another interface of the pod has this route already, the first one keeps it, as in other plugins.
+        routes = [netlink.new_route(index, destination, gateway) for destination, gateway in assignment.routes]
+        kernel.do(*routes, ignore=errno.EEXIST)
         if userspace:
             ethtool.transmit_checksum_off(self._attachment.host)
 
@@ -215,6 +217,8 @@ class _Add:
             if phase == "Committed":
                 return
             if phase == "Failed":
-                raise ShimError(REFUSED, f"the port of {self._iface_id()} failed", str(port.get("reason") or "no reason"))
+                raise ShimError(
+                    REFUSED, f"the port of {self._iface_id()} failed", str(port.get("reason") or "no reason")
+                )
             if phase != "Pending":
                 raise ShimError(IO_FAILURE, "the controller's answer cannot be used", f"phase {phase!r}")

@@ -1,4 +1,4 @@
-"""A pod's attachment in the words of the three parties: the kernel (names), the switch (rows), the controller (paths)."""
+"""A pod's attachment in three parties' words: the kernel's (names), the switch's (rows), the controller's (paths)."""
 
 from __future__ import annotations
 

@@ -23,7 +23,9 @@ def check(request: Request, _log: Log) -> None:
     """Raise ShimError CHANGED for the first difference; UNKNOWN_CONTAINER when the namespace is gone."""
     previous = request.network.prev_result
     if previous is None:
-        raise ShimError(BAD_CONFIGURATION, "field 'prevResult' of the network configuration is missing", "CHECK needs it")
+        raise ShimError(
+            BAD_CONFIGURATION, "field 'prevResult' of the network configuration is missing", "CHECK needs it"
+        )
     mine = Attachment(request.network.name, request.container, request.ifname)
     said = own_part(previous, mine.host, request.netns, request.ifname)
     if said is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _socket
-import array
 import fcntl
 from struct import pack, unpack_from
 
@@ -22,8 +21,18 @@ def transmit_checksum_off(interface: str, control: _socket.socket | None = None)
 
     OSError when the device has no such switch.
     """
-    value = array.array("B", pack("=II", ETHTOOL_STXCSUM, 0))
-    request = pack("16sP16x", interface.encode(), value.buffer_info()[0])
+    import _ctypes  # not `array`, whose import brings `collections` along (3 ms)
+
+    class Word(_ctypes._SimpleCData):  # type: ignore[type-arg]
+        _type_ = "I"
+
+    class Value(_ctypes.Structure):
+        """struct ethtool_value, linux/ethtool.h."""
+
+        _fields_ = (("cmd", Word), ("data", Word))
+
+    value = Value(ETHTOOL_STXCSUM, 0)
+    request = pack("16sP16x", interface.encode(), _ctypes.addressof(value))
     own = control or control_socket()
     try:
         fcntl.ioctl(own.fileno(), SIOCETHTOOL, request)

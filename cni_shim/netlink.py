@@ -13,7 +13,7 @@ from cni_shim.errors import IO_FAILURE, ShimError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from typing import Final
 
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP, NLM_F_EXCL, NLM_F_CREATE = 0x1, 0x4, 0x300, 0x200, 0x400
@@ -65,10 +65,10 @@ class Netlink:
     def close(self) -> None:
         self._socket.close()
 
-    def do(self, *messages: Message) -> None:
+    def do(self, *messages: Message, ignore: int = 0) -> None:
         """Have the kernel carry out `messages` in order; NetlinkError for the first that it refuses.
 
-        It goes on with the others then.
+        It goes on with the others then. `ignore`: an errno that is no refusal.
         """
         first = self._sequence + 1
         buffer = b"".join(self._framed(message, NLM_F_ACK) for message in messages)
@@ -81,7 +81,7 @@ class Netlink:
                     continue
                 answered += 1
                 error = -unpack_from("=i", payload)[0]
-                if error and refused is None:
+                if error not in (0, ignore) and refused is None:
                     what = messages[sequence - first].what
                     refused = NetlinkError(error, what, _reason(error, flags, payload))
         if refused is not None:
@@ -90,9 +90,9 @@ class Netlink:
     def dump(self, kind: int, body: bytes) -> list[bytes]:
         """The payloads of the answers to a dump request."""
         self._socket.sendall(self._framed(Message(kind, NLM_F_DUMP, body, "list"), 0))
-        found = []
+        found: list[bytes] = []
         while True:
-            for answer, _, sequence, payload in _split(self._socket.recv(1 << 18)):
+            for answer, _, sequence, payload in _split(self._socket.recv(65536)):
                 if sequence != self._sequence:
                     continue
                 if answer == NLMSG_DONE:

@@ -68,14 +68,15 @@ def _setns(descriptor: int) -> None:
         return
     import _ctypes
 
-    class Integer(_ctypes._SimpleCData):  # type: ignore[misc]
+    class Integer(_ctypes._SimpleCData):  # type: ignore[type-arg]
         _type_ = "i"
 
-    class Function(_ctypes.CFuncPtr):  # type: ignore[misc]
+    class Function(_ctypes.CFuncPtr):
         _flags_ = 0x1 | 0x8  # FUNCFLAG_CDECL | FUNCFLAG_USE_ERRNO
         _restype_ = Integer
 
-    call = Function(_ctypes.dlsym(_ctypes.dlopen(None, 0), "setns"))
+    program = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
+    call = Function(_ctypes.dlsym(program, "setns"))
     if call(Integer(descriptor), Integer(CLONE_NEWNET)) != 0:
         number = _ctypes.get_errno()
         raise OSError(number, os.strerror(number), "setns")

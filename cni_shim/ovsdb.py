@@ -73,7 +73,7 @@ class JsonRpc:
                 except ValueError:
                     pass  # a brace at the end of a piece is not always the end of the message
             try:
-                piece = self._socket.recv(1 << 18)
+                piece = self._socket.recv(65536)
             except OSError as error:
                 raise ShimError(IO_FAILURE, f"no answer from Open vSwitch at {self.path}", str(error)) from None
             if not piece:

@@ -1,6 +1,6 @@
 """The plugin from edge to edge: environment and stdin in, one JSON value on stdout, logs on stderr, an exit status.
 
-Every failure ends as a CNI error on stdout. What a command does is in its own module, imported only when it is asked for.
+Every failure ends as a CNI error on stdout. What a command does is in its own module, imported only when asked for.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class _Terminated(BaseException):
 
 def end_cleanly_on_sigterm() -> None:
     """Turn SIGTERM into an exception, so that an ADD that is cut short takes back what it did."""
-    import _signal
+    import _signal  # type: ignore[import-not-found]  # built in; `signal` brings `enum` along
 
     def terminate(*_: object) -> None:
         raise _Terminated
@@ -72,16 +72,20 @@ def end_cleanly_on_sigterm() -> None:
 
 def _function(command: str) -> Callable[[Request, Log], Any]:
     if command == "ADD":
-        from cni_shim.add import add as function
-    elif command == "DEL":
-        from cni_shim.remove import delete as function
-    elif command == "GC":
-        from cni_shim.remove import collect as function
-    elif command == "CHECK":
-        from cni_shim.check import check as function
-    else:
-        from cni_shim.status import status as function
-    return function
+        from cni_shim.add import add
+
+        return add
+    if command in ("DEL", "GC"):
+        from cni_shim.remove import collect, delete
+
+        return delete if command == "DEL" else collect
+    if command == "CHECK":
+        from cni_shim.check import check
+
+        return check
+    from cni_shim.status import status
+
+    return status
 
 
 def _announced_version(text: bytes) -> str:
@@ -104,4 +108,6 @@ def _mistake(error: Exception) -> ShimError:
     while place is not None and place.tb_next is not None:
         place = place.tb_next
     where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place is not None else "?"
-    return ShimError(INTERNAL, "a mistake in the plugin", f"{type(error).__name__}: {error} at {where}; please report it")
+    return ShimError(
+        INTERNAL, "a mistake in the plugin", f"{type(error).__name__}: {error} at {where}; please report it"
+    )

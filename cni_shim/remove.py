@@ -6,6 +6,9 @@ The row goes before the link: a row without a link is then always stale, and hed
 from __future__ import annotations
 
 import errno
+import os
+from _socket import if_nametoindex
+from time import monotonic, sleep
 
 from cni_shim import attachment as ports
 from cni_shim import netlink
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from cni_shim.request import Network, Request
 
 PATIENCE = 2.0  # seconds for a switch or a controller that DEL can do without
+LINK_PATIENCE = 1.0  # seconds for a link to go in the background
+_POLL = 0.0002
 
 
 def delete(request: Request, log: Log) -> None:
@@ -36,7 +41,7 @@ def delete(request: Request, log: Log) -> None:
             database.close()
     except ShimError as error:
         log(f"{error}; heddle-node removes port {mine.host} later")
-    _delete_link(mine.host)
+    _delete_link_aside(mine.host)
     if not seen:
         # The controller releases the address when the switch tells it of the vanished port. Here none vanished.
         _forget(request.network, mine, log)
@@ -83,6 +88,44 @@ def _delete_link(name: str) -> None:
             raise
     finally:
         kernel.close()
+
+
+def _delete_link_aside(name: str) -> None:
+    """Return when link `name` is gone from the namespace; a process of its own waits for the kernel to free it.
+
+    Both ends leave their namespaces after 2-5 ms; then the kernel waits 20 ms for readers that may still hold them.
+    """
+    if not _exists(name):
+        return
+    child = os.fork()
+    if child == 0:
+        _delete_in_grandchild(name)
+    os.waitpid(child, 0)
+    deadline = monotonic() + LINK_PATIENCE
+    while _exists(name):
+        if monotonic() > deadline:
+            _delete_link(name)  # waits, and tells the kernel's reason
+            return
+        sleep(_POLL)
+
+
+def _delete_in_grandchild(name: str) -> None:
+    """In a forked process: have a process without parent delete link `name`, and end."""
+    try:
+        for descriptor in (0, 1, 2):
+            os.close(descriptor)  # the runtime reads until they are closed everywhere
+        if os.fork() == 0:
+            _delete_link(name)
+    finally:
+        os._exit(0)
+
+
+def _exists(name: str) -> bool:
+    try:
+        if_nametoindex(name)
+    except OSError:
+        return False
+    return True
 
 
 def _forget(network: Network, mine: Attachment, log: Log) -> None:

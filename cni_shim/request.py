@@ -92,7 +92,9 @@ def read_request(command: str, environment: Mapping[str, str], text: bytes, larg
     since = _SINCE.get(command, VERSIONS[0])
     if VERSIONS.index(network.cni_version) < VERSIONS.index(since):
         raise ShimError(
-            INCOMPATIBLE_VERSION, f"{command} is not in CNI {network.cni_version}", f"it needs cniVersion {since} or later"
+            INCOMPATIBLE_VERSION,
+            f"{command} is not in CNI {network.cni_version}",
+            f"it needs cniVersion {since} or later",
         )
     return Request(command, environment, network)
 
@@ -184,7 +186,9 @@ def _wrong(what: str, why: str) -> ShimError:
 def _text(content: dict[str, Any], key: str) -> str:
     value = content.get(key)
     if not isinstance(value, str) or not value:
-        raise _wrong(f"field {key!r}", "it is missing" if value is None else f"it must be a non-empty string: {value!r}")
+        raise _wrong(
+            f"field {key!r}", "it is missing" if value is None else f"it must be a non-empty string: {value!r}"
+        )
     return value
 
 

@@ -61,7 +61,7 @@ Events: TypeAlias = "SimpleQueue[Event]"
 
 def pause(failures: int, chance: Callable[[], float] = random.random) -> float:
     """Seconds to wait after so many failures in a row: doubling, with jitter, so that nodes do not come all at once."""
-    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures, 10))
+    longest = min(LONGEST_PAUSE, FIRST_PAUSE * float(2 ** min(failures, 10)))
     return longest * (0.5 + 0.5 * chance())
 
 

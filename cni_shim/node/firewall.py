@@ -93,7 +93,8 @@ def _input_chain(configuration: Configuration) -> list[str]:
 
 
 def _forward_chain(configuration: Configuration) -> list[str]:
-    """Pods reach no other node's tunnel by NAT (its packets would be taken for this node's); nobody reaches pods."""
+    """Pods reach no other node's tunnel by NAT (its packets would be taken for this node's). Others reach a pod only
+    where this node translates the address (a hostPort): who routes a pod's own address through here reaches nothing."""
     remote = [target.partition(":")[2] for target in configuration.controllers if not target.startswith("unix:")]
     controllers = [split_host_port(target, 0)[0] for target in remote]
     closed = [*configuration.peers, configuration.underlay, *controllers]
@@ -103,12 +104,15 @@ def _forward_chain(configuration: Configuration) -> list[str]:
         if members:
             for words in _guarded_ports(configuration):
                 rules.append(f'iifname "{TUN_PORT}" {family} daddr {{ {members} }} {words} counter drop')
-    rules.append(f'oifname "{TUN_PORT}" ct state != {{ established, related }} counter drop')
+    rules.append(f'oifname "{TUN_PORT}" ct state {{ established, related }} accept')
+    rules.append(f'oifname "{TUN_PORT}" ct status dnat counter accept')
+    rules.append(f'oifname "{TUN_PORT}" counter drop')
     return ["chain forward {", "  type filter hook forward priority -10; policy accept;", *_deeper(rules), "}"]
 
 
 def _nat_chain(configuration: Configuration) -> list[str]:
-    rules = []
+    # br0 takes only the node's own addresses from tun0, so a hostPort's client goes by one of them.
+    rules = [f'oifname "{TUN_PORT}" ct status dnat counter masquerade']
     for family in ("ip", "ip6"):
         members = _of_family(configuration.cluster_cidrs, family)
         if members:

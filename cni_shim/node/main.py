@@ -25,7 +25,9 @@ from cni_shim.node.vswitchd import Vswitchd
 
 log = logging.getLogger("heddle-node")
 
-DESCRIPTION = "Sets up this node for Heddle and keeps it so: bridges, tunnel, tun0, NAT, guard rules, CNI configuration."
+DESCRIPTION = (
+    "Sets up this node for Heddle and keeps it so: bridges, tunnel, tun0, NAT, guard rules, CNI configuration."
+)
 COMMANDS = {
     "setup": "set the node up once (a second time changes nothing) and end",
     "run": "set it up, stay, and keep it as the controller asks; SIGTERM ends it and leaves the data path as it is",

@@ -117,7 +117,12 @@ def _datapath(name: str, value: Any) -> str:
 
 def _interface(name: str, value: Any) -> str:
     text = _text(name, value)
-    if len(text.encode()) > INTERFACE_NAME_LIMIT or "/" in text or any(c.isspace() for c in text) or text in (".", ".."):
+    if (
+        len(text.encode()) > INTERFACE_NAME_LIMIT
+        or "/" in text
+        or any(c.isspace() for c in text)
+        or text in (".", "..")
+    ):
         raise _wrong(f"field {name!r}", f"must be an interface's name, not {value!r}")
     return text
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Sequence
 from typing import Any
 
 from cni_shim.errors import IO_FAILURE, ShimError
@@ -17,7 +16,9 @@ def run(*words: str, text: str | None = None) -> str:
     try:
         done = subprocess.run(words, input=text, capture_output=True, text=True, timeout=COMMAND_TIMEOUT, check=False)
     except FileNotFoundError:
-        raise ShimError(IO_FAILURE, f"{words[0]} is not installed", "install iproute2, nftables and Open vSwitch") from None
+        raise ShimError(
+            IO_FAILURE, f"{words[0]} is not installed", "install iproute2, nftables and Open vSwitch"
+        ) from None
     except subprocess.TimeoutExpired:
         raise ShimError(IO_FAILURE, f"{' '.join(words)} did not end in {COMMAND_TIMEOUT:.0f} s") from None
     if done.returncode != 0:

@@ -1,4 +1,4 @@
-"""ovs-vswitchd of this node: is it there, has it flows, and orders over its control socket (as ovs-appctl gives them)."""
+"""ovs-vswitchd of this node: is it there, has it flows; orders over its control socket (as ovs-appctl gives them)."""
 
 from __future__ import annotations
 
