@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from topology import pipeline
-from topology.features.section import Section, SubjectKey, on_every_node
+from topology.features.section import Section, SubjectKey, of_each_node
 from topology.fields import ARP_OP, ARP_SHA, ARP_SPA, ARP_THA, ARP_TPA, ETH_ARP, ETH_DST, ETH_SRC, ETH_TYPE
 from topology.flow import IN_PORT_NUMBER, Actions, Flow, at, copy, load, match_fields, output
 from topology.matches import in_space, masked
-from topology.model import SHARED_SPACE, Cluster, Node
+from topology.model import SHARED_SPACE
 from topology.pipeline import SCRATCH
 from topology.snapshot import Change, Snapshot
 
@@ -55,10 +55,4 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
 
 def touched(change: Change, snapshot: Snapshot) -> Iterable[Section]:
     """The cluster's settings concern every node; a node only itself."""
-    match change.subject:
-        case Cluster():
-            return on_every_node((SHARED_SPACE,), snapshot)
-        case Node(name=name):
-            return (Section(name, (SHARED_SPACE,)),)
-        case _:
-            return ()
+    return of_each_node((SHARED_SPACE,), change, snapshot)

@@ -7,10 +7,10 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
 from topology import pipeline
-from topology.features.section import WHOLE_NODE, Section, SubjectKey, families, on_every_node
+from topology.features.section import WHOLE_NODE, Section, SubjectKey, families, of_each_node
 from topology.flow import DROP, Flow, at, goto, load, match, output_field
 from topology.matches import in_space, to_prefix
-from topology.model import SHARED_SPACE, TUN_OFPORT, VXLAN_OFPORT, Cluster, Node, Prefix
+from topology.model import SHARED_SPACE, TUN_OFPORT, VXLAN_OFPORT, Cluster, Prefix
 from topology.pipeline import OUTPUT_PORT, Table
 from topology.snapshot import Change, Snapshot
 
@@ -45,13 +45,7 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
 
 def touched(change: Change, snapshot: Snapshot) -> Iterable[Section]:
     """The cluster's settings concern every node; a node only itself."""
-    match change.subject:
-        case Cluster():
-            return on_every_node(WHOLE_NODE, snapshot)
-        case Node(name=name):
-            return (Section(name, WHOLE_NODE),)
-        case _:
-            return ()
+    return of_each_node(WHOLE_NODE, change, snapshot)
 
 
 def _routes(cluster: Cluster) -> Iterator[Flow]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from topology import fields, pipeline
-from topology.features.section import WHOLE_NODE, Section, SubjectKey, on_every_node
+from topology.features.section import WHOLE_NODE, Section, SubjectKey, of_each_node
 from topology.fields import ETH_DST, ETH_TYPE, Family, family
 from topology.flow import Flow, at, conntrack, goto, load, match, match_fields, output
 from topology.matches import from_address, in_space, masked, to_address, to_prefix
@@ -40,13 +40,7 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
 
 def touched(change: Change, snapshot: Snapshot) -> Iterable[Section]:
     """The cluster's settings concern every node; a node only itself."""
-    match change.subject:
-        case Cluster():
-            return on_every_node(WHOLE_NODE, snapshot)
-        case Node(name=name):
-            return (Section(name, WHOLE_NODE),)
-        case _:
-            return ()
+    return of_each_node(WHOLE_NODE, change, snapshot)
 
 
 def _own_addresses(node: Node, subnet: Prefix) -> tuple[Address, ...]:

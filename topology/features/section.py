@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
 from topology.fields import Family, family
-from topology.model import Cluster
-from topology.snapshot import Snapshot
+from topology.model import Cluster, Node
+from topology.snapshot import Change, Snapshot
 
 # What a feature calls its subject by: strings and numbers, of one shape per feature, so that keys can be ordered.
 SubjectKey: TypeAlias = tuple[str | int, ...]
@@ -24,6 +24,17 @@ class Section(NamedTuple):
 def families(cluster: Cluster) -> tuple[Family, ...]:
     """Return the address families the cluster has addresses of."""
     return tuple(family(version) for version in sorted({cidr.version for cidr in cluster.cluster_cidrs}))
+
+
+def of_each_node(subject: SubjectKey, change: Change, snapshot: Snapshot) -> Iterable[Section]:
+    """Name what a change touches of a subject that stands once on each node and follows the node and the settings."""
+    match change.subject:
+        case Cluster():
+            return on_every_node(subject, snapshot)
+        case Node(name=name):
+            return (Section(name, subject),)
+        case _:
+            return ()
 
 
 def on_every_node(subject: SubjectKey, snapshot: Snapshot) -> Iterator[Section]:
