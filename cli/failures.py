@@ -15,6 +15,7 @@ class ExitStatus(IntEnum):
     AWAY = 3  # no Heddle controller answers at the server's URL
     LATE = 4  # stored, but not in force on every switch when the time was up
     DROPPED = 5  # the traced packet is dropped
+    UNHEARD = 141  # who read standard output went away; what the shell gives for SIGPIPE
 
 
 class Failure(Exception):
@@ -37,6 +38,12 @@ class Away(Failure):
     """The server cannot be reached, does not answer in time, or is no Heddle controller."""
 
     status = ExitStatus.AWAY
+
+
+class Unheard(Failure):
+    """Standard output is closed."""
+
+    status = ExitStatus.UNHEARD
 
 
 class Late(Failure):

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from cli.commands import networks, nodes, overview, ports, projects, services, trace
-from cli.failures import Failure
+from cli.failures import Failure, Unheard
 from cli.options import (
     CaFileOption,
     OutputOption,
@@ -82,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run heddle with these arguments (those of the process when None). Always ends by SystemExit."""
     try:
         build()(args=arguments, prog_name="heddle")
+    except Unheard as failure:
+        sys.exit(failure.status)
     except Failure as failure:
         sys.stdout.flush()
         print(f"heddle: {failure}", file=sys.stderr)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import typer
 
 from cli.failures import ExitStatus
 from cli.options import Session, command
-from cli.render import Item, cell, items, show, tree
-
-if TYPE_CHECKING:
-    from rich.tree import Tree
+from cli.render import Item, Tree, cell, items, show
 
 _SPELT_OUT = 8  # nodes: up to here every tunnel is named
 
@@ -46,49 +43,42 @@ def _readiness(ready: bool, body: Any) -> str:
 
 
 def _tree(body: Any) -> Tree:
-    root = tree(f"revision {cell(body.get('revision'))}")
-    _add_networks(root, items(body, "networks"), _adjacent(_joined(items(body, "connections"))))
-    _add_nodes(root, items(body, "nodes"), _adjacent(_tunnelled(items(body, "tunnels"))))
-    return root
+    connections, tunnels = items(body, "connections"), items(body, "tunnels")
+    joined = _adjacent(edge["networks"] for edge in connections)
+    up = _adjacent((edge["from"], edge["to"]) for edge in tunnels if edge.get("up"))
+    down = _adjacent((edge["from"], edge["to"]) for edge in tunnels if not edge.get("up"))
+    networks = tuple(_network(network, joined) for network in items(body, "networks"))
+    names = {str(node.get("name")) for node in items(body, "nodes")}
+    nodes = tuple(_node(node, names, {"up": up, "down": down}) for node in items(body, "nodes"))
+    below = (Tree(f"networks ({len(networks)})", networks), Tree(f"nodes ({len(nodes)})", nodes))
+    return Tree(f"revision {cell(body.get('revision'))}", below)
 
 
-def _add_networks(root: Tree, networks: list[Item], joined: Mapping[str, set[str]]) -> None:
-    branch = root.add(f"networks ({len(networks)})")
-    for network in networks:
-        leaf = branch.add(
-            f"{cell(network.get('name'))}  VNID {cell(network.get('vnid'))}  ports: {cell(network.get('ports'))}"
-        )
-        if projects := network.get("projects"):
-            leaf.add(f"projects {cell(projects)}")
-        if network.get("global"):
-            leaf.add("global: talks with every network")
-        if others := joined.get(str(network.get("name"))):
-            leaf.add(f"joined with {cell(sorted(others))}")
+def _network(network: Item, joined: Mapping[str, set[str]]) -> Tree:
+    below = []
+    if projects := network.get("projects"):
+        below.append(Tree(f"projects {cell(projects)}"))
+    if network.get("global"):
+        below.append(Tree("global: talks with every network"))
+    if others := joined.get(str(network.get("name"))):
+        below.append(Tree(f"joined with {cell(sorted(others))}"))
+    label = f"{cell(network.get('name'))}  VNID {cell(network.get('vnid'))}  ports: {cell(network.get('ports'))}"
+    return Tree(label, tuple(below))
 
 
-def _add_nodes(root: Tree, nodes: list[Item], reached: Mapping[str, set[str]]) -> None:
-    branch = root.add(f"nodes ({len(nodes)})")
-    names = {str(node.get("name")) for node in nodes}
-    for node in nodes:
-        name = str(node.get("name"))
-        place = f"{cell(node.get('underlay'))}  pods in {cell(node.get('subnets'))}"
-        leaf = branch.add(f"{cell(name)}  {place}  ports: {cell(node.get('ports'))}  {cell(node.get('phase'))}")
-        others = reached.get(name, set())
-        # The mesh is the usual case; with hundreds of nodes nobody wants it spelt out.
-        mesh = len(names) > _SPELT_OUT and others == names - {name}
-        if others:
-            leaf.add("tunnels to all others" if mesh else f"tunnels to {cell(sorted(others))}")
+def _node(node: Item, names: set[str], tunnels: Mapping[str, Mapping[str, set[str]]]) -> Tree:
+    name, below = str(node.get("name")), []
+    for state, reached in tunnels.items():
+        if others := reached.get(name):
+            # The mesh is the usual case; with hundreds of nodes nobody wants it spelt out.
+            mesh = len(names) > _SPELT_OUT and others == names - {name}
+            below.append(Tree(f"tunnels {state}: {'to all others' if mesh else cell(sorted(others))}"))
+    place = f"{cell(node.get('underlay'))}  pods in {cell(node.get('subnets'))}"
+    label = f"{cell(name)}  {place}  ports: {cell(node.get('ports'))}  {cell(node.get('phase'))}"
+    return Tree(label, tuple(below))
 
 
-def _joined(connections: Iterable[Item]) -> Iterator[tuple[str, str]]:
-    return ((str(first), str(second)) for first, second in (edge["networks"] for edge in connections))
-
-
-def _tunnelled(tunnels: Iterable[Item]) -> Iterator[tuple[str, str]]:
-    return ((str(edge.get("from")), str(edge.get("to"))) for edge in tunnels)
-
-
-def _adjacent(edges: Iterable[tuple[str, str]]) -> Mapping[str, set[str]]:
+def _adjacent(edges: Iterable[Sequence[str]]) -> Mapping[str, set[str]]:
     """Return for each end of an edge the other ends; edges lead both ways."""
     found: dict[str, set[str]] = {}
     for first, second in edges:

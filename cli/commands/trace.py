@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from cli.arguments import pair
 from cli.failures import ExitStatus
 from cli.options import Session, command
-from cli.render import Column, Item, cell, items, lines, match, show, table
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+from cli.render import Column, Item, Part, cell, items, match, show, table
 
 STEPS = (
     Column("NODE", "node"),
@@ -71,8 +68,8 @@ def trace(
         raise typer.Exit(ExitStatus.DROPPED)
 
 
-def _walk(body: Any) -> RenderableType:
-    return lines(table(STEPS, items(body, "steps")), "", _verdict(body))
+def _walk(body: Any) -> tuple[Part, ...]:
+    return table(STEPS, items(body, "steps")), "", _verdict(body)
 
 
 def _verdict(body: Item) -> str:

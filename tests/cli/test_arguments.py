@@ -1,0 +1,78 @@
+"""Readers of arguments, and which of several option values counts."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+
+import pytest
+import typer
+
+from cli.arguments import datapath_id, pair, service_port
+from cli.failures import one_line
+from cli.main import build
+from cli.options import COMMON, Output, resolve
+
+
+@pytest.mark.parametrize(
+    ("text", "digits"),
+    [
+        ("1", "0000000000000001"),
+        ("10", "000000000000000a"),
+        ("0x10", "0000000000000010"),
+        ("0XAB", "00000000000000ab"),
+        ("00000000000000AB", "00000000000000ab"),
+        ("18446744073709551615", "f" * 16),
+    ],
+)
+def test_datapath_ids(text: str, digits: str) -> None:
+    assert datapath_id(text) == digits
+
+
+@pytest.mark.parametrize("text", ["", "0", "0x0", "18446744073709551616", "-1", "ab", "1.5", "0000000000000001x"])
+def test_what_is_no_datapath_id(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="datapath id"):
+        datapath_id(text)
+
+
+def test_service_ports() -> None:
+    assert service_port("80") == {"protocol": "TCP", "port": 80}
+    assert service_port("53/udp") == {"protocol": "UDP", "port": 53}
+    assert service_port("5000/SCTP") == {"protocol": "SCTP", "port": 5000}
+    for text in ("", "80/", "tcp/80", "80/icmp", "-1", "²"):
+        with pytest.raises(typer.BadParameter, match="is no port"):
+            service_port(text)
+
+
+def test_pairs() -> None:
+    assert pair("red/web") == ("red", "web")
+    for text in ("red", "red/", "/web", "a/b/c", ""):
+        with pytest.raises(typer.BadParameter, match="PROJECT/NAME"):
+            pair(text)
+
+
+def test_one_line_is_safe_to_print() -> None:
+    assert one_line(" a\n b\tc\x1b[0m\u202e ") == "a b c\\x1b[0m\\u202e"
+
+
+def test_the_nearest_value_counts() -> None:
+    environment = {"HEDDLE_SERVER": "http://env", "HEDDLE_TOKEN": "env", "HEDDLE_CA_FILE": ""}
+    output, access = resolve(({"output": Output.JSON}, {"output": Output.YAML, "server": "http://before"}), environment)
+    assert output is Output.JSON
+    assert (access.server, access.token, access.ca_file, access.timeout) == ("http://before", "env", None, 10.0)
+    assert resolve(({"timeout": 0.0}, {"timeout": 5.0}), {})[1].timeout == 0.0
+
+
+def _callbacks() -> Iterator[tuple[str, Callable[..., None]]]:
+    for command in build().registered_commands:
+        assert command.name is not None
+        assert command.callback is not None
+        yield command.name, command.callback
+
+
+@pytest.mark.parametrize(
+    ("name", "callback"), [*_callbacks()], ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_every_command_has_a_summary_and_all_common_options(name: str, callback: Callable[..., None]) -> None:
+    assert (callback.__doc__ or "").splitlines()[0].endswith(".")
+    assert set(COMMON) <= set(inspect.signature(callback).parameters)
