@@ -100,9 +100,9 @@ def match(flow: Item) -> str:
     return cell(flow.get("match") or "any")
 
 
-def items(body: Any, key: str) -> list[Item]:
-    """Return the list that an answer has under `key`, or is."""
-    found = body.get(key) if isinstance(body, Mapping) else body
+def items(body: Any, key: str | None = None) -> list[Item]:
+    """Return the objects of an answer: those under `key`, or its own when it is a list."""
+    found = body if key is None else body.get(key) if isinstance(body, Mapping) else None
     return [item for item in found if isinstance(item, Mapping)] if isinstance(found, list) else []
 
 

@@ -100,10 +100,10 @@ def renew_token(session: Session, name: Name, token_file: TokenFileOption = None
     """
     where = path("nodes", name, "token")
     if token_file is None:
-        done(session, session.server.order("POST", where), _token)
+        done(session, session.server.order("POST", where, {}), _token)
         return
     with TokenFile(token_file) as file:
-        changed = session.server.order("POST", where)
+        changed = session.server.order("POST", where, {})
         node = dict(changed.body)
         file.keep(str(node.pop("token")))
     done(session, Changed(node, changed.status), lambda _: f'the new token of node "{name}" is in {token_file}')

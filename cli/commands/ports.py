@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -92,14 +92,12 @@ def flows(
 
     Example: heddle flows n1 --table delivery
     """
-    body = session.server.get(path("nodes", node, "flows"))
-    found = items(body, "flows")
+    found = items(session.server.get(path("nodes", node, "flows")))
     if table_name is not None:
         found = _in_table(found, table_name, node)
     if owner is not None:
         found = [flow for flow in found if owner.lower() in str(flow.get("owner", "")).lower()]
-    chosen: Any = found if isinstance(body, list) else {**body, "flows": found}
-    show(session.output, chosen, lambda _: table(FLOWS, found))
+    show(session.output, found, lambda _: table(FLOWS, found))
 
 
 def _in_table(found: list[Item], name: str, node: str) -> list[Item]:

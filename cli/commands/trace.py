@@ -43,18 +43,18 @@ def trace(
     destination: Annotated[
         str, typer.Option("--to", metavar="PROJECT/POD|IP", show_default=False, help="A pod, or an address.")
     ],
-    protocol: Annotated[
-        Protocol | None, typer.Option("--protocol", show_default=False, help="Default: the server's, icmp.")
-    ] = None,
+    protocol: Annotated[Protocol | None, typer.Option("--protocol", show_default=False, help="Default: icmp.")] = None,
     port: Annotated[
         int | None,
-        typer.Option("--port", metavar="N", min=1, max=65535, show_default=False, help="The destination port."),
+        typer.Option(
+            "--port", metavar="N", min=1, max=65535, show_default=False, help="The destination port. Default: 80."
+        ),
     ] = None,
 ) -> None:
     """Walk a packet from a pod through the tables of every node that it meets, and tell where it ends.
 
-    Nothing is sent: the flows that the switches hold are asked. The exit status is 0 when the packet is delivered to
-    a pod or sent outside, and 5 when it is dropped.
+    Nothing is sent: the flows that the switches must have are asked. The exit status is 0 when the packet is
+    delivered to a pod or sent outside, and 5 when it is dropped.
 
     Example: heddle trace --from red/a --to blue/b --protocol tcp --port 80
     """
@@ -75,5 +75,4 @@ def _walk(body: Any) -> tuple[Part, ...]:
 def _verdict(body: Item) -> str:
     """Return the verdict with the place where it fell."""
     at = body.get("at") or {}
-    place = f"on {cell(at.get('node'))}, in table {cell(at.get('table'))} {cell(at.get('table_name'))}"
-    return f"{cell(body.get('verdict'))} {place}, by {cell(at.get('owner'))}"
+    return f"{cell(body.get('verdict'))} on {cell(at.get('node'))}, {cell(body.get('reason'))}"

@@ -182,7 +182,7 @@ def trace(verdict: str) -> dict[str, Any]:
         for number, flow in ((1, FLOWS[0]), (2, FLOWS[2]))
     ]
     place = {name: steps[-1][name] for name in ("node", "table", "table_name", "owner")}
-    return {"verdict": verdict, "at": place, "steps": steps, "reason": "no flow lets VNID 10 into VNID 11"}
+    return {"verdict": verdict, "at": place, "steps": steps, "reason": "by base in table DELIVERY"}
 
 
 def furnish(fake: Fake) -> None:
@@ -199,7 +199,7 @@ def furnish(fake: Fake) -> None:
     }
     for name, found in lists.items():
         fake.on("GET", f"/{name}", {name: found})
-    fake.on("GET", "/nodes/n1/flows", {"flows": FLOWS})
+    fake.on("GET", "/nodes/n1/flows", FLOWS)
     fake.on("GET", "/topology", TOPOLOGY)
     fake.on("GET", "/trace", trace("dropped"))
     fake.on("GET", "/readyz", {"status": "ready"})

@@ -84,7 +84,7 @@ def test_the_trace_s_verdict_is_the_exit_status(
     fake.on("GET", "/trace", trace(verdict))
     ended = heddle("trace", "--from", "red/a", "--to", "blue/b")
     assert ended.status == status
-    assert ended.out.splitlines()[-1].startswith(f"{verdict} on n2, in table 80 DELIVERY")
+    assert ended.out.splitlines()[-1] == f"{verdict} on n2, by base in table DELIVERY"
 
 
 def test_status_says_why_it_is_not_ready(fake: Fake, heddle: Callable[..., Ended]) -> None:

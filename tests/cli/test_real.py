@@ -1,0 +1,191 @@
+"""heddle against the real REST application, served by wsgiref, with a controller in memory behind it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from pathlib import Path
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from rest.app import make_app
+from rest.options import Options
+from rest.resources import ROUTES
+from rest.routing import Table
+from tests.cli.answers import furnish
+from tests.cli.conftest import Ended
+from tests.cli.server import Fake
+from tests.rest.conftest import ADMIN_TOKEN, CLOSED, OPEN
+from tests.rest.control import MemoryControl
+from topology.model import PortKey
+from topology.requests import PortSeen, ReportPort
+
+Run = Callable[..., Ended]
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Write nothing."""
+
+
+@pytest.fixture
+def control() -> MemoryControl:
+    """Return the controller behind the API."""
+    return MemoryControl()
+
+
+@pytest.fixture(params=[OPEN], ids=["open"])
+def options(request: pytest.FixtureRequest) -> Options:
+    """Return the API's options."""
+    found: Options = request.param
+    return found
+
+
+@pytest.fixture
+def url(control: MemoryControl, options: Options, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Serve the API and let heddle find it."""
+    server = make_server("127.0.0.1", 0, make_app(control, options), handler_class=_Quiet)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    monkeypatch.setenv("HEDDLE_SERVER", url)
+    with capture_logs():  # the application writes its log to standard output, which is heddle's here
+        yield url
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def add_pod(control: MemoryControl, node: str, project: str, pod: str) -> None:
+    """Attach a pod as a node's plugin and switch would report it."""
+    number = len(control.published.snapshot.ports) + 3
+    control.submit(ReportPort(PortKey(node, f"c{number}", "eth0"), project, pod, f"v{number}"))
+    control.submit(PortSeen(node, f"v{number}", number))
+
+
+def done(ended: Ended) -> str:
+    """Return the output of a run that went well."""
+    assert (ended.status, ended.err) == (0, "")
+    return ended.out
+
+
+def test_the_whole_story(url: str, control: MemoryControl, heddle: Run) -> None:
+    assert done(heddle("status")) == f"{url}: ready\n"
+    for number in (1, 2):
+        out = done(heddle("create-node", f"n{number}", "--underlay", f"192.0.2.1{number}"))
+        assert f"token: token-{number}-of-n{number} (shown this once" in out
+        control.connect(f"n{number}")
+    assert done(heddle("create-network", "red", "--project", "red")) == 'network "red" created, VNID 10\n'
+    assert done(heddle("create-network", "blue", "--vnid", "77")) == 'network "blue" created, VNID 77\n'
+    assert done(heddle("create-network", "blue", "--vnid", "77")) == 'network "blue" is there already, VNID 77\n'
+    done(heddle("create-project", "blue", "--network", "blue"))
+    done(heddle("create-service", "red/web", "--address", "172.30.0.10", "--port", "80", "--port", "53/udp"))
+    assert done(heddle("services")).splitlines()[1].split() == ["red", "web", "172.30.0.10", "80/tcp,", "53/udp"]
+    add_pod(control, "n1", "red", "a")
+    add_pod(control, "n2", "blue", "b")
+    assert [line.split()[:4] for line in done(heddle("ports")).splitlines()[1:]] == [
+        ["red", "a", "red", "n1"],
+        ["blue", "b", "blue", "n2"],
+    ]
+    assert [line.split()[0] for line in done(heddle("ports", "--node", "n2")).splitlines()[1:]] == ["blue"]
+    for table in ("networks", "projects", "nodes", "switches"):
+        assert len(done(heddle(table)).splitlines()) > 2
+
+    assert heddle("trace", "--from", "red/a", "--to", "blue/b").status == 5
+    done(heddle("join-networks", "red", "blue"))
+    topology = done(heddle("topology"))
+    assert "joined with blue" in topology
+    assert "tunnels up: n2" in topology
+    delivered = done(heddle("trace", "--from", "red/a", "--to", "blue/b", "--protocol", "tcp", "--port", "80"))
+    assert delivered.splitlines()[-1] == "delivered on n2, to pod blue/b"
+    done(heddle("isolate-networks", "red", "blue"))
+    assert heddle("trace", "--from", "red/a", "--to", "blue/b").status == 5
+    done(heddle("make-global", "red"))
+    assert heddle("trace", "--from", "red/a", "--to", "blue/b").status == 0
+    done(heddle("isolate-networks", "red"))
+    assert json.loads(done(heddle("topology", "-o", "json")))["connections"] == []
+
+    done(heddle("delete-service", "red/web"))
+    assert 'project "red"' in heddle("delete-project", "red").err
+    assert heddle("delete-node", "n1").status == 1
+    done(heddle("delete-node", "n1", "--drain"))
+    done(heddle("delete-network", "red"))
+    assert "red" not in done(heddle("networks"))
+
+
+def test_flows_of_a_node(url: str, control: MemoryControl, heddle: Run) -> None:
+    heddle("create-node", "n1", "--underlay", "192.0.2.11")
+    control.connect("n1")
+    everything = done(heddle("flows", "n1")).splitlines()
+    delivery = done(heddle("flows", "n1", "--table", "delivery")).splitlines()
+    assert 1 < len(delivery) < len(everything)
+    assert all(" DELIVERY " in line for line in delivery[1:])
+
+
+def test_refusals_are_the_controller_s_own_words(url: str, heddle: Run) -> None:
+    ended = heddle("delete-network", "pink")
+    assert ended.status == 1
+    assert ended.err.startswith('heddle: network "pink": ')
+    assert ended.err.count("\n") == 1
+    assert "$.vnid" in heddle("create-network", "red", "--vnid", "1").err
+    assert "$.name" in heddle("create-network", "Red!").err
+    assert "192.0.2.999" in heddle("create-node", "n1", "--underlay", "192.0.2.999").err
+    assert "timeout" not in heddle("delete-network", "pink", "--timeout", "60").err
+
+
+def test_switches_that_are_late_are_named(url: str, control: MemoryControl, heddle: Run) -> None:
+    for number in (1, 2):
+        heddle("create-node", f"n{number}", "--underlay", f"192.0.2.1{number}")
+    control.connect("n1", "n2")
+    heddle("create-network", "red", "--project", "red")
+    add_pod(control, "n1", "red", "a")
+    add_pod(control, "n2", "red", "b")
+    control.stuck.add("n2")
+    ended = heddle("make-global", "red", "--timeout", "0")
+    assert ended.status == 4
+    assert ended.out == 'network "red" is global\n'
+    assert ended.err.startswith("heddle: stored, but not yet in force on n2;")
+
+
+def test_a_node_registered_twice_and_its_new_token(
+    url: str, control: MemoryControl, heddle: Run, tmp_path: Path
+) -> None:
+    heddle("create-node", "n1", "--underlay", "192.0.2.11")
+    assert "is there already" in done(heddle("create-node", "n1", "--underlay", "192.0.2.11"))
+    done(heddle("renew-token", "n1", "--token-file", str(tmp_path / "t")))
+    assert control.node_of_token((tmp_path / "t").read_text().strip()) == "n1"
+
+
+@pytest.mark.parametrize("options", [CLOSED], indirect=True, ids=["closed"])
+def test_an_api_with_a_token(url: str, heddle: Run) -> None:
+    ended = heddle("networks")
+    assert ended.status == 1
+    assert "--token-file" in ended.err
+    assert ended.err.count("give the administrator's token") == 1
+    assert heddle("networks", "--token", "wrong").status == 1
+    assert heddle("networks", "--token", ADMIN_TOKEN).status == 0
+
+
+def _canned() -> list[tuple[str, str]]:
+    fake = Fake()
+    furnish(fake)
+    return [*fake.answers]
+
+
+@pytest.mark.parametrize(("method", "path"), _canned())
+def test_the_fake_controller_answers_in_the_api_s_shapes(method: str, path: str) -> None:
+    fake = Fake()
+    furnish(fake)
+    answer = fake.answers[method, path]
+    found = Table(ROUTES).find(f"/v1{path}")
+    assert found is not None
+    shape = found.routes[method].answers[answer.status]
+    if answer.status == HTTPStatus.NO_CONTENT:
+        assert (shape, answer.body) == (None, None)
+    else:
+        assert json.loads(msgspec.json.encode(msgspec.convert(answer.body, shape))) == answer.body
