@@ -50,7 +50,7 @@ class Authority:
         return f"node {node}"
 
     def _is_admin(self, token: str) -> bool:
-        digest = sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+        digest = sha256(token.encode()).hexdigest()
         expected = self._options.admin_sha256
         return expected is not None and hmac.compare_digest(digest, expected)
 
@@ -75,7 +75,8 @@ def _bearer(request: Request) -> str | None:
     if scheme.lower() != "bearer" or not token.strip():
         remedy = "write Authorization: Bearer TOKEN"
         raise Problem(UNAUTHENTICATED, "Authorization", "is not a bearer token", remedy).sending(_CHALLENGE)
-    return token.strip()
+    # WSGI (PEP 3333) gives the header's bytes as Latin-1.
+    return token.strip().encode("latin-1").decode("utf-8", "replace")
 
 
 def _check_node(node: str, access: Access, where: Mapping[str, str]) -> None:

@@ -134,8 +134,8 @@ def of_store(error: StoreError) -> Problem:
 
 
 def of_malformed(error: Malformed, subject: str) -> Problem:
-    """Return the problem of a value that no object of its kind can have."""
-    return Problem(MALFORMED, f"{subject}, {error.path}", error.cause, error.remedy).at(error.path)
+    """Return the problem of a value that is of its schema, and still none that an object of its kind can have."""
+    return Problem(INVALID, f"{subject}, {error.path}", error.cause, error.remedy).at(error.path)
 
 
 _PLACE: Final = re.compile(r"(?P<cause>.*?)(?: - at `(?P<path>.*)`)?", re.DOTALL)

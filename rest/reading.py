@@ -58,7 +58,7 @@ def read_body(request: Request, route: Route) -> Any:
         raise Problem(NOT_JSON, "body", cause, "send JSON, with Content-Type: application/json")
     content = _content(request)
     try:
-        return msgspec.json.decode(content, type=route.body)
+        return _decode(content, route)
     except msgspec.ValidationError as error:
         raise of_validation(error, "body", route.body, _WORDS) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -73,6 +73,22 @@ def make_call(request: Request, route: Route, where: Mapping[str, str], setting:
     query = read_query(request, route)
     control, options = setting
     return Call(control, options, where, query, read_body(request, route))
+
+
+def _decode(content: bytes, route: Route) -> Any:
+    """Return a body in its shape. A whole number may be written with a fraction of zero (JSON Schema, "integer")."""
+    try:
+        return msgspec.json.decode(content, type=route.body)
+    except msgspec.ValidationError:
+        return msgspec.convert(_whole(msgspec.json.decode(content)), route.body)
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_whole(part) for part in value]
+    return {name: _whole(part) for name, part in value.items()} if isinstance(value, dict) else value
 
 
 def _decoded(request: Request) -> list[tuple[str, str]]:

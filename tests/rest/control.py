@@ -89,7 +89,7 @@ class MemoryControl:
 
     def node_of_token(self, token: str) -> str | None:
         """Return the node a token belongs to, or None."""
-        return self.tokens.get(sha256(token.encode("utf-8", "surrogateescape")).hexdigest())
+        return self.tokens.get(sha256(token.encode()).hexdigest())
 
     def wait(self, topic: str, predicate: Callable[[Published], Found | None], timeout: float) -> Found | None:
         """Ask at once, and after each thing that happens meanwhile."""
