@@ -34,10 +34,12 @@ def check(request: Request, _log: Log) -> None:
     try:
         with namespace:
             inside = netlink.Netlink()
-        peer = _check_container(inside, said, request, previous)
-        inside.close()
     finally:
         namespace.close()
+    try:
+        peer = _check_container(inside, said, request, previous)
+    finally:
+        inside.close()
     _check_host(mine, said, peer)
     _check_switch(request, mine, said)
     _check_controller(request, mine, said)

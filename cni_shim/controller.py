@@ -48,22 +48,31 @@ class Controller:
         RefusedError for a 4xx or 5xx answer; ShimError TRY_AGAIN when no controller answers.
         """
         deadline = monotonic() + self._timeout + wait
-        if self._connection is not None:
-            try:
-                return self._exchange(method, path, body, deadline)
-            except _LostError:
-                self.close()  # the controller may have closed an idle connection: ask once more on a new one
+        try:
+            if self._connection is not None:
+                try:
+                    return self._exchange(method, path, body, deadline)
+                except _LostError:
+                    self.close()  # the controller may have closed an idle connection: ask once more on a new one
+            return self._ask_in_turn(method, path, body, deadline)
+        except BaseException as error:
+            if not isinstance(error, RefusedError):
+                self.close()  # an answer may still be on its way
+            raise
+
+    def _ask_in_turn(self, method: str, path: str, body: Any, deadline: float) -> tuple[int, Any]:
         reasons = []
         for url in self._urls:
-            if self._interrupted:
-                self._interrupted = False
-                raise ShimError(TRY_AGAIN, f"{method} {path} was interrupted")
             try:
-                self._connect(url)
-                return self._exchange(method, path, body, deadline)
+                if not self._interrupted:
+                    self._connect(url)
+                    return self._exchange(method, path, body, deadline)
             except (_LostError, OSError) as error:
                 self.close()
                 reasons.append(f"{url}: {error}")
+            if self._interrupted:
+                self._interrupted = False
+                raise ShimError(TRY_AGAIN, f"{method} {path} was interrupted")
         raise ShimError(TRY_AGAIN, "no controller answers", "; ".join(reasons) or "none is configured")
 
     def close(self) -> None:
@@ -92,11 +101,18 @@ class Controller:
         self._host = rest.partition("/")[0]
         host, port = split_host_port(self._host, 443 if scheme == "https" else 80)
         # As bytes: Python would load its IDNA codec for text, 10 ms.
-        family, kind, protocol, _, address = _socket.getaddrinfo(host.encode(), port, 0, _socket.SOCK_STREAM)[0]
-        self._connection = _socket.socket(family, kind, protocol)
-        self._connection.settimeout(self._timeout)
-        self._connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
-        self._connection.connect(address)
+        found = _socket.getaddrinfo(host.encode(), port, 0, _socket.SOCK_STREAM)
+        for number, (family, kind, protocol, _, address) in enumerate(found, 1):
+            self._connection = _socket.socket(family, kind, protocol)
+            self._connection.settimeout(self._timeout)
+            self._connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+            try:
+                self._connection.connect(address)
+                break
+            except OSError:
+                self._connection.close()
+                if number == len(found):
+                    raise
         if scheme == "https":
             self._connection = _encrypted(self._connection, host, self._ca_file)
 
@@ -195,11 +211,12 @@ def _encrypted(connection: Any, host: str, ca_file: str | None) -> Any:
     import socket
     import ssl
 
+    plain = socket.socket(fileno=connection.detach())
     try:
         context = ssl.create_default_context(cafile=ca_file)
-        plain = socket.socket(fileno=connection.detach())
         return context.wrap_socket(plain, server_hostname=host)
     except OSError as error:  # ssl's errors are OSErrors; a missing ca_file too
+        plain.close()
         raise _LostError(f"TLS with {host} failed: {error} (ca_file: {ca_file or 'system'})") from None
 
 
@@ -209,7 +226,7 @@ def _refuse(method: str, path: str, status: int, problem: Any) -> NoReturn:
         problem = {}
     title = str(problem.get("title") or f"the controller answered {status}")
     detail = str(problem.get("detail") or f"{method} {path}")
-    code = TRY_AGAIN if status in (429, 502, 503, 504) else REFUSED
+    code = TRY_AGAIN if status in (429, 500, 502, 503, 504) else REFUSED
     raise RefusedError(status, code, title, detail)
 
 

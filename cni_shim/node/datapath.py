@@ -24,6 +24,8 @@ def ensure(configuration: Configuration, settings: Settings) -> list[str]:
         # that a move that fails does not cut the node off.
         changed = uplink.prepare(underlay, settings, database)
         changed += firewall.ensure(configuration, underlay.uplink if userspace else None, settings.state_dir)
+        if userspace and changed:
+            uplink.announce_moved(settings)  # until the guard was there, the uplink's MAC answered too
         changed += _ensure_tls(settings, database)
         bridge = bridges.pod_bridge(configuration, settings, underlay.mtu - configuration.mtu_overhead)
         if rows.ensure(database, bridge):

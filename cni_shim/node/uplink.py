@@ -15,6 +15,7 @@ from typing import Any
 
 from cni_shim.errors import IO_FAILURE, ShimError
 from cni_shim.node import bridges, rows
+from cni_shim.node.announce import announce
 from cni_shim.node.configuration import write_by_rename
 from cni_shim.node.settings import Settings
 from cni_shim.node.system import addresses, family_flag, ip, ip_json, links, offload_off
@@ -82,8 +83,16 @@ def restore(settings: Settings, database: Database) -> list[str]:
         changed.append(f"{bridges.EXTERNAL_BRIDGE} removed")
     if moved is not None and moved.uplink in links():
         changed += _move(moved, moved.uplink)
+        announce_moved(settings, moved.uplink)
     record.unlink(missing_ok=True)
     return changed
+
+
+def announce_moved(settings: Settings, interface: str = bridges.EXTERNAL_BRIDGE) -> None:
+    """Tell the neighbours which MAC address the addresses that were moved to `interface` have there."""
+    moved = _read(settings.state_dir / FILE_NAME)
+    for address in moved.addresses if moved is not None else ():
+        announce(address.partition("/")[0], interface)
 
 
 def wait_for_device(name: str) -> None:

@@ -1,10 +1,11 @@
-"""A controller that a test holds in its hand: a real HTTP server on the paths the node's part calls, state in plain sight.
+"""A controller in a test's hand: a real HTTP server on the paths that the node's part calls, its state in plain sight.
 
 It allots addresses in order, commits at once unless told otherwise, and remembers every request.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import ssl
@@ -56,6 +57,7 @@ class FakeController:
     ports: dict[Key, dict[str, Any]] = field(default_factory=dict)
     changed: threading.Condition = field(default_factory=threading.Condition)
     server: ThreadingHTTPServer | None = None
+    url: str = ""
     _next: int = 2
 
     def start(self, context: ssl.SSLContext | None = None, port: int = 0) -> str:
@@ -115,6 +117,8 @@ class FakeController:
             return 200, {"ready": True, "free_addresses": self.pool}
         if self.failure is not None:
             return problem(*self.failure)
+        if len(parts) == 4:
+            return 200, {"ports": [{"container": c, "interface": i, **port} for (c, i), port in self.ports.items()]}
         key = (parts[4], parts[5])
         if method == "PUT":
             return self._put(key, body)
@@ -182,6 +186,10 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             status, value = self.controller.answer(self.command, self.path, json.loads(content) if content else None)
         text = b"" if value is None else json.dumps(value).encode()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a caller may have lost patience
+            self._send(status, text)
+
+    def _send(self, status: int, text: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json" if status < 400 else "application/problem+json")
         if status != 204:
@@ -195,5 +203,5 @@ class _Handler(BaseHTTPRequestHandler):
         super().setup()
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *_: Any) -> None:
         pass
