@@ -158,14 +158,14 @@ def _exclude(index: Map[Any, Map[Any, None]], key: Any, member: Any) -> Map[Any,
 
 def _swap(index: Map[Any, Any], old: Any, new: Any, value: Any) -> Map[Any, Any]:
     """Move one entry: drop key `old` (None: there was none), set key `new` (None: there is none) to `value`."""
-    if old is not None and old != new and old in index:
-        index = index.delete(old)
+    if old is not None and old != new:
+        index = _release(index, old, value)
     return index if new is None else index.set(new, value)
 
 
 def _release(index: Map[Any, Any], key: Any, member: Any) -> Map[Any, Any]:
     """Drop an entry that still points to `member`; somebody else's entry stays."""
-    return index.delete(key) if index.get(key) == member else index
+    return index.delete(key) if key in index and index[key] == member else index
 
 
 def _count(index: Map[Any, int], key: Any, step: int) -> Map[Any, int]:
@@ -198,15 +198,11 @@ def _keep_node(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change
         nodes=_table(snapshot.nodes, name, after),
         node_by_dpid=_swap(snapshot.node_by_dpid, before and before.dpid, after and after.dpid, name),
         node_by_underlay=_swap(snapshot.node_by_underlay, before and before.underlay, after and after.underlay, name),
-        latest=snapshot.latest if after is not None else _without_node(snapshot.latest, name),
     )
+    if after is None:
+        latest = {place: address for place, address in state.latest.items() if place[0] != name}
+        state = replace(state, latest=Map(latest))
     return state, (Change(before, after),)
-
-
-def _without_node(latest: Map[tuple[str, int], Address], node: str) -> Map[tuple[str, int], Address]:
-    for place in ((node, 4), (node, 6)):
-        latest = _swap(latest, place, None, None)
-    return latest
 
 
 def _keep_network(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:

@@ -10,7 +10,7 @@ from topology.features.section import Section, SubjectKey
 from topology.fields import ETH_ARP, ETH_DST, ETH_SRC, IN_PORT
 from topology.flow import Actions, Flow, at, goto, load, match
 from topology.matches import from_address, in_space, to_address
-from topology.model import SHARED_SPACE, Address, Network, Port, PortKey
+from topology.model import SHARED_SPACE, Address, Network, Node, Port, PortKey
 from topology.pipeline import DESTINATION_VNID, OUTPUT_PORT, SOURCE_VNID, SPACE, Table
 from topology.snapshot import Change, Snapshot
 
@@ -35,7 +35,7 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
 
 
 def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
-    """A port itself; a network's number concerns its ports."""
+    """A port itself; a network's number concerns its ports, a node those on it."""
     match change.subject:
         case Port(key=key):
             yield Section(key.node, key)
@@ -44,6 +44,9 @@ def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
                 for node in snapshot.hosts.get(name, {}):
                     for key in snapshot.ports_on[node]:
                         yield Section(node, key)
+        case Node(name=name):
+            for subject in subjects(name, snapshot):
+                yield Section(name, subject)
 
 
 def _number(network: object) -> int | None:

@@ -1,0 +1,129 @@
+"""Indexes of a snapshot equal those computed from its objects, after any sequence of events."""
+
+from collections import Counter
+from random import Random
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from immutables import Map
+
+from tests.topology.sequences import events_between
+from tests.topology.strategies import any_request, granted, snapshots
+from topology.model import Hosting, Port
+from topology.requests import Request
+from topology.snapshot import BLOCK_BITS, Block, Change, Put, Remove, Snapshot, apply, apply_all, empty
+
+
+def grouped(pairs: list[tuple[Any, Any]]) -> dict[Any, set[Any]]:
+    """Return the members of each key."""
+    groups: dict[Any, set[Any]] = {}
+    for key, member in pairs:
+        groups.setdefault(key, set()).add(member)
+    return groups
+
+
+def plain(index: Map[Any, Any]) -> dict[Any, Any]:
+    """Return an index as a dictionary, its sets of members as sets."""
+    return {key: set(value) if isinstance(value, Map) else value for key, value in index.items()}
+
+
+def taken(snapshot: Snapshot) -> dict[Block, int]:
+    """Return the bit maps of held and quarantined addresses."""
+    places = {(port.space, address) for port in snapshot.ports.values() for address in port.addresses}
+    blocks: dict[Block, int] = {}
+    for space, address in places | set(snapshot.quarantined):
+        block = Block(space, address.version, int(address) >> BLOCK_BITS)
+        blocks[block] = blocks.get(block, 0) | 1 << (int(address) % (1 << BLOCK_BITS))
+    return blocks
+
+
+def recomputed(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
+    """Return what every index must say, from the objects alone."""
+    ports, networks, nodes = snapshot.ports.values(), snapshot.networks.values(), snapshot.nodes.values()
+    pairs = [pair for first, second in snapshot.connections for pair in ((first, second), (second, first))]
+    return {
+        "node_by_dpid": {node.dpid: node.name for node in nodes},
+        "node_by_underlay": {node.underlay: node.name for node in nodes},
+        "network_by_vnid": {network.vnid: network.name for network in networks},
+        "global_networks": {network.name: None for network in networks if network.is_global},
+        "peers": grouped(pairs),
+        "projects_of": grouped([(project.network, name) for name, project in snapshot.projects.items()]),
+        "services_of": grouped([(key.project, key) for key in snapshot.services]),
+        "service_by_address": {service.address: key for key, service in snapshot.services.items()},
+        "ports_on": grouped([(port.node, port.key) for port in ports]),
+        "port_by_interface": {(port.node, port.host_interface): port.key for port in ports},
+        "port_by_ofport": {(port.node, port.ofport): port.key for port in ports if port.ofport is not None},
+        "port_by_pod": grouped([((port.project, port.pod), port.key) for port in ports]),
+        "ports_in": Counter(port.project for port in ports),
+        "holder": {(port.space, address): port.key for port in ports for address in port.addresses},
+        "taken": taken(snapshot),
+        "hosted": Counter((port.node, port.network) for port in ports),
+        "hosts": grouped([(port.network, port.node) for port in ports]),
+        "hosting": grouped([(port.node, port.network) for port in ports]),
+    }
+
+
+def check_indexes(snapshot: Snapshot) -> None:
+    for name, wanted in recomputed(snapshot).items():
+        assert plain(getattr(snapshot, name)) == wanted, name
+
+
+OBJECTS = ("cluster", "nodes", "networks", "projects", "connections", "ports", "services", "quarantined")
+
+
+def test_every_index_is_checked() -> None:
+    assert {*OBJECTS, *recomputed(empty()), "latest"} == set(Snapshot.__slots__)
+    check_indexes(empty())
+
+
+@given(snapshots(), st.lists(any_request(), max_size=25))
+@settings(max_examples=80)
+def test_indexes_are_right_after_requests(snapshot: Snapshot, asked: list[Request]) -> None:
+    check_indexes(snapshot)
+    for request in asked:
+        for event in granted(snapshot, request):
+            snapshot, _ = apply(snapshot, event)
+        check_indexes(snapshot)
+
+
+@given(snapshots(), snapshots(), st.randoms(use_true_random=False))
+@settings(max_examples=40)
+def test_indexes_are_right_after_events_in_any_order(old: Snapshot, new: Snapshot, chance: Random) -> None:
+    events = list(events_between(old, new))
+    chance.shuffle(events)
+    snapshot, _ = apply_all(old, tuple(events))
+    check_indexes(snapshot)
+    assert all(getattr(snapshot, name) == getattr(new, name) for name in OBJECTS)
+
+
+@given(snapshots(), st.lists(any_request(), max_size=15))
+@settings(max_examples=60)
+def test_changes_tell_before_and_after_and_nothing_changes_twice(snapshot: Snapshot, asked: list[Request]) -> None:
+    for request in asked:
+        for event in granted(snapshot, request):
+            after, changes = apply(snapshot, event)
+            assert changes, event
+            assert changes[0].before != changes[0].after
+            assert changes[0].after == (event.value if isinstance(event, Put) else None)
+            assert all(isinstance(change.subject, Hosting) for change in changes[1:])
+            assert apply(after, event) == (after, ())
+            back = Remove(event.value) if changes[0].before is None else Put(changes[0].before)
+            restored, undone = apply(after, back)
+            assert all(getattr(restored, name) == getattr(snapshot, name) for name in OBJECTS)
+            assert set(undone) == {Change(change.after, change.before) for change in changes}
+            snapshot = after
+
+
+def test_first_and_last_port_of_a_network_on_a_node_change_who_hosts_it(two_pods: tuple[Port, Port]) -> None:
+    one, other = two_pods
+    fact = Hosting(one.node, one.network)
+    snapshot, first = apply(empty(), Put(one))
+    snapshot, second = apply(snapshot, Put(other))
+    snapshot, third = apply(snapshot, Remove(one))
+    snapshot, fourth = apply(snapshot, Remove(other))
+    assert first == (Change(None, one), Change(None, fact))
+    assert second == (Change(None, other),)
+    assert third == (Change(one, None),)
+    assert fourth == (Change(other, None), Change(fact, None))
+    check_indexes(snapshot)
