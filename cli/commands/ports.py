@@ -38,10 +38,10 @@ FLOWS = (
     Column("TABLE", lambda flow: f"{flow.get('table')} {flow.get('table_name')}"),
     Column("PRIORITY", "priority", right=True),
     Column("PACKETS", "packets", right=True),
+    Column("STATE", "state"),
+    Column("OWNER", "owner", folds=True),
     Column("MATCH", match, folds=True),
     Column("ACTIONS", "actions", folds=True),
-    Column("OWNER", "owner", folds=True),
-    Column("STATE", "state"),
 )
 
 

@@ -16,9 +16,9 @@ STEPS = (
     Column("NODE", "node"),
     Column("TABLE", lambda step: f"{step.get('table')} {step.get('table_name')}"),
     Column("PRIORITY", "priority", right=True),
+    Column("OWNER", "owner", folds=True),
     Column("MATCH", match, folds=True),
     Column("ACTIONS", "actions", folds=True),
-    Column("OWNER", "owner", folds=True),
 )
 
 
