@@ -25,9 +25,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Offer --golden-update, which rewrites the files under tests/golden instead of comparing with them."""
-    parser.addoption(
-        "--golden-update", action="store_true", help="rewrite tests/golden/* with what the tests produce"
-    )
+    parser.addoption("--golden-update", action="store_true", help="rewrite tests/golden/* with what the tests produce")
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +52,23 @@ def golden(request: pytest.FixtureRequest, golden_root: Path) -> Callable[[str, 
         assert text == expected, f"differs from {path}; if the change is meant: make golden"
 
     return check
+
+
+def _skipped(config: pytest.Config) -> list[pytest.TestReport]:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    skipped: list[pytest.TestReport] = reporter.stats.get("skipped", []) if reporter else []
+    return skipped
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Let a run fail in which a test was skipped: nobody would see what it no longer shows."""
+    if session.exitstatus == pytest.ExitCode.OK and _skipped(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say why such a run fails."""
+    skipped = _skipped(terminalreporter.config)
+    if skipped:
+        terminalreporter.write_line(f"ERROR: {len(skipped)} skipped; a test runs, or is deleted", red=True)

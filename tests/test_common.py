@@ -1,4 +1,4 @@
-"""The golden fixture itself: without a failure on difference every golden test would be worthless."""
+"""The common test set-up itself: a golden file that differs fails, and so does a run that skips."""
 
 from collections.abc import Callable
 
@@ -42,3 +42,19 @@ def test_update_writes_then_equal_passes_and_different_fails(run: Callable[..., 
     result = run("two\n")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*make golden*"])
+
+
+def test_a_run_that_skips_a_test_fails(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("from tests.conftest import pytest_sessionfinish, pytest_terminal_summary")
+    pytester.makepyfile("import pytest\ndef test_one(): pass\ndef test_two(): pytest.skip('not today')\n")
+    result = pytester.runpytest_inprocess()
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["ERROR: 1 skipped*", "*1 passed, 1 skipped*"])
+
+
+def test_a_run_that_skips_nothing_passes(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("from tests.conftest import pytest_sessionfinish, pytest_terminal_summary")
+    pytester.makepyfile("def test_one(): pass\n")
+    result = pytester.runpytest_inprocess()
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.no_fnmatch_line("ERROR: *")
