@@ -209,7 +209,7 @@ def packets(draw: st.DrawFn, snapshot: Snapshot, source: Address, mac: int) -> P
         source = draw(addresses(snapshot))
     if draw(one_in(15)):
         mac = draw(st.sampled_from((mac_of(source), mac_of(draw(addresses(snapshot))), 0x020000000001)))
-    if snapshot.services and draw(one_in(6)):
+    if len(snapshot.services) and draw(one_in(6)):
         service = snapshot.services[draw(st.sampled_from(sorted(snapshot.services)))]
         offer = draw(st.sampled_from(service.ports))
         return transport(offer.protocol, Ends(source, service.address, mac), offer.port)

@@ -69,9 +69,7 @@ def check_followed(tables: Tables, snapshot: Snapshot) -> None:
 
 @given(snapshots(), st.lists(any_request(), min_size=5, max_size=25))
 @settings(max_examples=80)
-def test_request_by_request_update_equals_recompute_and_deltas_lead_there(
-    start: Snapshot, asked: list[Request]
-) -> None:
+def test_update_equals_recompute_and_deltas_lead_there(start: Snapshot, asked: list[Request]) -> None:
     snapshot, tables = start, compile_all(start)
     switches = {node: installed(table) for node, table in tables.items()}
     for request in asked:

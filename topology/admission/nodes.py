@@ -9,7 +9,7 @@ from topology import names
 from topology.admission.checks import inside, known_node, overlapping, require, reserved_ranges
 from topology.admission.ports import gone
 from topology.allocation import LAST_DPID, free_dpid, free_subnets, node_prefix
-from topology.model import Address, Cluster, Node, Prefix
+from topology.model import Address, Cluster, Node
 from topology.requests import CreateNode, DeleteNode, Reason, Refused, SetCluster
 from topology.snapshot import Event, Put, Remove, Snapshot
 
@@ -113,7 +113,7 @@ def _check_subnets(snapshot: Snapshot, request: CreateNode) -> None:
             raise Refused(Reason.INVALID, subject, cause, "give a subnet inside them, or none to have one allotted")
         if subnet.max_prefixlen - subnet.prefixlen < _SMALLEST_SUBNET_BITS:
             raise Refused(Reason.INVALID, subject, f"subnet {subnet} has no room for a pod", "give a larger one")
-        for other in snapshot.nodes.values():
+        for _, other in sorted(snapshot.nodes.items()):
             if overlapping(subnet, other.subnets):
                 cause = f'subnet {subnet} overlaps that of node "{other.name}"'
                 raise Refused(Reason.TAKEN, subject, cause, "give another subnet, or none to have one allotted")
@@ -147,7 +147,7 @@ def _unsound(cluster: Cluster) -> Iterator[Refused]:
 def _unfit(cluster: Cluster, snapshot: Snapshot) -> Iterator[Refused]:
     """Yield what exists and does not fit settings."""
     subject = "settings of the cluster"
-    for node in snapshot.nodes.values():
+    for _, node in sorted(snapshot.nodes.items()):
         for subnet in node.subnets:
             if not inside(subnet, cluster.cluster_cidrs):
                 cause = f'subnet {subnet} of node "{node.name}" is outside the cluster CIDRs'
@@ -156,15 +156,11 @@ def _unfit(cluster: Cluster, snapshot: Snapshot) -> Iterator[Refused]:
         if fault is not None:
             remedy = f'choose other ranges, or delete node "{node.name}"'
             yield Refused(Reason.IN_USE, subject, f'of node "{node.name}", {fault}', remedy)
-    for service in snapshot.services.values():
-        if not inside(_single(service.address), cluster.service_cidrs):
+    for _, service in sorted(snapshot.services.items()):
+        if not inside(ip_network(service.address), cluster.service_cidrs):
             name = f'service "{service.key.project}/{service.key.name}"'
             cause = f"{service.address} of {name} is outside the service CIDRs"
             yield Refused(Reason.IN_USE, subject, cause, f"keep a CIDR that has it, or delete {name}")
-
-
-def _single(address: Address) -> Prefix:
-    return ip_network(address)
 
 
 def _bad_setting(subject: str, cause: str, remedy: str) -> Refused:
