@@ -56,7 +56,27 @@ class DummySwitch:
 
     def connect(self, bridge: str) -> Connection:
         """Return an OpenFlow connection to a bridge."""
-        return Connection(self.directory / f"{bridge}.mgmt")
+        path = self.directory / f"{bridge}.mgmt"
+        wait_for(path)
+        stream = socket.socket(socket.AF_UNIX)
+        stream.connect(str(path))
+        return Connection(stream)
+
+    @contextmanager
+    def controlled(self, bridge: str) -> Iterator[Connection]:
+        """Be the controller of a bridge for a while: such a connection is told of ports, too."""
+        path = self.directory / f"{bridge}.controller"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+            listener.listen()
+            listener.settimeout(30)
+            self.run("ovs-vsctl", "--timeout=20", "set-controller", bridge, f"unix:{path}")
+            try:
+                with Connection(listener.accept()[0]) as connection:
+                    yield connection
+            finally:
+                self.run("ovs-vsctl", "--timeout=20", "del-controller", bridge)
+                path.unlink()
 
     def ofctl(self, command: str, bridge: str, *arguments: str, text: str | None = None) -> str:
         """Return what `ovs-ofctl COMMAND BRIDGE ARGUMENTS…` prints."""
@@ -78,13 +98,11 @@ class DummySwitch:
 
 
 class Connection:
-    """A connection to a bridge's management socket; it answers echo requests by itself."""
+    """A connection to a bridge; it answers echo requests by itself."""
 
-    def __init__(self, path: Path) -> None:
-        wait_for(path)
-        self._socket = socket.socket(socket.AF_UNIX)
+    def __init__(self, stream: socket.socket) -> None:
+        self._socket = stream
         self._socket.settimeout(30)
-        self._socket.connect(str(path))
         self._held = b""
         self.send(messages.message(MessageType.HELLO, 0))
         assert decode.header(self.receive()).kind == MessageType.HELLO
@@ -133,11 +151,12 @@ class Connection:
     def multipart(self, request: bytes) -> list[bytes]:
         """Send a multipart request; return all parts of the reply."""
         self.send(request)
-        parts = []
-        while True:
-            parts.append(self.receive())
-            if not decode.part(parts[-1]).more:
-                return parts
+        parts: list[bytes] = []
+        while not parts or decode.part(parts[-1]).more:
+            raw = self.receive()
+            if decode.header(raw).kind == MessageType.MULTIPART_REPLY:
+                parts.append(raw)
+        return parts
 
     def flows(self, table: int = wire.ALL_TABLES, cookie: int = 0, mask: int = 0) -> list[FlowStats]:
         """Return the flows of a table, or all."""
