@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from cni_shim.controller import Controller, read_token
@@ -120,13 +120,13 @@ def _set_up(chosen: Settings, wait: float) -> int:
 
 def _configuration(chosen: Settings, wait: float) -> Configuration:
     """The controller's configuration; the last good one when no controller answers."""
-    client = _client(chosen)
     before = configuration.last_good(chosen.state_dir, chosen.node)
     deadline = time.monotonic() + wait
     failures = 0
     while True:
         try:
-            _, content = client.call("GET", f"/v1/nodes/{chosen.node}/configuration")
+            with closing(_client(chosen)) as client:
+                _, content = client.call("GET", f"/v1/nodes/{chosen.node}/configuration")
             heard = configuration.parse(content, chosen.node)
             configuration.save(heard, chosen.state_dir)
             return heard
@@ -160,7 +160,8 @@ def _tear_down(chosen: Settings, _wait: float) -> int:
 
 
 def _status(chosen: Settings) -> int:
-    found = status.status(chosen, _client(chosen))
+    with closing(_client(chosen)) as client:
+        found = status.status(chosen, client)
     sys.stdout.write(json.dumps(found, indent=2) + "\n")
     return 0 if found["ready"] else 1
 

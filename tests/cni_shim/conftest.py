@@ -18,6 +18,7 @@ import pytest
 from tests.cni_shim.fake_controller import TOKEN, FakeController
 from tests.cni_shim.machine import Machine, inside, remove_leftovers, run
 from tests.cni_shim.plugin_in_memory import Plugin
+from tests.cni_shim.site import Site
 
 _numbers = itertools.count(1)
 
@@ -83,3 +84,16 @@ def plugin(
     yield plugin
     machine.remove_ports()
     assert machine.traces() == []
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """A node for heddle-node's tests: with an uplink, a controller and its own OVS, not yet set up."""
+    with tempfile.TemporaryDirectory(prefix=f"hdshim{os.getpid()}-") as folder:
+        name = f"hdshim{os.getpid()}-s{next(_numbers)}"
+        site = Site(Machine(name, Path(folder)), f"{name}o", Path(folder))
+        try:
+            site.start()
+            yield site
+        finally:
+            site.remove()

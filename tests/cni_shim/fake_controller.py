@@ -58,6 +58,7 @@ class FakeController:
     changed: threading.Condition = field(default_factory=threading.Condition)
     server: ThreadingHTTPServer | None = None
     url: str = ""
+    connections: set[socket.socket] = field(default_factory=set)
     _next: int = 2
 
     def start(self, context: ssl.SSLContext | None = None, port: int = 0) -> str:
@@ -83,6 +84,9 @@ class FakeController:
             self.server.shutdown()
             self.server.server_close()
             self.server = None
+        for connection in list(self.connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def configure(self, **changes: Any) -> None:
         """Change the node's configuration; waiting polls are answered."""
@@ -201,7 +205,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
+        self.controller.connections.add(self.connection)
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def finish(self) -> None:
+        self.controller.connections.discard(self.connection)
+        super().finish()
 
     def log_message(self, *_: Any) -> None:
         pass

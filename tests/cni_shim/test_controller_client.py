@@ -115,8 +115,10 @@ def test_an_answer_that_is_no_json(scripted: Callable[..., str]) -> None:
 
 
 def test_a_refusal_without_a_problem(scripted: Callable[..., str]) -> None:
+    client = Controller([scripted(b"HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\nhello")], TOKEN)
     with pytest.raises(RefusedError) as caught:
-        Controller([scripted(b"HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\nhello")], TOKEN).call("GET", "/x")
+        client.call("GET", "/x")
+    client.close()
     assert (caught.value.status, caught.value.code) == (404, errors.REFUSED)
     assert "GET /x" in str(caught.value)
 

@@ -22,7 +22,8 @@ EXECUTABLE = Path(cni_shim.__file__).parent / "heddle"
 # Parts of the standard library that cost a start a millisecond or more.
 EXPENSIVE = {
     "argparse", "array", "collections", "ctypes", "dataclasses", "encodings.idna", "enum", "hashlib", "http", "inspect",
-    "ipaddress", "json", "logging", "pathlib", "re", "selectors", "signal", "site", "socket", "ssl", "subprocess", "typing",
+    "ipaddress", "json", "logging", "pathlib", "re", "selectors", "signal", "site", "socket", "ssl", "subprocess",
+    "typing",
 }  # fmt: skip
 
 
@@ -59,7 +60,9 @@ import os, sys
 sys.path.append({folder!r})
 from cni_shim.plugin import main
 status = main(os.environ, sys.stdin.buffer, sys.stdout, sys.stderr)
+sys.stdout.flush()
 sys.stderr.write(" ".join(sys.modules))
+sys.stderr.flush()
 os._exit(status)
 """
 
