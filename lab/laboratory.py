@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -166,6 +167,8 @@ class Lab:
             spec.name: Node(spec, hosts[spec.name], self._state.folder(spec.name), self._echo)
             for spec in self.description.nodes
         }
+        for node in self.nodes.values():
+            self._undo.callback(node.stop_keeper, signal.SIGKILL)
         folder = self._state.folder("controller")
         self.controller = Controller(hosts["controller"], folder, self.description.controller, self._port)
         self._undo.callback(self.controller.close)
