@@ -1,0 +1,103 @@
+"""The pipeline's numbers are sound, and every compiled flow keeps to them."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from hypothesis import given, settings
+
+from tests.topology.strategies import snapshots
+from topology import fields, pipeline
+from topology.compiler import compile_all
+from topology.fields import BY_NAME, FULL_MASK, Field
+from topology.flow import DROP, NO_TABLE, Action, Flow, Match, Op
+from topology.pipeline import TABLE_MISS, FeatureId, Table
+from topology.snapshot import Snapshot
+
+STAGES = {(stage.table, stage.priority): stage for stage in pipeline.stages()}
+
+# What a packet must be known to be before a field of it can be matched (OpenFlow 1.5.1, 7.2.3.8).
+IP_PREFIXES = {"ipv4_": fields.ETH_IPV4, "ipv6_": fields.ETH_IPV6, "arp_": fields.ETH_ARP}
+PORT_PREFIXES = {"tcp_": fields.PROTO_TCP, "udp_": fields.PROTO_UDP, "sctp_": fields.PROTO_SCTP}
+
+
+def test_stages_are_unique_and_named() -> None:
+    counted = Counter((stage.table, stage.priority) for stage in pipeline.stages())
+    assert set(counted.values()) == {1}
+    assert all(stage.purpose for stage in pipeline.stages())
+    assert {stage.table for stage in pipeline.stages()} == set(Table)
+
+
+def test_every_table_and_register_is_explained() -> None:
+    assert list(pipeline.TABLE_PURPOSE) == list(Table) == sorted(Table)
+    assert all(pipeline.TABLE_PURPOSE.values())
+    registers = [
+        pipeline.SOURCE_VNID,
+        pipeline.DESTINATION_VNID,
+        pipeline.OUTPUT_PORT,
+        pipeline.SPACE,
+        pipeline.SCRATCH,
+    ]
+    assert list(pipeline.REGISTER_PURPOSE) == registers
+    assert len(set(registers)) == len(registers)
+
+
+def test_every_table_for_packets_ends_in_a_drop_of_its_own() -> None:
+    assert set(TABLE_MISS) == set(Table) - {Table.SENTINELS}
+    assert all(stage.priority == 0 and stage.feature is FeatureId.BASE for stage in TABLE_MISS.values())
+
+
+@given(snapshots())
+@settings(max_examples=60)
+def test_flows_keep_to_their_features_stages_and_lead_forward(snapshot: Snapshot) -> None:
+    for table in compile_all(snapshot).values():
+        misses = set()
+        for key, section in table.sections.items():
+            for entry in section:
+                flow = entry.flow
+                stage = STAGES[Table(flow.table), flow.priority]
+                assert stage.feature == key.feature, flow
+                assert all(flow.table < target for target in targets(flow)), flow
+                assert set(targets(flow)) <= set(Table) - {Table.SENTINELS}
+                check_match(flow.match)
+                if flow.priority == 0:
+                    assert (flow.match, flow.actions) == ((), DROP)
+                    misses.add(flow.table)
+        assert misses == set(TABLE_MISS)
+
+
+def targets(flow: Flow) -> Iterator[int]:
+    """Yield the tables that a flow leads to; it goes to another one as its last action only."""
+    for position, action in enumerate(flow.actions):
+        if action[0] == Op.GOTO:
+            assert position == len(flow.actions) - 1, flow
+        yield from _target(action)
+
+
+def _target(action: Action) -> Iterator[int]:
+    number = {Op.GOTO: 1, Op.RESUBMIT: 1, Op.CT: 3}.get(int(action[0]))  # type: ignore[arg-type]
+    if number is not None and action[number] != NO_TABLE:
+        yield int(action[number])  # type: ignore[arg-type]
+
+
+def check_match(match: Match) -> None:
+    """Every field once, in order, its value within its mask, and after what it presupposes."""
+    known: dict[Field, int] = {}
+    assert list(match) == sorted(match)
+    for field, value, mask in match:
+        name = fields.spec(field).name
+        assert field not in known
+        assert 0 < mask <= FULL_MASK[field]
+        assert value & ~mask == 0
+        for prefix, eth_type in IP_PREFIXES.items():
+            assert not name.startswith(prefix) or known[fields.ETH_TYPE] == eth_type
+        for prefix, protocol in PORT_PREFIXES.items():
+            assert not name.startswith(prefix) or known[fields.IP_PROTO] == protocol
+        assert name != "ip_proto" or known[fields.ETH_TYPE] in (fields.ETH_IPV4, fields.ETH_IPV6)
+        known[field] = value
+
+
+def test_fields_stand_after_what_they_presuppose() -> None:
+    first = BY_NAME["eth_type"]
+    assert all(first < field for name, field in BY_NAME.items() if name.startswith(tuple(IP_PREFIXES)))
+    proto = BY_NAME["ip_proto"]
+    assert first < proto < min(field for name, field in BY_NAME.items() if name.startswith(tuple(PORT_PREFIXES)))

@@ -1,0 +1,159 @@
+"""Packets of pods followed over nodes: the verdict, where it fell, and the way there."""
+
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
+
+import pytest
+from immutables import Map
+
+from tests.topology.asking import ip, node, report, service
+from tests.topology.strategies import after
+from topology import fields, requests
+from topology.compiler import SectionKey, compile_all
+from topology.model import Port, PortKey, ServiceKey
+from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
+from topology.packet import Ends, arp, arriving, transport
+from topology.pipeline import FeatureId, Table
+from topology.requests import Reason, Refused
+from topology.snapshot import Put, Remove, Snapshot, apply_all, empty
+from topology.text import flow_text
+from topology.trace import Fabric, trace_pods
+
+
+def pod(name: str, project: str, place: str, ofport: int) -> tuple[requests.ReportPort, requests.PortSeen]:
+    key = PortKey(place, name, "eth0")
+    return report(name, key=key, project=project, pod=name), requests.PortSeen(place, f"v{name}", ofport)
+
+
+@pytest.fixture(scope="module")
+def world() -> Snapshot:
+    """Return two nodes; a and b of red on n1, c of red and d of blue on n2, e of the default network; a service."""
+    return after(
+        empty(),
+        node("n1", "192.0.2.11"),
+        node("n2", "192.0.2.12"),
+        requests.CreateNetwork("red", projects=("red",)),
+        requests.CreateNetwork("blue", projects=("blue",)),
+        *pod("a", "red", "n1", 3),
+        *pod("b", "red", "n1", 4),
+        *pod("c", "red", "n2", 3),
+        *pod("d", "blue", "n2", 4),
+        *pod("e", "default", "n2", 5),
+        service("172.30.0.20", ("TCP", 443)),
+        service("172.30.0.30", ("TCP", 443), key=ServiceKey("blue", "api")),
+    )
+
+
+@pytest.fixture(scope="module")
+def fabric(world: Snapshot) -> Fabric:
+    return Fabric(world, compile_all(world))
+
+
+def port(world: Snapshot, name: str) -> Port:
+    return next(each for each in world.ports.values() if each.pod == name)
+
+
+def key(place: str, name: str) -> PortKey:
+    return PortKey(place, name, "eth0")
+
+
+BASE = SectionKey(FeatureId.BASE, ())
+
+VERDICTS: list[tuple[str, str, str, int, Outcome]] = [
+    ("a", "10.128.0.3", "ICMP", 0, Delivered("n1", key("n1", "b"))),
+    ("a", "10.128.2.2", "TCP", 80, Delivered("n2", key("n2", "c"))),
+    ("a", "10.128.2.3", "TCP", 80, Dropped("n2", Table.DELIVERY, BASE)),
+    ("a", "10.128.2.4", "UDP", 53, Delivered("n2", key("n2", "e"))),
+    ("a", "10.128.0.2", "ICMP", 0, Delivered("n1", key("n1", "a"))),
+    ("a", "10.128.0.1", "ICMP", 0, Sent("n1", Where.NODE)),
+    ("a", "192.0.2.11", "ICMP", 0, Sent("n1", Where.NODE)),
+    ("a", "10.128.2.1", "ICMP", 0, Sent("n2", Where.NODE)),
+    ("a", "192.0.2.12", "ICMP", 0, Sent("n1", Where.OUTSIDE)),
+    ("a", "192.0.2.12", "UDP", 4789, Dropped("n1", Table.NODE_GUARD, SectionKey(FeatureId.GUARD, ("ports",)))),
+    ("a", "10.128.0.1", "TCP", 6653, Dropped("n1", Table.NODE_GUARD, SectionKey(FeatureId.GUARD, ("ports",)))),
+    ("a", "198.51.100.7", "TCP", 443, Sent("n1", Where.OUTSIDE)),
+    ("a", "172.30.0.20", "TCP", 443, Sent("n1", Where.SERVICE)),
+    ("a", "172.30.0.20", "TCP", 80, Dropped("n1", Table.SERVICES, BASE)),
+    ("a", "172.30.0.30", "TCP", 443, Dropped("n1", Table.SERVICES, BASE)),
+    ("e", "172.30.0.30", "TCP", 443, Sent("n2", Where.SERVICE)),
+    ("a", "10.128.0.99", "TCP", 80, Dropped("n1", Table.LOCAL, BASE)),
+    ("a", "10.130.0.99", "TCP", 80, Dropped("n1", Table.TUNNEL_EGRESS, BASE)),
+    ("a", "224.0.0.251", "UDP", 5353, Dropped("n1", Table.ROUTING, BASE)),
+]
+
+
+@pytest.mark.parametrize(("source", "destination", "protocol", "number", "outcome"), VERDICTS)
+def test_verdict(fabric: Fabric, source: str, destination: str, protocol: str, number: int, outcome: Outcome) -> None:
+    trace = trace_pods(fabric, port(fabric.snapshot, source), ip(destination), protocol, number)
+    assert trace.outcome == outcome
+    if isinstance(outcome, Dropped):
+        last = trace.steps[-1]
+        assert (last.node, last.table, last.owner) == outcome
+        assert last.entry is not None
+        assert flow_text(last.entry.flow).endswith("actions=drop")
+
+
+def test_steps_tell_the_way(fabric: Fabric) -> None:
+    trace = trace_pods(fabric, port(fabric.snapshot, "a"), ip("10.128.2.2"), "TCP", 80)
+    assert [(step.node, step.table_name, step.feature) for step in trace.steps] == [
+        ("n1", "DISPATCH", "BASE"),
+        ("n1", "POD_INGRESS", "PORTS"),
+        ("n1", "SERVICES", "BASE"),
+        ("n1", "EGRESS_POLICY", "BASE"),
+        ("n1", "ROUTING", "BASE"),
+        ("n1", "TUNNEL_EGRESS", "TUNNELS"),
+        ("n2", "DISPATCH", "BASE"),
+        ("n2", "TUNNEL_INGRESS", "TUNNELS"),
+        ("n2", "LOCAL", "PORTS"),
+        ("n2", "INGRESS_POLICY", "BASE"),
+        ("n2", "DELIVERY", "NETWORKS"),
+        ("n2", "OUTPUT", "BASE"),
+    ]
+    assert trace.steps[1].owner == SectionKey(FeatureId.PORTS, key("n1", "a"))
+    assert trace.packet.get(fields.TUNNEL_ID) == fabric.snapshot.networks["red"].vnid
+
+
+def test_delivery_writes_the_destinations_mac(fabric: Fabric) -> None:
+    wrong = Ends(ip("10.128.0.2"), ip("10.128.2.2"), destination_mac=0x020000000001)
+    trace = fabric.carry("n1", arriving(transport("TCP", wrong, 80), 3))
+    assert trace.outcome == Delivered("n2", key("n2", "c"))
+    assert trace.packet.get(fields.ETH_DST) == port(fabric.snapshot, "c").mac
+
+
+def test_arp_is_answered_with_the_derived_mac(fabric: Fabric) -> None:
+    request = arriving(arp(Ends(ip("10.128.0.2"), ip("10.128.2.3"))), 3)
+    trace = fabric.carry("n1", request)
+    assert trace.outcome == Delivered("n1", key("n1", "a"))
+    answer = arp(Ends(ip("10.128.2.3"), ip("10.128.0.2")), 2)
+    assert {field: trace.packet.get(field) for field in answer.values} == dict(answer.values)
+
+
+def test_a_pod_without_number_cannot_be_traced(world: Snapshot, fabric: Fabric) -> None:
+    waiting = replace(port(world, "a"), ofport=None)
+    with pytest.raises(Refused, match="not on its switch yet") as caught:
+        trace_pods(fabric, waiting, ip("10.128.0.3"))
+    assert caught.value.reason is Reason.UNKNOWN
+
+
+def test_what_cannot_be_traced_is_refused(world: Snapshot, fabric: Fabric) -> None:
+    with pytest.raises(Refused, match="has no IPv6 address"):
+        trace_pods(fabric, port(world, "a"), IPv6Address("fd00::1"))
+    with pytest.raises(Refused, match='protocol "GRE"'):
+        trace_pods(fabric, port(world, "a"), ip("10.128.0.3"), "GRE")
+
+
+def test_a_waiting_destination_drops(world: Snapshot) -> None:
+    waiting, _ = apply_all(world, (Put(replace(port(world, "b"), ofport=None)),))
+    trace = trace_pods(Fabric(waiting, compile_all(waiting)), port(waiting, "a"), IPv4Address("10.128.0.3"))
+    assert trace.outcome == Dropped("n1", Table.LOCAL, BASE)
+
+
+def test_tables_that_name_what_is_gone_lose_the_packet(world: Snapshot) -> None:
+    """The tables of a moment ago with the snapshot of now: as long as both exist, nobody else gets the packet."""
+    tables = compile_all(world)
+    later, _ = apply_all(world, (Remove(port(world, "b")), Remove(world.nodes["n2"])))
+    fabric = Fabric(later, tables)
+    assert isinstance(trace_pods(fabric, port(world, "a"), ip("10.128.0.3")).outcome, Dropped)
+    assert isinstance(trace_pods(fabric, port(world, "a"), ip("10.128.2.2")).outcome, Dropped)
+    with pytest.raises(KeyError):
+        Fabric(world, Map()).carry("n1", arriving(transport("TCP", Ends(ip("10.128.0.2"), ip("10.128.0.3")), 80), 3))
