@@ -8,7 +8,7 @@ from typing import Final
 
 from topology import pipeline
 from topology.features.section import WHOLE_NODE, Section, SubjectKey, families, of_each_node
-from topology.flow import DROP, Flow, at, goto, load, match, output_field
+from topology.flow import DROP, Flow, at, goto, load, match, match_fields, output_field
 from topology.matches import in_space, to_prefix
 from topology.model import SHARED_SPACE, TUN_OFPORT, VXLAN_OFPORT, Cluster, Prefix
 from topology.pipeline import OUTPUT_PORT, Table
@@ -34,6 +34,8 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     yield at(pipeline.DISPATCH_TUNNEL, match(in_port=VXLAN_OFPORT), (goto(Table.TUNNEL_INGRESS),))
     yield at(pipeline.DISPATCH_NODE, match(in_port=TUN_OFPORT), (goto(Table.NODE_INGRESS),))
     yield at(pipeline.DISPATCH_POD, (), (goto(Table.POD_INGRESS),))
+    yield at(pipeline.NO_TRACK, (), (goto(Table.CROSSING),))
+    yield at(pipeline.CROSS_SHARED, match_fields(in_space(SHARED_SPACE)), (goto(Table.SERVICES),))
     yield at(pipeline.NO_SERVICE, (), (goto(Table.EGRESS_POLICY),))
     yield at(pipeline.EGRESS_POLICY_NONE, (), (goto(Table.ROUTING),))
     yield at(pipeline.INGRESS_POLICY_NONE, (), (goto(Table.DELIVERY),))

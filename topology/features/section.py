@@ -41,3 +41,9 @@ def on_every_node(subject: SubjectKey, snapshot: Snapshot) -> Iterator[Section]:
     """Name the sections of one subject on all nodes."""
     for name in snapshot.nodes:
         yield Section(name, subject)
+
+
+def nodes_reaching(network: str, snapshot: Snapshot) -> set[str]:
+    """Return the nodes that have ports of a network or of one connected to it."""
+    names = (network, *snapshot.peers.get(network, {}))
+    return {node for name in names for node in snapshot.hosts.get(name, {})}

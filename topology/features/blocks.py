@@ -1,0 +1,74 @@
+"""Blocks: which node has which addresses of a network with subnets. One flow per block on each node that may send there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_network
+from typing import Final
+
+from topology import pipeline
+from topology.features.section import Section, SubjectKey, nodes_reaching
+from topology.flow import Flow, at, goto
+from topology.matches import in_space, to_prefix
+from topology.model import AddressBlock, Connection, Hosting, Network, Node
+from topology.pipeline import Table
+from topology.snapshot import Change, Snapshot
+from topology.tunnelling import to_vtep
+
+ID: Final = pipeline.FeatureId.BLOCKS
+
+
+def subjects(node: str, snapshot: Snapshot) -> Iterator[SubjectKey]:
+    """The blocks of the networks that have ports on the node, and of those connected to them."""
+    here = snapshot.hosting.get(node, {})
+    for name in {*here, *(peer for network in here for peer in snapshot.peers.get(network, {}))}:
+        yield from _blocks(name, snapshot)
+
+
+def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
+    """On the block's own node to LOCAL, elsewhere to its VTEP."""
+    name, text = map(str, subject)
+    network, block = snapshot.networks.get(name), snapshot.blocks.get((name, ip_network(text)))
+    if network is None or block is None or node not in nodes_reaching(name, snapshot):
+        return
+    terms = to_prefix(block.prefix, in_space(network.space))
+    holder = snapshot.nodes.get(block.node)
+    if block.node == node:
+        yield at(pipeline.ROUTE_BLOCK, terms, (goto(Table.LOCAL),))
+    elif holder is not None:
+        yield at(pipeline.TUNNEL_BLOCK, terms, to_vtep(holder.underlay))
+
+
+def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
+    """A block where it is reached from; all blocks of a network on a node that begins or ceases to reach it."""
+    match change.subject:
+        case AddressBlock(network=network, prefix=prefix):
+            for node in nodes_reaching(network, snapshot):
+                yield Section(node, (network, str(prefix)))
+        case Network(name=name):
+            yield from _everywhere(name, snapshot)
+        case Connection(key=key):
+            for name in key:
+                for node in nodes_reaching(name, snapshot) | set(snapshot.hosts.get(key.other(name), {})):
+                    for subject in _blocks(name, snapshot):
+                        yield Section(node, subject)
+        case Hosting(node=node, network=network):
+            for name in (network, *snapshot.peers.get(network, {})):
+                for subject in _blocks(name, snapshot):
+                    yield Section(node, subject)
+        case Node(name=name):
+            for block in snapshot.blocks.values():
+                if block.node == name:
+                    for node in nodes_reaching(block.network, snapshot):
+                        yield Section(node, (block.network, str(block.prefix)))
+
+
+def _blocks(network: str, snapshot: Snapshot) -> Iterator[SubjectKey]:
+    for prefix in snapshot.blocks_of.get(network, {}):
+        yield (network, str(prefix))
+
+
+def _everywhere(network: str, snapshot: Snapshot) -> Iterator[Section]:
+    for subject in _blocks(network, snapshot):
+        for node in nodes_reaching(network, snapshot):
+            yield Section(node, subject)
