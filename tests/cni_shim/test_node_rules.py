@@ -257,6 +257,12 @@ def test_the_firewall(golden: Callable[[str, str], None]) -> None:
     golden("cni_shim/firewall-two-families.nft", firewall.ruleset(both, "eth0"))
 
 
+@pytest.mark.parametrize("uplink", ['eth0" accept', "eth*", "eth{0}"])
+def test_a_name_that_would_be_more_than_a_name(uplink: str) -> None:
+    with pytest.raises(ShimError, match="uplink"):
+        firewall.ruleset(wanted(), uplink)
+
+
 def test_the_guard_knows_the_plugins_link_group() -> None:
     assert firewall.POD_LINK_GROUP == LINK_GROUP
     assert f"iifgroup {LINK_GROUP}" in firewall.ruleset(wanted(), "eth0")

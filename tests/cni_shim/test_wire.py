@@ -39,7 +39,7 @@ def test_what_the_package_refuses_is_refused(text: str) -> None:
     try:
         expected = json.loads(text, parse_constant=lambda name: (_ for _ in ()).throw(ValueError(name)))
     except ValueError:
-        with pytest.raises(ValueError, match=""):
+        with pytest.raises(ValueError, match=r".+"):
             jsontext.loads(text)
     else:
         assert jsontext.loads(text) == expected
@@ -96,10 +96,11 @@ def server(tmp_path: Path) -> Iterator[Any]:
 
 def test_an_answer_in_pieces_and_an_echo_between(server: Any) -> None:
     echo = b'{"id": "echo", "method": "echo", "params": [1]}'
-    path, got = server(
-        echo, b'{"id": 9, "result": 0, "error": null}{"id": 1, "result": {"a": ', b'"}"}', b', "error": null}'
-    )
-    assert ovsdb.JsonRpc(path, 5.0).call("list") == {"a": "}"}
+    other = b'{"id": 9, "result": 0, "error": null}'
+    path, got = server(echo, other + b'{"id": 1, "result": {"a": ', b'"}"}', b', "error": null}')
+    connection = ovsdb.JsonRpc(path, 5.0)
+    assert connection.call("list") == {"a": "}"}
+    connection.close()
     assert json.loads(got[1]) == {"result": [1], "error": None, "id": "echo"}
 
 
@@ -113,14 +114,18 @@ def test_an_answer_in_pieces_and_an_echo_between(server: Any) -> None:
 )
 def test_an_answer_that_is_an_error(server: Any, piece: bytes, said: str) -> None:
     path, _ = server(piece)
+    connection = ovsdb.JsonRpc(path, 5.0)
     with pytest.raises(ShimError, match=said):
-        ovsdb.JsonRpc(path, 5.0).call("list")
+        connection.call("list")
+    connection.close()
 
 
 def test_a_transaction_that_is_refused(server: Any) -> None:
     path, _ = server(b'{"id": 1, "result": [{}, {"error": "constraint violation", "details": "why"}], "error": null}')
+    database = ovsdb.Database(f"unix:{path}")
     with pytest.raises(ShimError, match="constraint violation: why"):
-        ovsdb.Database(f"unix:{path}").transact({"op": "insert"}, {"op": "insert"})
+        database.transact({"op": "insert"}, {"op": "insert"})
+    database.close()
 
 
 @given(st.ip_addresses(v=4), st.integers(0, 32))
@@ -130,7 +135,7 @@ def test_prefixes(address: Any, length: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "10.0.0.1", "10.0.0.1/33", "10.0.0/8", "::1/129", "::1/x", "10.0.0.1/-1"])
 def test_prefixes_that_are_none(text: str) -> None:
-    with pytest.raises(ValueError, match=""):
+    with pytest.raises(ValueError, match=r".+"):
         netlink.prefix(text)
 
 
@@ -167,6 +172,6 @@ def test_names_of_hosts_ends() -> None:
 @given(st.text("!#$%&*+,-.;<=>?@^_`|~azAZ09", min_size=1, max_size=15))
 def test_interface_names_in_paths(ifname: str) -> None:
     path = Attachment("heddle", "c1", ifname).path("n1")
-    assert path.count("/") == 7
+    assert path.count("/") == 6
     assert "?" not in path
     assert unquote(path.rpartition("/")[2]) == ifname
