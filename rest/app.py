@@ -117,7 +117,7 @@ class Application:
 
 
 def _leaves_much_unread(request: Request, answer: Answer) -> bool:
-    """Whether the server had better end the connection than read on what nobody wanted."""
+    """Whether the client had better end the connection than send on what nobody wants."""
     stated = request.headers.get("Content-Length", "")
     unmeasured = not stated.isdigit() and "Transfer-Encoding" in request.headers
     return answer.status >= 400 and (unmeasured or (stated.isdigit() and int(stated[:18]) > MOST_BYTES))

@@ -23,18 +23,21 @@ SUBDOMAIN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9
 CONTAINER: Final = r"^[a-zA-Z0-9][a-zA-Z0-9_.\-]*" + END  # CNI 1.1.0, "Parameters": CNI_CONTAINERID
 INTERFACE: Final = r"^(?!\.{1,2}$)[!-.0-9;-~]{1,15}" + END  # what Linux takes as a name, and OVS in ASCII
 DPID: Final = "^[0-9a-f]{16}" + END
+PREFIX: Final = "^[0-9a-fA-F.:]+/[0-9]{1,3}" + END
+PROTOCOL: Final = "^(TCP|UDP|SCTP)" + END
+UID: Final = "^[a-zA-Z0-9_.:-]*" + END
 MAC: Final = "^([0-9a-f]{2}:){5}[0-9a-f]{2}" + END
 
 Label = Annotated[str, Meta(pattern=LABEL, max_length=63, examples=["red"])]
 Subdomain = Annotated[str, Meta(pattern=SUBDOMAIN, max_length=253, examples=["node-1"])]
 ContainerId = Annotated[str, Meta(pattern=CONTAINER, max_length=253, examples=["8d5f0c"])]
 InterfaceName = Annotated[str, Meta(pattern=INTERFACE, max_length=15, examples=["eth0"])]
-PodUid = Annotated[str, Meta(pattern="^[a-zA-Z0-9_.-]*" + END, max_length=128)]
+PodUid = Annotated[str, Meta(pattern=UID, max_length=128)]
 AddressText = Annotated[
     str,
     Meta(max_length=45, examples=["192.0.2.11"], extra_json_schema={"anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}),
 ]
-PrefixText = Annotated[str, Meta(pattern="^[0-9a-fA-F.:]+/[0-9]{1,3}" + END, max_length=49, examples=["10.128.0.0/23"])]
+PrefixText = Annotated[str, Meta(pattern=PREFIX, max_length=49, examples=["10.128.0.0/23"])]
 DatapathId = Annotated[
     str, Meta(pattern=DPID, description="Datapath id, 16 hexadecimal digits.", examples=[f"{1:016x}"])
 ]
@@ -43,7 +46,7 @@ Vnid = Annotated[int, Meta(ge=0, le=LAST_VNID, description="VXLAN network identi
 OwnVnid = Annotated[int, Meta(ge=FIRST_VNID, le=LAST_VNID, description="VXLAN network identifier (RFC 7348).")]
 Space = Annotated[int, Meta(ge=0, le=(1 << 32) - 1, description="Address space; 0 is the shared one.")]
 L4Port = Annotated[int, Meta(ge=1, le=65535)]
-Protocol = Annotated[str, Meta(pattern="^(TCP|UDP|SCTP)" + END, examples=["TCP"])]
+Protocol = Annotated[str, Meta(pattern=PROTOCOL, examples=["TCP"])]
 
 
 class Malformed(ValueError):

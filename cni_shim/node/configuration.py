@@ -128,7 +128,8 @@ def _flag(name: str, value: Any) -> bool:
 
 def _bridge(name: str, value: Any) -> str:
     text = _text(name, value)
-    if len(text) > INTERFACE_NAME_LIMIT or not text.isascii() or not text.replace("-", "").isalnum():
+    plain = text.isascii() and text.replace("-", "").isalnum() and text[0] != "-"
+    if len(text) > INTERFACE_NAME_LIMIT or not plain:
         raise _wrong(name, value, "a bridge's name")
     return text
 

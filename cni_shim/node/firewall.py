@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cni_shim.controller import split_host_port
-from cni_shim.errors import ShimError
+from cni_shim.errors import IO_FAILURE, ShimError
 from cni_shim.node.bridges import TUN_PORT
 from cni_shim.node.configuration import Configuration, write_by_rename
 from cni_shim.node.system import run
@@ -81,7 +81,7 @@ def _userspace_guard(uplink: str | None, family: str, hook: str, priority: int) 
         f"chain {hook}_guard {{",
         f"  type filter hook {hook} priority {priority}; policy accept;",
         f"  meta iifgroup {POD_LINK_GROUP} counter drop",
-        f'  iifname "{uplink}" counter drop',
+        f"  iifname {_quoted(uplink)} counter drop",
         "}",
     ]
 
@@ -124,6 +124,13 @@ def _guarded_ports(configuration: Configuration) -> list[str]:
     tcp, udp = sorted(set(configuration.guarded_tcp_ports)), sorted(set(configuration.guarded_udp_ports))
     found = [("tcp", tcp), ("udp", udp)]
     return [f"{protocol} dport {{ {', '.join(map(str, ports))} }}" for protocol, ports in found if ports]
+
+
+def _quoted(interface: str) -> str:
+    """An interface's name for nft, which has no way to say every name that the kernel takes."""
+    if not all(c.isalnum() or c in "._-@" for c in interface):
+        raise ShimError(IO_FAILURE, f"the uplink's name {interface!r} cannot be used in rules", "rename the interface")
+    return f'"{interface}"'
 
 
 def _of_family(items: Iterable[str], family: str) -> str:

@@ -13,6 +13,7 @@ _MEDIA_TYPES: Final = {
     "index.html": "text/html; charset=utf-8",
     "style.css": "text/css; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
+    "draw.js": "text/javascript; charset=utf-8",
     "layout.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }

@@ -1,0 +1,150 @@
+// The page: asks the API every two seconds, keeps what is chosen, and lets draw.js draw.
+
+import { addresses, drawNetworks, drawNodes } from "./draw.js";
+
+const EVERY_MS = 2000;
+const MOST_PORTS = 2000; // with more pods only numbers are shown
+
+const find = (id) => document.getElementById(id);
+const view = { topology: null, ports: [], chosen: chosenByAddress() };
+
+async function ask(path) {
+  const token = sessionStorage.getItem("token");
+  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  const response = await fetch(path, { headers, cache: "no-store" });
+  const body = await response.json();
+  if (!response.ok) throw Object.assign(new Error(body.detail ?? response.statusText), { status: response.status });
+  return body;
+}
+
+async function refresh() {
+  try {
+    const topology = await ask("v1/topology");
+    const pods = topology.nodes.reduce((sum, node) => sum + node.ports, 0);
+    view.ports = pods && pods <= MOST_PORTS ? (await ask("v1/ports")).ports : [];
+    const order = new Intl.Collator("en", { numeric: true });
+    topology.nodes.sort((a, b) => order.compare(a.name, b.name));
+    view.topology = topology;
+    show();
+    tell("live", "live");
+  } catch (error) {
+    const locked = error.status === 401 || error.status === 403;
+    find("login").hidden = !locked;
+    tell("lost", locked ? "locked" : "no answer", locked ? error.message : `The controller does not answer: ${error.message}`);
+  }
+}
+
+function tell(kind, state, notice = "") {
+  find("state").className = `state ${kind}`;
+  find("state").textContent = state;
+  find("notice").hidden = !notice;
+  find("notice").textContent = notice;
+  if (kind === "live") find("login").hidden = true;
+}
+
+function show() {
+  const { topology } = view;
+  const pods = topology.nodes.reduce((sum, node) => sum + node.ports, 0);
+  const down = topology.tunnels.filter((tunnel) => !tunnel.up).length;
+  find("summary").textContent =
+    [counted(topology.nodes.length, "node"), counted(topology.networks.length, "network"), counted(pods, "pod")].join(" · ") +
+    ` · revision ${topology.revision}`;
+  find("tunnels").textContent = `${counted(topology.tunnels.length, "tunnel")}${down ? `, ${down} not up` : ""}`;
+  find("connections").textContent = counted(topology.connections.length, "connection");
+  drawNodes(find("nodes"), view, choose);
+  drawNetworks(find("networks"), view, choose);
+  find("details-body").replaceChildren(...details());
+}
+
+function counted(number, noun) {
+  return `${number} ${noun}${number === 1 ? "" : "s"}`;
+}
+
+function choose(kind, name) {
+  const same = view.chosen?.kind === kind && view.chosen.name === name;
+  view.chosen = same ? null : { kind, name };
+  history.replaceState(null, "", same ? "#" : `#${kind}=${encodeURIComponent(name)}`);
+  show();
+}
+
+/** What the address says is chosen, such as #node=n1: a view can be sent to somebody. */
+function chosenByAddress() {
+  const [kind, name] = location.hash.slice(1).split("=");
+  return name && (kind === "node" || kind === "network") ? { kind, name: decodeURIComponent(name) } : null;
+}
+
+function details() {
+  const { topology, chosen } = view;
+  const node = chosen?.kind === "node" && topology.nodes.find((each) => each.name === chosen.name);
+  if (node) return [facts(ofNode(node)), pods((port) => port.node === node.name)];
+  const network = chosen?.kind === "network" && topology.networks.find((each) => each.name === chosen.name);
+  if (network) return [facts(ofNetwork(network)), pods((port) => port.network === network.name)];
+  return [element("p", { className: "hint" }, "Choose a node or a network.")];
+}
+
+function ofNode(node) {
+  return {
+    Node: node.name,
+    Switch: `${node.phase}, datapath ${node.dpid}`,
+    Underlay: node.underlay,
+    Subnets: node.subnets.join(", "),
+    Gateways: node.gateways.join(", "),
+    Pods: `${node.ports}, ${node.free_addresses} addresses free`,
+  };
+}
+
+function ofNetwork(network) {
+  const joined = view.topology.connections
+    .filter((connection) => connection.networks.includes(network.name))
+    .map((connection) => connection.networks.find((name) => name !== network.name));
+  return {
+    Network: network.name,
+    VNID: String(network.vnid),
+    "May talk with": network.global ? "all networks (global)" : joined.join(", ") || "itself and global networks",
+    Projects: network.projects.join(", ") || "none",
+    Nodes: network.nodes.join(", ") || "none",
+    Pods: String(network.ports),
+  };
+}
+
+function facts(pairs) {
+  const entries = Object.entries(pairs).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]);
+  return element("dl", {}, ...entries);
+}
+
+function pods(wanted) {
+  const found = view.ports.filter(wanted);
+  if (!found.length) return element("p", { className: "hint" }, "No pods to list.");
+  const head = ["Pod", "Network", "Node", "Addresses", "MAC", "Phase"];
+  const row = (port) => [
+    `${port.project}/${port.pod}`,
+    port.network,
+    port.node,
+    addresses(port),
+    port.mac,
+    port.reason ? `${port.phase}: ${port.reason}` : port.phase,
+  ];
+  const cells = (kind, texts) => element("tr", {}, ...texts.map((content) => element(kind, {}, content)));
+  const body = element("tbody", {}, ...found.map((port) => cells("td", row(port))));
+  return element("table", {}, element("thead", {}, cells("th", head)), body);
+}
+
+function element(name, properties, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
+
+find("login").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.setItem("token", find("token").value.trim());
+  find("token").value = "";
+  void refresh();
+});
+
+// A page that nobody looks at asks nothing.
+async function loop() {
+  if (!document.hidden) await refresh();
+  setTimeout(loop, EVERY_MS);
+}
+void loop();

@@ -29,13 +29,11 @@ def test_every_protocol_across_the_tunnel(plain: Plain) -> None:
         assert (outcome.by, outcome.seen_as) == ("h2", "10.0.0.1")
 
 
-def test_silence_is_noticed_in_time(plain: Plain) -> None:
+def test_silence_is_noticed(plain: Plain) -> None:
     plain.first.namespace.ip([f"neighbour replace {NOBODY} lladdr 0a:00:00:00:00:99 dev eth0"])
-    start = time.monotonic()
     host = plain.first
     outcomes = together([lambda: host.ping(NOBODY), lambda: host.tcp(NOBODY), lambda: host.udp(NOBODY)])
     assert [outcome.verdict for outcome in outcomes] == [Verdict.SILENT] * 3
-    assert time.monotonic() - start < 10
 
 
 def test_refusal_is_no_silence(plain: Plain) -> None:

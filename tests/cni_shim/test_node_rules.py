@@ -1,0 +1,295 @@
+"""heddle-node's decisions without a node: settings and configuration at the door, readiness, firewall text, pauses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cni_shim.attachment import LINK_GROUP
+from cni_shim.errors import ShimError
+from cni_shim.node import bridges, configuration, conflist, firewall, main, readiness, settings
+from cni_shim.node.events import FIRST_PAUSE, LONGEST_PAUSE, pause
+from cni_shim.node.readiness import GRACE, Known
+from tests.cni_shim.fake_controller import configuration as from_controller
+
+SETTINGS = {
+    "node": "n1",
+    "controllers": ["http://192.0.2.1:8080"],
+    "token_file": "/etc/heddle/token",
+    "ovs_rundir": "/run/openvswitch",
+    "datapath": "netdev",
+    "state_dir": "/var/lib/heddle",
+}
+
+
+# -- settings ---------------------------------------------------------------------------------------------------------
+
+
+def test_settings() -> None:
+    found = settings.parse({**SETTINGS, "ca_file": None, "uplink": "eth0", "cni_conf_dir": "/etc/cni/net.d"})
+    assert found.database == "unix:/run/openvswitch/db.sock"
+    assert found.uplink == "eth0"
+    assert found.cni_conf_dir == Path("/etc/cni/net.d")
+
+
+@pytest.mark.parametrize("name", list(SETTINGS))
+def test_a_missing_setting_is_named(name: str) -> None:
+    with pytest.raises(ShimError, match=f"'{name}' is missing"):
+        settings.parse({key: value for key, value in SETTINGS.items() if key != name})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("node", ""),
+        ("node", "a/b"),
+        ("node", 7),
+        ("controllers", []),
+        ("controllers", "http://192.0.2.1"),
+        ("controllers", ["192.0.2.1:8080"]),
+        ("controllers", [7]),
+        ("token_file", "token"),
+        ("token_file", None),
+        ("ca_file", "ca.pem"),
+        ("ovs_rundir", "run"),
+        ("datapath", "dpdk"),
+        ("uplink", "a-name-of-sixteen"),
+        ("uplink", "eth 0"),
+        ("uplink", ".."),
+        ("state_dir", 7),
+        ("cni_conf_dir", "net.d"),
+        ("cni_config", []),
+        ("cni_file", "../heddle.conflist"),
+        ("cni_file", "heddle.conf"),
+        ("openflow_tls", {"private_key": "/k"}),
+        ("openflow_tls", {"private_key": "k", "certificate": "/c", "ca_certificate": "/a"}),
+        ("colour", "red"),
+    ],
+)
+def test_a_wrong_setting_is_named(name: str, value: Any) -> None:
+    with pytest.raises(ShimError, match=name):
+        settings.parse({**SETTINGS, name: value})
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7"])
+def test_a_settings_file_that_is_none(tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "node.json"
+    path.write_text(text)
+    assert main.main(["--config", str(path), "status"]) == 1
+    assert str(path) in capsys.readouterr().err
+
+
+def test_a_settings_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["--config", "/nonexistent.json", "setup"]) == 1
+    assert "/nonexistent.json" in capsys.readouterr().err
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main.main(["--help"])
+    said = capsys.readouterr().out
+    for word in ("setup", "run", "status", "teardown", "--config", "--wait"):
+        assert word in said
+
+
+# -- configuration ----------------------------------------------------------------------------------------------------
+
+
+def test_a_configuration() -> None:
+    found = configuration.parse({**from_controller(), "of_a_later_version": 1}, "n1")
+    assert found.gateway_mac == "0a:58:0a:80:00:01"
+    assert found.controllers == ("tcp:198.51.100.1:6653",)
+
+
+def test_a_configuration_of_two_families() -> None:
+    found = configuration.parse(from_controller(gateways=["fd00::1/64", "10.128.0.1/23"]), "n1")
+    assert found.gateways == ("fd00::1/64", "10.128.0.1/23")
+    assert found.gateway_mac == "0a:58:0a:80:00:01"
+
+
+@pytest.mark.parametrize("name", list(from_controller()))
+def test_a_missing_field_is_named(name: str) -> None:
+    content = from_controller()
+    del content[name]
+    with pytest.raises(ShimError, match=name):
+        configuration.parse(content, "n1")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("revision", "1"),
+        ("revision", True),
+        ("node", "n2"),
+        ("bridge", "a bridge"),
+        ("bridge", "--may-exist"),
+        ("datapath_id", "1"),
+        ("datapath_id", "0" * 16),
+        ("datapath_id", "000000000000000G"),
+        ("underlay", "198.51.100.1/24"),
+        ("underlay", 7),
+        ("gateways", []),
+        ("gateways", ["10.128.0.1"]),
+        ("gateways", ["fd00::1/64"]),
+        ("gateways", "10.128.0.1/23"),
+        ("cluster_cidrs", []),
+        ("cluster_cidrs", ["10.128.0.1/14"]),
+        ("service_cidrs", ["all"]),
+        ("mtu_overhead", -1),
+        ("mtu_overhead", 50.0),
+        ("controllers", []),
+        ("controllers", ["tcp:198.51.100.1"]),
+        ("controllers", ["tcp:controller:6653"]),
+        ("controllers", ["ptcp:6653"]),
+        ("controllers", ["unix:relative"]),
+        ("peers", ["n2"]),
+        ("guarded_tcp_ports", [0]),
+        ("guarded_udp_ports", [65536]),
+        ("programmed", 1),
+    ],
+)
+def test_a_wrong_field_is_named(name: str, value: Any) -> None:
+    with pytest.raises(ShimError, match=name):
+        configuration.parse(from_controller(**{name: value}), "n1")
+
+
+@pytest.mark.parametrize("content", [None, [], "x"])
+def test_a_configuration_that_is_none(content: Any) -> None:
+    with pytest.raises(ShimError):
+        configuration.parse(content, "n1")
+
+
+def test_the_last_good_one_is_kept(tmp_path: Path) -> None:
+    assert configuration.last_good(tmp_path, "n1") is None
+    wanted = configuration.parse(from_controller(), "n1")
+    configuration.save(wanted, tmp_path)
+    assert configuration.last_good(tmp_path, "n1") == wanted
+    assert configuration.last_good(tmp_path, "n2") is None
+    (tmp_path / configuration.FILE_NAME).write_text("{")
+    assert configuration.last_good(tmp_path, "n1") is None
+
+
+def test_a_file_is_written_once(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file"
+    assert configuration.write_by_rename(path, "a")
+    before = path.stat().st_ino
+    assert not configuration.write_by_rename(path, "a")
+    assert path.stat().st_ino == before
+    assert configuration.write_by_rename(path, "b")
+    assert [item.name for item in path.parent.iterdir()] == ["file"]
+
+
+def test_extras_replace_the_plugins_fields() -> None:
+    wanted = configuration.parse(from_controller(), "n1")
+    found = conflist.content(wanted, settings.parse({**SETTINGS, "cni_config": {"timeout": 9, "ca_file": "/ca.pem"}}))
+    (plugin,) = found["plugins"]
+    assert (plugin["timeout"], plugin["ca_file"], plugin["type"]) == (9, "/ca.pem", "heddle")
+    assert json.dumps(found)
+
+
+# -- readiness --------------------------------------------------------------------------------------------------------
+
+READY = Known(kept=True, switch_runs=True, has_flows=True, controller_answers=True, said=True)
+
+
+def test_ready() -> None:
+    assert readiness.ready(READY)[0]
+    assert readiness.ready(replace(READY, controller_answers=False))[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kept": False},
+        {"switch_runs": False},
+        {"has_flows": False},
+        {"said": None},
+        {"said": False, "denied_for": GRACE},
+        {"said": False, "denied_for": float("inf")},
+        {"said": None, "controller_answers": False},
+    ],
+)
+def test_not_ready(change: dict[str, Any]) -> None:
+    assert not readiness.ready(replace(READY, **change))[0]
+
+
+def test_a_controller_that_restarts_has_a_moment() -> None:
+    assert readiness.ready(replace(READY, said=False, denied_for=GRACE / 2))[0]
+
+
+@given(
+    st.builds(Known, st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.sampled_from([True, False, None]))
+)
+def test_never_ready_without_switch_and_flows(known: Known) -> None:
+    ready, reason = readiness.ready(known)
+    assert reason
+    if ready:
+        assert known.kept
+        assert known.switch_runs
+        assert known.has_flows
+
+
+# -- rules, bridges, pauses -------------------------------------------------------------------------------------------
+
+
+def wanted(**changes: Any) -> configuration.Configuration:
+    return configuration.parse(from_controller(**changes), "n1")
+
+
+def test_the_firewall(golden: Callable[[str, str], None]) -> None:
+    plain = wanted(peers=["198.51.100.2", "198.51.100.3"])
+    both = wanted(
+        gateways=["10.128.0.1/23", "fd00:10::1/64"],
+        cluster_cidrs=["10.128.0.0/14", "fd00:10::/48"],
+        peers=["2001:db8::2"],
+        controllers=["ssl:[2001:db8::9]:6653", "unix:/run/x"],
+        guarded_udp_ports=[],
+    )
+    golden("cni_shim/firewall-netdev.nft", firewall.ruleset(plain, "eth0"))
+    golden("cni_shim/firewall-system.nft", firewall.ruleset(plain, None))
+    golden("cni_shim/firewall-two-families.nft", firewall.ruleset(both, "eth0"))
+
+
+@pytest.mark.parametrize("uplink", ['eth0" accept', "eth*", "eth{0}"])
+def test_a_name_that_would_be_more_than_a_name(uplink: str) -> None:
+    with pytest.raises(ShimError, match="uplink"):
+        firewall.ruleset(wanted(), uplink)
+
+
+def test_the_guard_knows_the_plugins_link_group() -> None:
+    assert firewall.POD_LINK_GROUP == LINK_GROUP
+    assert f"iifgroup {LINK_GROUP}" in firewall.ruleset(wanted(), "eth0")
+
+
+@given(st.binary(min_size=6, max_size=6))
+def test_br_ex_has_a_mac_address_of_its_own(octets: bytes) -> None:
+    text = octets.hex(":")
+    found = bridges.local_mac(text)
+    assert found != text
+    first = int(found[:2], 16)
+    assert first & 0x02  # locally administered
+    assert not first & 0x01  # a station's
+
+
+def test_br0_of_a_kernel_data_path() -> None:
+    row = bridges.pod_bridge(wanted(), settings.parse({**SETTINGS, "datapath": "system"}), 1450)
+    assert row.columns["datapath_type"] == "system"
+    assert row.controllers == ("tcp:198.51.100.1:6653",)
+
+
+@given(st.integers(0, 1000), st.floats(0, 1))
+def test_pauses_grow_and_end_growing(failures: int, chance: float) -> None:
+    assert FIRST_PAUSE / 2 <= pause(failures, lambda: chance) <= LONGEST_PAUSE
+    assert pause(0, lambda: chance) <= FIRST_PAUSE
+    assert pause(20, lambda: 1.0) == LONGEST_PAUSE
+
+
+def test_a_configuration_survives_json() -> None:
+    assert configuration.parse(json.loads(json.dumps(asdict(wanted()))), "n1") == wanted()

@@ -1,0 +1,74 @@
+"""Named states of a small network, each a step from one before; the golden flows are of node n1 in them."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from typing import Final
+
+from tests.topology.asking import ip, node, report, service
+from tests.topology.strategies import after
+from topology import requests
+from topology.model import Cluster, PortKey, ServiceKey
+from topology.requests import Request
+from topology.snapshot import Snapshot, empty
+
+
+def _pod(name: str, project: str, place: str, ofport: int | None = None) -> tuple[Request, ...]:
+    key = PortKey(place, name, "eth0")
+    reported = report(name, key=key, project=project, pod=name)
+    return (reported,) if ofport is None else (reported, requests.PortSeen(place, f"v{name}", ofport))
+
+
+def _network(name: str) -> Request:
+    return requests.CreateNetwork(name, projects=(name,))
+
+
+# Name of the state, name of the state it starts from, and what is asked there.
+STEPS: Final[tuple[tuple[str, str | None, tuple[Request, ...]], ...]] = (
+    ("a node", None, (node("n1", "192.0.2.11"),)),
+    (
+        "two cluster CIDRs and a controller",
+        "a node",
+        (
+            requests.SetCluster(
+                Cluster(
+                    (IPv4Network("10.128.0.0/14"), IPv4Network("10.200.0.0/16")),
+                    service_cidrs=(IPv4Network("172.30.0.0/16"), IPv4Network("172.31.0.0/16")),
+                    control_plane=(ip("192.0.2.1"),),
+                    guarded_tcp_ports=(6653,),
+                    guarded_udp_ports=(4789,),
+                )
+            ),
+        ),
+    ),
+    ("a second node", "a node", (node("n2", "192.0.2.12"),)),
+    ("two networks", "a second node", (_network("red"), _network("blue"))),
+    ("a pod that waits for its number", "two networks", _pod("a", "red", "n1")),
+    ("a pod", "a pod that waits for its number", (requests.PortSeen("n1", "va", 3),)),
+    ("pods of two networks", "a pod", _pod("b", "blue", "n1", 4)),
+    ("a pod of the default network", "a second node", _pod("d", "default", "n1", 3)),
+    ("joined networks", "a pod", (*_pod("b", "blue", "n2", 4), requests.JoinNetworks("red", "blue"))),
+    ("joined elsewhere", "two networks", (*_pod("b", "blue", "n2", 4), requests.JoinNetworks("red", "blue"))),
+    ("a global network elsewhere", "a pod", (*_pod("b", "blue", "n2", 4), requests.SetGlobal("blue", True))),
+    (
+        "services of two networks",
+        "a pod",
+        (
+            service("172.30.0.20", ("TCP", 443), ("UDP", 53)),
+            service("172.30.0.30", ("SCTP", 80), key=ServiceKey("blue", "api")),
+        ),
+    ),
+    (
+        "services of joined networks",
+        "services of two networks",
+        (requests.JoinNetworks("red", "blue"),),
+    ),
+)
+
+
+def states() -> dict[str, Snapshot]:
+    """Return every state by its name."""
+    made: dict[str, Snapshot] = {}
+    for name, start, asked in STEPS:
+        made[name] = after(empty() if start is None else made[start], *asked)
+    return made

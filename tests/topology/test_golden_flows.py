@@ -1,0 +1,45 @@
+"""The flows of each feature in named states, word for word. A difference in review is the explanation of a change."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.topology.states import STEPS, states
+from topology.compiler import compile_node
+from topology.pipeline import FeatureId
+from topology.snapshot import Snapshot
+from topology.text import flow_text
+
+FEATURES = [feature for feature in FeatureId if feature is not FeatureId.SENTINEL]
+
+
+@pytest.fixture(scope="module")
+def named() -> dict[str, Snapshot]:
+    return states()
+
+
+def flows_of(feature: FeatureId, snapshot: Snapshot) -> list[str]:
+    """Return what a feature puts on node n1, in words, by table and falling priority."""
+    table = compile_node("n1", snapshot)
+    assert table.conflicts == ()
+    flows = [entry.flow for key, section in table.sections.items() if key.feature == feature for entry in section]
+    return [flow_text(flow, names=True) for flow in sorted(flows, key=lambda flow: (flow.table, -flow.priority, flow))]
+
+
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name.lower())
+def test_golden_flows(feature: FeatureId, named: dict[str, Snapshot], golden: Callable[[str, str], None]) -> None:
+    """States in which a feature has the same flows as in the state they start from are left out."""
+    parts: list[str] = []
+    for name, start, _ in STEPS:
+        flows = flows_of(feature, named[name])
+        if start is None or flows != flows_of(feature, named[start]):
+            parts.append(f"# {name}\n" + "".join(f"{flow}\n" for flow in flows or ["(none)"]))
+    golden(f"flows/{feature.name.lower()}.txt", "\n".join(parts))
+
+
+def test_every_step_was_granted(named: dict[str, Snapshot]) -> None:
+    """Nothing in the golden states was refused: each step changed what it was meant to change."""
+    assert all(start is None or named[name] != named[start] for name, start, _ in STEPS)
+    assert sorted(named["services of two networks"].services) == [("blue", "api"), ("red", "api")]
+    assert sorted(key.container for key in named["joined networks"].ports) == ["a", "b"]
+    assert list(named["joined elsewhere"].connections) == [("blue", "red")]
