@@ -157,7 +157,7 @@ EVERYTHING: Final = Scope()
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Two networks that may talk. A relation, not transitive; each direction has a scope, None where nothing may begin."""
+    """Two networks that may talk. Not transitive; each direction has a scope, None where nothing may begin."""
 
     key: ConnectionKey
     forward: Scope | None = EVERYTHING  # from the first to the second
@@ -185,8 +185,8 @@ class PortKey(NamedTuple):
 class Port:
     """A pod's attachment to a network. `ofport` is None until the switch has reported the port `host_interface`.
 
-    `addresses` are in the network's space; when that is not the shared one, `cluster_addresses` are what the node, services
-    and other spaces know the pod by, one for each family in the same order.
+    `addresses` are in the network's space; when that is not the shared one, `cluster_addresses` are what the node,
+    services and other spaces know the pod by, one for each family in the same order.
     """
 
     key: PortKey
@@ -223,6 +223,18 @@ class Service:
     ports: tuple[ServicePort, ...]
 
 
+# Pools of numbers that are given in order, so that a number comes back as late as possible.
+VNIDS: Final = "vnid"
+ZONES: Final = "zone"
+
+
+class Watermark(NamedTuple):
+    """The number last given from a pool (VNIDS, ZONES)."""
+
+    pool: str
+    last: int
+
+
 class Quarantine(NamedTuple):
     """An address that nobody holds any more and nobody may get yet: switches may still name it."""
 
@@ -240,7 +252,7 @@ class Hosting:
 
 
 Subject: TypeAlias = (
-    Cluster | Node | Network | AddressBlock | Project | Connection | Port | Service | Quarantine | Hosting
+    Cluster | Node | Network | AddressBlock | Project | Connection | Port | Service | Quarantine | Watermark | Hosting
 )
 
 

@@ -32,6 +32,7 @@ from topology.model import (
     Service,
     ServiceKey,
     Subject,
+    Watermark,
 )
 
 
@@ -93,6 +94,7 @@ class Snapshot:
     ports: Map[PortKey, Port] = Map()
     services: Map[ServiceKey, Service] = Map()
     quarantined: Map[tuple[int, Address], Quarantine] = Map()
+    watermarks: Map[str, int] = Map()  # by pool: the number last given
 
     node_by_dpid: Map[int, str] = Map()
     node_by_underlay: Map[Address, str] = Map()
@@ -333,6 +335,14 @@ def _mark(taken: Map[Block, int], place: tuple[int, Address], is_taken: bool) ->
     return _table(taken, block, after or None) if after != before else taken
 
 
+def _keep_watermark(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, Watermark)
+    pool, last = event.value
+    if snapshot.watermarks.get(pool) == last:
+        return snapshot, ()
+    return replace(snapshot, watermarks=snapshot.watermarks.set(pool, last)), (Change(None, event.value),)
+
+
 def _keep_port(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
     assert isinstance(event.value, Port)
     key = event.value.key
@@ -421,4 +431,5 @@ _KEEPERS: dict[type, Callable[[Snapshot, Event], tuple[Snapshot, tuple[Change, .
     Service: _keep_service,
     Port: _keep_port,
     Quarantine: _keep_quarantine,
+    Watermark: _keep_watermark,
 }

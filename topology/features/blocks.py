@@ -1,8 +1,8 @@
-"""Blocks: which node has which addresses of a network with subnets. One flow per block on each node that may send there."""
+"""Blocks: which node has which addresses of a network with subnets. One flow each, on nodes that may send there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_network
 from typing import Final
 
@@ -20,7 +20,7 @@ ID: Final = pipeline.FeatureId.BLOCKS
 
 def subjects(node: str, snapshot: Snapshot) -> Iterator[SubjectKey]:
     """The blocks of the networks that have ports on the node, and of those connected to them."""
-    here = snapshot.hosting.get(node, {})
+    here: Iterable[str] = snapshot.hosting.get(node, {})
     for name in {*here, *(peer for network in here for peer in snapshot.peers.get(network, {}))}:
         yield from _blocks(name, snapshot)
 
@@ -42,33 +42,34 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
 def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
     """A block where it is reached from; all blocks of a network on a node that begins or ceases to reach it."""
     match change.subject:
-        case AddressBlock(network=network, prefix=prefix):
-            for node in nodes_reaching(network, snapshot):
-                yield Section(node, (network, str(prefix)))
+        case AddressBlock() as block:
+            yield from _of_block(block, snapshot)
         case Network(name=name):
-            yield from _everywhere(name, snapshot)
+            yield from _on(nodes_reaching(name, snapshot), name, snapshot)
         case Connection(key=key):
             for name in key:
-                for node in nodes_reaching(name, snapshot) | set(snapshot.hosts.get(key.other(name), {})):
-                    for subject in _blocks(name, snapshot):
-                        yield Section(node, subject)
+                nodes = nodes_reaching(name, snapshot) | set(snapshot.hosts.get(key.other(name), {}))
+                yield from _on(nodes, name, snapshot)
         case Hosting(node=node, network=network):
             for name in (network, *snapshot.peers.get(network, {})):
-                for subject in _blocks(name, snapshot):
-                    yield Section(node, subject)
+                yield from _on((node,), name, snapshot)
         case Node(name=name):
             for block in snapshot.blocks.values():
                 if block.node == name:
-                    for node in nodes_reaching(block.network, snapshot):
-                        yield Section(node, (block.network, str(block.prefix)))
+                    yield from _of_block(block, snapshot)
+
+
+def _of_block(block: AddressBlock, snapshot: Snapshot) -> Iterator[Section]:
+    for node in nodes_reaching(block.network, snapshot):
+        yield Section(node, (block.network, str(block.prefix)))
+
+
+def _on(nodes: Iterable[str], network: str, snapshot: Snapshot) -> Iterator[Section]:
+    for subject in _blocks(network, snapshot):
+        for node in nodes:
+            yield Section(node, subject)
 
 
 def _blocks(network: str, snapshot: Snapshot) -> Iterator[SubjectKey]:
     for prefix in snapshot.blocks_of.get(network, {}):
         yield (network, str(prefix))
-
-
-def _everywhere(network: str, snapshot: Snapshot) -> Iterator[Section]:
-    for subject in _blocks(network, snapshot):
-        for node in nodes_reaching(network, snapshot):
-            yield Section(node, subject)

@@ -7,7 +7,7 @@ of whoever began. Between networks with ranges of their own, the range of one le
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from topology import pipeline
@@ -58,23 +58,24 @@ def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
     """A connection where either network has ports; the first and last port of a network on a node."""
     match change.subject:
         case Connection(key=key):
-            for node in _hosts(key, snapshot):
-                yield Section(node, key)
+            yield from _everywhere((key,), snapshot)
         case Hosting(node=node, network=network):
             for peer in snapshot.peers.get(network, {}):
                 yield Section(node, ConnectionKey.between(network, peer))
         case Network(name=name):
-            for peer in snapshot.peers.get(name, {}):
-                key = ConnectionKey.between(name, peer)
-                for node in _hosts(key, snapshot):
-                    yield Section(node, key)
+            keys = (ConnectionKey.between(name, peer) for peer in snapshot.peers.get(name, {}))
+            yield from _everywhere(keys, snapshot)
         case Node(name=name):
             for subject in subjects(name, snapshot):
                 yield Section(name, subject)
         case Cluster():
-            for key in snapshot.connections:
-                for node in _hosts(key, snapshot):
-                    yield Section(node, key)
+            yield from _everywhere(snapshot.connections, snapshot)
+
+
+def _everywhere(keys: Iterable[ConnectionKey], snapshot: Snapshot) -> Iterator[Section]:
+    for key in keys:
+        for node in _hosts(key, snapshot):
+            yield Section(node, key)
 
 
 def _hosts(key: ConnectionKey, snapshot: Snapshot) -> set[str]:

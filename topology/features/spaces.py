@@ -6,7 +6,7 @@ two addresses that LOCAL finds it by. The flows stand on nodes with ports that m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from topology import pipeline
@@ -23,7 +23,7 @@ ID: Final = pipeline.FeatureId.SPACES
 
 def subjects(node: str, snapshot: Snapshot) -> Iterator[SubjectKey]:
     """The networks that have ports on the node, and those connected to them."""
-    here = snapshot.hosting.get(node, {})
+    here: Iterable[str] = snapshot.hosting.get(node, {})
     for name in {*here, *(peer for network in here for peer in snapshot.peers.get(network, {}))}:
         yield (name,)
 
