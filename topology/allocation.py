@@ -44,7 +44,7 @@ def free_vnid(snapshot: Snapshot) -> int:
 
     Raises Refused when there is none.
     """
-    last = snapshot.watermarks.get(VNIDS, FIRST_VNID - 1)
+    last: int = snapshot.watermarks.get(VNIDS, FIRST_VNID - 1)
     candidates = chain(range(last + 1, LAST_VNID + 1), range(FIRST_VNID, last + 1))
     free = next((vnid for vnid in candidates if vnid not in snapshot.network_by_vnid), None)
     if free is None:
@@ -53,12 +53,12 @@ def free_vnid(snapshot: Snapshot) -> int:
 
 
 def free_zone(snapshot: Snapshot) -> int:
-    """Return a conntrack zone that no network has, after the one last given: a zone that is reused inherits connections.
+    """Return a conntrack zone that no network has, after the one last given: one reused at once inherits connections.
 
     Raises Refused when there is none.
     """
     taken = {network.zone for network in snapshot.networks.values()}
-    last = snapshot.watermarks.get(ZONES, FIRST_NETWORK_ZONE - 1)
+    last: int = snapshot.watermarks.get(ZONES, FIRST_NETWORK_ZONE - 1)
     for zone in (*range(last + 1, LAST_NETWORK_ZONE + 1), *range(FIRST_NETWORK_ZONE, last + 1)):
         if zone not in taken:
             return zone
