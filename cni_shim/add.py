@@ -73,8 +73,8 @@ class _Add:
         assignment = self._report(controller)
         userspace = self._finish_port(database, assignment)
         self._configure(namespace, assignment, userspace)
-        database.finish()  # the MAC address in the row; begun in _finish_port
         self._await(controller)
+        database.finish()  # the MAC address in the row, begun in _finish_port: its answer is there by now
         return result(self._request, self._attachment, assignment, mtu)
 
     def undo(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import _socket
 import fcntl
-from struct import pack, unpack_from
+from _struct import pack, unpack_from
 
 SIOCETHTOOL = 0x8946  # linux/sockios.h
 SIOCGIFMTU = 0x8921

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import _socket
 from _socket import AF_INET, AF_INET6, inet_ntop, inet_pton
-from struct import pack, unpack_from
+from _struct import pack, unpack_from
+from posix import strerror
 
 from cni_shim.errors import IO_FAILURE, ShimError
 
@@ -120,9 +121,7 @@ def _split(buffer: bytes) -> Iterator[tuple[int, int, int, bytes]]:
 
 def _reason(error: int, flags: int, payload: bytes) -> str:
     """The kernel's words for an error: its extended acknowledgement when there is one."""
-    import os
-
-    said = os.strerror(error)
+    said = strerror(error)
     if flags & NLM_F_ACK_TLVS and NLMSGERR_ATTR_MSG in (attributes := parse(payload, 20)):
         said += " ({})".format(attributes[NLMSGERR_ATTR_MSG].rstrip(b"\0").decode())
     return said

@@ -6,7 +6,7 @@ The row goes before the link: a row without a link is then always stale, and hed
 from __future__ import annotations
 
 import errno
-import os
+import posix
 from _socket import if_nametoindex
 from time import monotonic, sleep
 
@@ -97,10 +97,10 @@ def _delete_link_aside(name: str) -> None:
     """
     if not _exists(name):
         return
-    child = os.fork()
+    child = posix.fork()
     if child == 0:
         _delete_in_grandchild(name)
-    os.waitpid(child, 0)
+    posix.waitpid(child, 0)
     deadline = monotonic() + LINK_PATIENCE
     while _exists(name):
         if monotonic() > deadline:
@@ -113,11 +113,11 @@ def _delete_in_grandchild(name: str) -> None:
     """In a forked process: have a process without parent delete link `name`, and end."""
     try:
         for descriptor in (0, 1, 2):
-            os.close(descriptor)  # the runtime reads until they are closed everywhere
-        if os.fork() == 0:
+            posix.close(descriptor)  # the runtime reads until they are closed everywhere
+        if posix.fork() == 0:
             _delete_link(name)
     finally:
-        os._exit(0)
+        posix._exit(0)
 
 
 def _exists(name: str) -> bool:

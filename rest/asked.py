@@ -51,6 +51,12 @@ class PortFilter(Object, frozen=True):
     project: Label | UnsetType = UNSET
 
 
+class TopologyQuery(Object, frozen=True):
+    """What of the topology to show. Tunnels are as many as pairs of nodes: 80 000 of 400 nodes."""
+
+    tunnels: bool = True
+
+
 class TraceQuery(Object, frozen=True, rename={"source": "from", "destination": "to"}):
     """Which packet to follow: from a pod, to a pod or an address."""
 

@@ -152,14 +152,15 @@ def is_programmed(published: Published, node: str) -> bool:
     return SectionKey(int(FeatureId.BASE), ()) in published.committed.get(node, FlowTable()).sections
 
 
-def topology(published: Published) -> Topology:
+def topology(published: Published, *, with_tunnels: bool = True) -> Topology:
     """Return the whole network as a graph."""
     snapshot = published.snapshot
     names = sorted(snapshot.nodes)
+    pairs = combinations(names, 2) if with_tunnels else ()
     return Topology(
         revision=published.revision,
         nodes=tuple(node_view(published, snapshot.nodes[name]) for name in names),
-        tunnels=tuple(_tunnel(published, first, second) for first, second in combinations(names, 2)),
+        tunnels=tuple(_tunnel(published, first, second) for first, second in pairs),
         networks=tuple(network_view(published, snapshot.networks[name]) for name in sorted(snapshot.networks)),
         connections=tuple(ConnectionView(networks=(a, b)) for a, b in sorted(snapshot.connections)),
     )

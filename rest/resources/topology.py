@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from rest import views
+from rest.asked import TopologyQuery
 from rest.routing import Access, Answer, Call, Empty, Route
 from rest.shapes import Topology
 
 
-def show(call: Call[Empty, Empty]) -> Answer:
+def show(call: Call[TopologyQuery, Empty]) -> Answer:
     """Nodes and tunnels, networks and connections."""
-    return Answer(200, views.topology(call.control.published))
+    return Answer(200, views.topology(call.control.published, with_tunnels=call.query.tunnels))
 
 
 ROUTES: Final[tuple[Route, ...]] = (

@@ -8,7 +8,7 @@ const GAP = 18;
 
 /** Places of node cards: {places: [{x, y, width, height}], height, ring}; x and y are the middle of a card. */
 export function nodePlaces(count) {
-  if (count > RING_MOST) return rows(count, Math.ceil(Math.sqrt(count * 1.3)), 92);
+  if (count > RING_MOST) return rows(count, Math.min(7, Math.ceil(Math.sqrt(count * 1.3))), 92);
   const height = count <= 5 ? 480 : 620;
   const center = { x: WIDTH / 2, y: height / 2 };
   const radius = {

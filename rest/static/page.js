@@ -4,8 +4,11 @@ import { addresses, drawNetworks, drawNodes } from "./draw.js";
 
 const EVERY_MS = 2000;
 const MOST_PORTS = 2000; // with more pods only numbers are shown
+const MOST_NODES = 60; // with more nodes tunnels are not asked for: their number grows with the square
+const PORTS_EVERY = 5; // rounds after which pods are asked for though nothing was changed: their phases may have
 
 const find = (id) => document.getElementById(id);
+let round = 0;
 const view = { topology: null, ports: [], chosen: chosenByAddress() };
 
 async function ask(path) {
@@ -19,9 +22,9 @@ async function ask(path) {
 
 async function refresh() {
   try {
-    const topology = await ask("v1/topology");
-    const pods = topology.nodes.reduce((sum, node) => sum + node.ports, 0);
-    view.ports = pods && pods <= MOST_PORTS ? (await ask("v1/ports")).ports : [];
+    const many = (view.topology?.nodes.length ?? 0) > MOST_NODES;
+    const topology = await ask(many ? "v1/topology?tunnels=false" : "v1/topology");
+    await refreshPorts(topology);
     const order = new Intl.Collator("en", { numeric: true });
     topology.nodes.sort((a, b) => order.compare(a.name, b.name));
     view.topology = topology;
@@ -32,6 +35,13 @@ async function refresh() {
     find("login").hidden = !locked;
     tell("lost", locked ? "locked" : "no answer", locked ? error.message : `The controller does not answer: ${error.message}`);
   }
+}
+
+async function refreshPorts(topology) {
+  const pods = topology.nodes.reduce((sum, node) => sum + node.ports, 0);
+  const news = topology.revision !== view.topology?.revision || round++ % PORTS_EVERY === 0;
+  if (pods === 0 || pods > MOST_PORTS) view.ports = [];
+  else if (news) view.ports = (await ask("v1/ports")).ports;
 }
 
 function tell(kind, state, notice = "") {
@@ -49,7 +59,10 @@ function show() {
   find("summary").textContent =
     [counted(topology.nodes.length, "node"), counted(topology.networks.length, "network"), counted(pods, "pod")].join(" · ") +
     ` · revision ${topology.revision}`;
-  find("tunnels").textContent = `${counted(topology.tunnels.length, "tunnel")}${down ? `, ${down} not up` : ""}`;
+  const shown = topology.tunnels.length || topology.nodes.length < 2;
+  find("tunnels").textContent = shown
+    ? `${counted(topology.tunnels.length, "tunnel")}${down ? `, ${down} not up` : ""}`
+    : "between every two nodes";
   find("connections").textContent = counted(topology.connections.length, "connection");
   drawNodes(find("nodes"), view, choose);
   drawNetworks(find("networks"), view, choose);

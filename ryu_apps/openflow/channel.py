@@ -2,7 +2,8 @@
 
 Ryu's own loop reads each message in two system calls and parses all of them into objects, which costs more than what
 the switch did for them. Here a connection is read in large pieces; what `on_message` takes is not parsed by Ryu at all,
-what it leaves (the handshake, echoes) goes Ryu's way. Import `ryu_apps.compat` before this.
+what it leaves (the handshake, echoes) goes Ryu's way. And what is sent leaves at once where it can, not in the turn
+of another green thread: that is a tenth to a fifth of the time until a small bundle is committed.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from typing import Any, Final
 
-from ryu.controller import controller, ofp_event
-from ryu.controller.handler import DEAD_DISPATCHER
-from ryu.lib import hub
-from ryu.ofproto import ofproto_parser
+from eventlet.greenio import GreenSocket
+
+from ryu_apps import compat  # noqa: F401  # repairs Ryu, so it comes before it
+
+from ryu.controller import controller, ofp_event  # isort: skip
+from ryu.controller.handler import DEAD_DISPATCHER  # isort: skip
+from ryu.lib import hub  # isort: skip
+from ryu.ofproto import ofproto_parser  # isort: skip
 
 from ryu_apps.openflow import wire
 from ryu_apps.openflow.wire import MessageType, MultipartType, WireError
@@ -26,8 +31,9 @@ LOG = logging.getLogger(__name__)
 # (datapath, type, xid, whole message) -> whether it is dealt with. Called in the green thread of the connection.
 OnMessage = Callable[[Any, int, int, bytes], bool]
 
-_PIECE: Final = 1 << 17  # bytes per read
+_PIECE: Final = 1 << 16  # bytes per read
 _PATIENCE: Final = 256  # messages after which other green threads have a turn
+_GROUP_DESC: Final = MultipartType.GROUP_DESC.to_bytes(2, "big")
 
 
 def intercept(on_message: OnMessage) -> None:
@@ -37,25 +43,66 @@ def intercept(on_message: OnMessage) -> None:
     whose length is impossible, ends the connection.
     """
 
-    class Channel(_Channel):
-        """A connection of this process."""
-
-        def __init__(self, socket: Any, address: Any) -> None:
-            self.on_message = on_message
-            super().__init__(socket, address)
-
     def serve(socket: Any, address: Any) -> None:
-        with closing(Channel(socket, address)) as channel:
+        with closing(Channel(socket, address, on_message)) as channel:
             channel.serve()
 
     # Ryu's listener looks this name up when it starts; Datapath itself keeps its name, which its methods refer to.
     controller.datapath_connection_factory = serve
 
 
-class _Channel(controller.Datapath):
+class _Stream:
+    """A socket that knows whether somebody is in the middle of sending, and can send without waiting."""
+
+    def __init__(self, socket: Any) -> None:
+        self._socket = socket
+        self.sending = False
+        # Encrypted connections have no short cut: only a plain socket of eventlet's is known to be one underneath.
+        self._plain = socket.fd if type(socket) is GreenSocket else None
+
+    def sendall(self, data: bytes) -> None:
+        """Send all of it, waiting as long as the switch takes to read."""
+        self.sending = True
+        try:
+            self._socket.sendall(data)
+        finally:
+            self.sending = False
+
+    def send_now(self, data: bytes) -> int:
+        """Return how many bytes could be sent without waiting; an error is left to the next `sendall`."""
+        if self._plain is None or self.sending:
+            return 0
+        try:
+            sent: int = self._plain.send(data)
+        except OSError:
+            return 0
+        return sent
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+
+class Channel(controller.Datapath):
     """Ryu's connection to a switch, with a receive loop of our own."""
 
-    on_message: OnMessage
+    def __init__(self, socket: Any, address: Any, on_message: OnMessage) -> None:
+        self.on_message = on_message
+        super().__init__(_Stream(socket), address)
+
+    def send(self, buf: bytes, close_socket: bool = False) -> bool:
+        """Send messages, after all that was given to `send` before. Returns False when the connection is closing.
+
+        Waits only when 16 earlier calls have not been sent yet.
+        """
+        # Ryu's sending thread takes a buffer from the queue and begins to send it without a pause, so nothing
+        # is under way that is neither in the queue nor in `sending`.
+        if self.send_q is not None and self.send_q.empty() and not close_socket:
+            sent = self.socket.send_now(buf)
+            if sent == len(buf):
+                return True
+            buf = buf[sent:]
+        queued: bool = super().send(buf, close_socket)
+        return queued
 
     def _recv_loop(self) -> None:
         try:
@@ -116,7 +163,7 @@ class _Channel(controller.Datapath):
 
     def _leave_to_ryu(self, version: int, kind: int, xid: int, raw: bytes) -> None:
         if kind == MessageType.MULTIPART_REPLY and raw[8:10] == _GROUP_DESC:
-            return  # nobody asked for it; Ryu's parser reads beyond its end
+            return  # nobody asked for it, and of all replies this is the one that Ryu's parser reads wrongly
         msg = ofproto_parser.msg(self, version, kind, len(raw), xid, bytearray(raw))
         if not msg:
             return
@@ -125,6 +172,3 @@ class _Channel(controller.Datapath):
         for handler in self.ofp_brick.get_handlers(event):
             if self.state in handler.callers[event.__class__].dispatchers:
                 handler(event)
-
-
-_GROUP_DESC: Final = MultipartType.GROUP_DESC.to_bytes(2, "big")

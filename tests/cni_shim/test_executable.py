@@ -22,7 +22,7 @@ EXECUTABLE = Path(cni_shim.__file__).parent / "heddle"
 # Parts of the standard library that cost a start a millisecond or more.
 EXPENSIVE = {
     "argparse", "array", "collections", "ctypes", "dataclasses", "encodings.idna", "enum", "hashlib", "http", "inspect",
-    "ipaddress", "json", "logging", "pathlib", "re", "selectors", "signal", "site", "socket", "ssl", "subprocess",
+    "ipaddress", "json", "logging", "os", "pathlib", "re", "selectors", "signal", "site", "socket", "ssl", "subprocess",
     "typing",
 }  # fmt: skip
 
@@ -56,14 +56,15 @@ def test_it_works_by_a_symbolic_link(tmp_path: Path) -> None:
 
 
 REPORTING = """
-import os, sys
+import posix, sys
 sys.path.append({folder!r})
 from cni_shim.plugin import main
-status = main(os.environ, sys.stdin.buffer, sys.stdout, sys.stderr)
+environment = {{k.decode(): v.decode() for k, v in posix.environ.items()}}
+status = main(environment, sys.stdin.buffer, sys.stdout, sys.stderr)
 sys.stdout.flush()
 sys.stderr.write(" ".join(sys.modules))
 sys.stderr.flush()
-os._exit(status)
+posix._exit(status)
 """
 
 

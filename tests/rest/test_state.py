@@ -21,6 +21,7 @@ def test_the_topology_is_a_graph(network: TestApp, control: MemoryControl) -> No
     assert body["tunnels"] == [{"from": "n1", "to": "n2", "kind": "vxlan", "up": True}]
     assert body["connections"] == [{"networks": ["blue", "red"]}]
     assert next(item for item in body["networks"] if item["name"] == "red")["nodes"] == ["n1"]
+    assert network.get("/v1/topology?tunnels=false").json == {**body, "tunnels": []}
     control.disconnect("n2")
     assert network.get("/v1/topology").json["tunnels"][0]["up"] is False
 
