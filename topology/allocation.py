@@ -59,7 +59,7 @@ def free_zone(snapshot: Snapshot) -> int:
     """
     taken = {network.zone for network in snapshot.networks.values()}
     last: int = snapshot.watermarks.get(ZONES, FIRST_NETWORK_ZONE - 1)
-    for zone in (*range(last + 1, LAST_NETWORK_ZONE + 1), *range(FIRST_NETWORK_ZONE, last + 1)):
+    for zone in chain(range(last + 1, LAST_NETWORK_ZONE + 1), range(FIRST_NETWORK_ZONE, last + 1)):
         if zone not in taken:
             return zone
     cause, remedy = "all are taken", "make connections symmetric, or delete networks that are not used"
