@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
-from store.objects import AddressText, DatapathId, InterfaceName, Label, Object, OwnVnid, PodUid, PrefixText, Subdomain
+from store.fields import AddressText, DatapathId, InterfaceName, Label, Object, OwnVnid, PodUid, PrefixText, Subdomain
 
 Seconds = Annotated[float, Meta(ge=0, le=60)]
 ObjectName = Annotated[str, Meta(description="`project/pod`, or an IP address where it says so.", max_length=320)]
