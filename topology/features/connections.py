@@ -49,7 +49,9 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
         tracked = begins_tracked(destination.name, source.name, snapshot)
         if tracked and destination.zone is not None and not (may is not None and may.is_everything):
             ask = (conntrack(destination.zone, table=Table.REPLIES),)
-            yield at(pipeline.DELIVER_REPLY, match_fields(*_pair(source, destination)), ask)
+            for kind in kinds:  # conntrack takes packets only that are known to be IP
+                terms = match_fields(*_pair(source, destination), (ETH_TYPE, kind.eth_type))
+                yield at(pipeline.DELIVER_REPLY, terms, ask)
         if (node, source.name) in snapshot.hosted:
             yield from _crossing(source, destination)
 
