@@ -26,6 +26,11 @@ class Party:
     host: Host
     network: str = ""
 
+    @classmethod
+    def of(cls, pod: Pod) -> Party:
+        """A pod, with the network that it is on."""
+        return cls(pod, pod.network)
+
     @property
     def label(self) -> str:
         """What stands in the table: a pod with the node it is on, and its address if others may have the same."""
