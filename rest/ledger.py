@@ -9,9 +9,10 @@ from __future__ import annotations
 from bisect import bisect
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from itertools import pairwise
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from rest.control import Published
 from rest.ledger_shapes import AddressHolder, Finding, LedgerCheck, LedgerEntry
@@ -25,9 +26,11 @@ from topology.model import SHARED_SPACE, Address, Port, PortKey, Quarantine
 from topology.pipeline import SPACE, FeatureId, Table
 from topology.snapshot import BLOCK_BITS, BLOCK_SIZE, Block, Snapshot, places
 
+T = TypeVar("T")
 Place: TypeAlias = tuple[int, Address]  # an address in its address space
 Holders: TypeAlias = Mapping[Place, list[Port]]
 
+_AT_ONCE: Final = 200  # ports that are looked at between two pauses
 _PORTS: Final = int(FeatureId.PORTS)
 _MAKE: Final[Mapping[int, Callable[[int], Address]]] = {4: IPv4Address, 6: IPv6Address}
 
@@ -49,21 +52,22 @@ def entries(snapshot: Snapshot) -> Iterator[LedgerEntry]:
         )
 
 
-def check(published: Published) -> LedgerCheck:
-    """Go through everything, and tell what is wrong."""
+def check(published: Published, pause: Callable[[], object] = lambda: None) -> LedgerCheck:
+    """Go through everything, and tell what is wrong. `pause` is called every now and then: others may want to work."""
     snapshot = published.snapshot
+    ports = partial(_paced, snapshot.ports.values(), pause)
     held: dict[Place, list[Port]] = defaultdict(list)
-    for port in snapshot.ports.values():
+    for port in ports():
         for place in places(port):
             held[place].append(port)
     findings = (
         *_held_twice(held),
         *_wrong_index(snapshot, held),
-        *_misplaced(snapshot),
+        *_misplaced(snapshot, ports()),
         *_wrong_blocks(snapshot),
         *_quarantined(snapshot.quarantined.values(), held),
-        *_not_on_switch(published),
-        *_left_on_switch(published, held),
+        *_not_on_switch(published, ports()),
+        *_left_on_switch(published, held, pause),
     )
     return LedgerCheck(
         ok=not findings,
@@ -72,6 +76,13 @@ def check(published: Published) -> LedgerCheck:
         quarantined=len(snapshot.quarantined),
         findings=tuple(sorted(findings, key=lambda finding: (finding.kind, finding.subject, finding.cause))),
     )
+
+
+def _paced(things: Iterable[T], pause: Callable[[], object]) -> Iterator[T]:
+    for number, thing in enumerate(things, 1):
+        if number % _AT_ONCE == 0:
+            pause()
+        yield thing
 
 
 def _held_twice(held: Holders) -> Iterator[Finding]:
@@ -112,10 +123,10 @@ def _addresses(block: Block, bits: int) -> Iterator[Address]:
         bits ^= lowest
 
 
-def _misplaced(snapshot: Snapshot) -> Iterator[Finding]:
+def _misplaced(snapshot: Snapshot, ports: Iterable[Port]) -> Iterator[Finding]:
     """Every address of a port is one that a pod of that network may have on that node."""
     blocks = {place: sorted(map(span, prefixes)) for place, prefixes in snapshot.blocks_on.items()}
-    for port in snapshot.ports.values():
+    for port in ports:
         for cause in (*_faults(snapshot, port), *_unblocked(port, blocks.get((port.network, port.node), []))):
             yield Finding(kind="misplaced", subject=_named(port), cause=cause)
 
@@ -171,24 +182,24 @@ def _quarantined(items: Iterable[Quarantine], held: Holders) -> Iterator[Finding
             yield Finding(kind="quarantined-and-held", subject=_at((item.space, item.address)), cause=cause)
 
 
-def _not_on_switch(published: Published) -> Iterator[Finding]:
+def _not_on_switch(published: Published, ports: Iterable[Port]) -> Iterator[Finding]:
     """The switch of every port has acknowledged its flows, and they deliver just its addresses to it."""
-    for key, port in published.snapshot.ports.items():
-        phase, reason = published.port_phase(key)
+    for port in ports:
+        phase, reason = published.port_phase(port.key)
         if phase != "Committed":
             yield Finding(kind="not-on-switch", subject=_named(port), cause=f"is {phase}: {reason}")
             continue
-        installed = published.committed[key.node].sections[SectionKey(_PORTS, tuple(key))]
+        installed = published.committed[port.node].sections[SectionKey(_PORTS, tuple(port.key))]
         for place in sorted(set(places(port)) - set(_delivered(installed))):
             cause = f"its switch does not deliver {_at(place)} to it"
             yield Finding(kind="not-on-switch", subject=_named(port), cause=cause)
 
 
-def _left_on_switch(published: Published, held: Holders) -> Iterator[Finding]:
+def _left_on_switch(published: Published, held: Holders, pause: Callable[[], object]) -> Iterator[Finding]:
     """An address that a switch delivers to a port is that port's, or in quarantine: nobody else may get it."""
     quarantined = published.snapshot.quarantined
     for node, table in published.committed.items():
-        for section, installed in table.sections.items():
+        for section, installed in _paced(table.sections.items(), pause):
             if section.feature != _PORTS:
                 continue
             for place in _delivered(installed):

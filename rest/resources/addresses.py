@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from ipaddress import ip_address
 from typing import Final
 
@@ -28,7 +29,8 @@ def index(call: Call[AddressFilter, Empty]) -> Answer:
 
 def check(call: Call[Empty, Empty]) -> Answer:
     """Whether the ledger is sound."""
-    return Answer(200, ledger.check(call.control.published))
+    # What is published is a value: while others work, it stays as it is.
+    return Answer(200, ledger.check(call.control.published, lambda: time.sleep(0)))
 
 
 def _order(entry: LedgerEntry) -> tuple[int, int, int]:

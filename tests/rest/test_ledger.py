@@ -266,7 +266,7 @@ def given_too_early(control: MemoryControl) -> None:
         ),
         (
             without_a_cluster_address,
-            {"misplaced", "not-on-switch", "left-on-switch"},
+            {"misplaced", "left-on-switch"},
             "0 cluster addresses for 1 addresses",
         ),
         (a_block_of_nobody, {"wrong-block"}, "block 10.0.0.64/28 of network east is kept for node n1"),
