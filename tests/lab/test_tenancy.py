@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 
 from lab.api import ProblemError
+from lab.echo import ECHO_PORT
 from lab.frames import ARP_REPLY, ARP_REQUEST, BROADCAST, ETH_P_ARP, ETH_P_IP, Frame, arp, ethernet, send, udp_packet
 from lab.hosts import Host
 from lab.laboratory import Lab
@@ -23,7 +24,7 @@ pytestmark = [pytest.mark.netns, pytest.mark.ovs]
 TWINS = ("red", "blue")
 RANGE, DUO, FLAT = "10.0.0.0/24", ("10.5.0.0/30", "10.6.0.0/24"), "10.7.0.0/24"
 SHARED = {"fir/a": "n1", "fir/b": "n2", "oak/a": "n1", "oak/b": "n3"}
-WEB, CLOSED = 80, 9
+WEB, CLOSED, OPENFLOW = 80, 9, 6653
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,21 @@ def test_gateways_and_nodes_answer(tenants: Lab) -> None:
     for node in tenants.nodes.values():
         for address in (node.gateway, node.address):
             assert pod.tcp(address).by == node.name, (node, address)
+
+
+def test_control_ports_are_closed(tenants: Lab) -> None:
+    pod, near, far = tenants.pods_by_name["red/a"], tenants.node("n1"), tenants.node("n2")
+    try:
+        for node in (near, far):
+            node.listen(OPENFLOW)
+        assert near.tcp(far, OPENFLOW).by == "n2"
+        targets = [address for node in (near, far) for address in (node.gateway, node.address)]
+        verdicts = [outcome.verdict for outcome in together([partial(pod.tcp, one, OPENFLOW) for one in targets])]
+        assert verdicts == [Verdict.SILENT] * 4
+    finally:
+        for node in (near, far):
+            node.silence()
+            node.listen(ECHO_PORT)
 
 
 def test_check_agrees(tenants: Lab) -> None:
