@@ -228,6 +228,15 @@ def packets(draw: st.DrawFn, snapshot: Snapshot, source: Address, mac: int) -> P
     return transport(kind, ends, draw(st.sampled_from((443, 53, 80, 8080, 4789, 5000, 22))))
 
 
+@st.composite
+def nearby(draw: st.DrawFn, snapshot: Snapshot, node: Node, packet: Packet) -> Packet:
+    """Draw the same packet, mostly to one of the node's own pods."""
+    near = [address for _, address in snapshot.holder if address in node.subnets[0]]
+    if not near or packet.get(fields.IPV4_DST) is None or draw(one_in(3)):
+        return packet
+    return packet.set(fields.IPV4_DST, int(draw(st.sampled_from(sorted(near)))))
+
+
 WAYS = (*("port",) * 5, *("node",) * 2, *("tunnel",) * 2, "stray")
 
 
@@ -243,16 +252,15 @@ def sendings(draw: st.DrawFn, snapshot: Snapshot, ways: tuple[str, ...] = WAYS) 
         packet = draw(packets(snapshot, port.addresses[0], port.mac))
         return Sending(FromPort(port.node, port.ofport), packet)
     if way == "node":
-        source = draw(st.sampled_from((*node.gateways, *node.gateways, node.underlay, IPv4Address("198.51.100.7"))))
-        return Sending(FromNode(node.name), draw(packets(snapshot, source, node.mac)))
+        stranger = IPv4Address("198.51.100.7")
+        source = draw(st.sampled_from((*node.gateways, *node.gateways, node.underlay, stranger, stranger)))
+        return Sending(FromNode(node.name), draw(nearby(snapshot, node, draw(packets(snapshot, source, node.mac)))))
     packet = draw(packets(snapshot, draw(addresses(snapshot)), node.mac))
     if way == "tunnel":
         vteps = [*(peer.underlay for peer in snapshot.nodes.values()), IPv4Address("192.0.2.99")]
-        near = [address for _, address in snapshot.holder if address in node.subnets[0]]
-        if near and packet.get(fields.IPV4_DST) is not None and not draw(one_in(3)):
-            packet = packet.set(fields.IPV4_DST, int(draw(st.sampled_from(sorted(near)))))
         vnid = draw(st.sampled_from((0, 10, 11, 12, 13, 4711)))
-        return Sending(FromTunnel(node.name, draw(st.sampled_from(sorted(vteps))), vnid), packet)
+        ingress = FromTunnel(node.name, draw(st.sampled_from(sorted(vteps))), vnid)
+        return Sending(ingress, draw(nearby(snapshot, node, packet)))
     return Sending(FromPort(node.name, draw(ofports)), packet)
 
 
