@@ -5,6 +5,7 @@ No decision is taken here and no state of the network is kept here: that is `own
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from hashlib import sha256
 from ipaddress import ip_address
@@ -52,9 +53,9 @@ class OpenFlowWire:
     def __init__(self) -> None:
         self._encoder = Encoder()
 
-    def bundle(self, delta: Delta) -> bytes:
-        """Return one ordered atomic bundle, from open to commit."""
-        return self._encoder.bundle(delta)
+    def bundle(self, delta: Delta) -> Iterable[bytes]:
+        """Return one ordered atomic bundle, from open to commit, in parts."""
+        return self._encoder.parts(delta)
 
     def read_flows(self, xid: int, table: int | None, cookie: int, mask: int) -> bytes:
         """Return a request for flows, by table (None: all) and masked cookie."""

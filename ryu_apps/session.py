@@ -36,8 +36,8 @@ _MANY_CLASSES = 8
 class Wire(Protocol):
     """What a session needs of OpenFlow: bytes of a bundle, and of a request for flows."""
 
-    def bundle(self, delta: Delta) -> bytes:
-        """Return one ordered atomic bundle, from open to commit."""
+    def bundle(self, delta: Delta) -> Iterable[bytes]:
+        """Return one ordered atomic bundle, from open to commit, in parts to be sent one after the other."""
         ...
 
     def read_flows(self, xid: int, table: int | None, cookie: int, mask: int) -> bytes:
@@ -212,6 +212,10 @@ class SwitchSession:
         if self._link is not None:
             self._link.send(data)
 
+    def _transmit_bundle(self, delta: Delta) -> None:
+        for part in self._wire.bundle(delta):
+            self._transmit(part)
+
     def _answer(self, xid: int, flows: Iterable[FlowStats], more: bool) -> None:
         found, done = self._asked[xid]
         found.extend(flows)
@@ -278,7 +282,7 @@ class SwitchSession:
         owners = frozenset(owner_class(entry.cookie) for entry in delta.adds if not _is_sentinel(entry))
         self._in_flight = _InFlight(table, revision, owners | {owner_class(cookie) for cookie in delta.deletes})
         self._refused = None
-        self._transmit(self._wire.bundle(delta))
+        self._transmit_bundle(delta)
 
     def _fail(self, text: str) -> None:
         if self._in_flight is not None:
@@ -295,7 +299,7 @@ class SwitchSession:
         sums = flight.table.sums
         wrong = tuple(sentinel(owner, sums.get(owner, 0) ^ 1) for owner in sorted(flight.owners))
         if wrong:
-            self._transmit(self._wire.bundle(Delta(wrong, ())))
+            self._transmit_bundle(Delta(wrong, ()))
 
 
 def _is_sentinel(entry: Entry) -> bool:

@@ -34,7 +34,7 @@ class FakeWire:
     """Messages stay values, so that the model switch can act on them."""
 
     def bundle(self, delta: Delta) -> Any:
-        return delta
+        return (delta,)
 
     def read_flows(self, xid: int, table: int | None, cookie: int, mask: int) -> Any:
         return Read(xid, table, cookie, mask)
