@@ -1,0 +1,24 @@
+"""Cutting a stream of bytes into OpenFlow messages. What is in them is not looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ryu_apps.openflow.wire import HEADER, VERSION, WireError
+
+
+def whole_messages(held: bytearray) -> Iterator[tuple[int, int, bytes]]:
+    """Take the whole messages off the front of `held`: type, xid, bytes. WireError for what is no OpenFlow message."""
+    start, end = 0, len(held)
+    try:
+        while end - start >= HEADER.size:
+            version, kind, length, xid = HEADER.unpack_from(held, start)
+            if length < HEADER.size or not 1 <= version <= VERSION:
+                raise WireError(f"no OpenFlow message: version {version}, {length} bytes")
+            if end - start < length:
+                return
+            raw = bytes(held[start : start + length])
+            start += length
+            yield kind, xid, raw
+    finally:
+        del held[:start]

@@ -1,0 +1,197 @@
+"""Row 6: a controller that was killed comes back to switches that forward on, with nothing changed, or one pod in 100.
+
+Beside it: one request for the sentinels to each switch that connects, by a plain socket. What is counted is on the
+wire; that no packet is lost meanwhile is a test with real packets (tests/lab/test_controller_away.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from bench import helpers
+from bench.cpu import Programs, average
+from bench.figures import Contender, Distribution, Ratio, Row, mean
+from bench.ground import ASKING_PORT
+from bench.interleave import interleave
+from bench.pods import WrongEndError
+from bench.rigs import ControllerRig, Size
+from bench.setting import Setting
+from bench.tap import Message, Tap
+from bench.world import FIRST_POD_PORT
+from ryu_apps.openflow.decode import bundle_reply
+from ryu_apps.openflow.wire import MessageType, MultipartType
+from topology.pipeline import Table
+
+NUMBER = 6
+TITLE = "controller restart: from the first switch's hello to the last one's reply"
+_FLOWS_OF_A_POD = 3
+_SETTLE = 0.2  # seconds in which nothing more may be sent
+_DEADLINE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """One return: nanoseconds on the wire, what was sent, CPU-milliseconds, and how long the process took to start."""
+
+    nanoseconds: int
+    flow_mods: int
+    switches: int
+    cpu_ms: Mapping[str, float]
+    started: float = 0.0
+
+
+class Restarts:
+    """A controller that is killed and started again, and a plain socket that asks the same switches."""
+
+    def __init__(self, rig: ControllerRig, undo: ExitStack) -> None:
+        self._rig, self._site = rig, rig.site
+        self._nodes = rig.site.size.nodes
+        self._asking_tap = Tap(rig.site.ground.namespace, ASKING_PORT)
+        undo.callback(self._asking_tap.close)
+        self._asker = helpers.python(rig.site.ground, "bench.plain", "ask")
+        undo.callback(self._asker.kill)
+        self._lost = 0
+
+    def asked(self, _: int) -> Return:
+        """One request and reply to each switch, by the plain socket."""
+        self._rig.controller.kill()
+        self._site.disconnect()
+        programs = Programs({"asker": (self._asker.pid,), **self._site.pids()})
+        self._asking_tap.skip()
+        before = programs.read()
+        self._site.connect(ASKING_PORT)
+        messages = self._until(self._asking_tap, lambda seen: len(_sentinels_told(seen)) == self._nodes)
+        spent = programs.read().since(before)
+        self._site.disconnect()
+        return _returned(messages, spent)
+
+    def undisturbed(self, _: int) -> Return:
+        """Nothing happened meanwhile."""
+        return self._restart(lambda: None, lambda seen: len(_sentinels_told(seen)) == self._nodes)
+
+    def drifted(self, number: int) -> Return:
+        """One pod in a hundred went while the controller was away."""
+        fakes = self._nodes - self._site.size.real
+        count = max(1, self._nodes * self._site.size.pods // 100)
+        first = self._site.size.real + 1
+        places = [number * count + position for position in range(count)]
+        gone = [(first + place % fakes, FIRST_POD_PORT + place // fakes) for place in places]
+        touched = len({node for node, _ in gone})
+
+        def remove() -> None:
+            if self._site.fakes is not None:
+                self._site.fakes.remote.ask("remove_ports", ports=gone)
+
+        found = self._restart(remove, lambda seen: len(_committed(seen)) == touched)
+        self._lost += count * _FLOWS_OF_A_POD
+        if found.switches != touched:
+            raise WrongEndError(f"{found.switches} switches were told something, where {touched} had lost pods")
+        return found
+
+    def flow_count(self) -> int:
+        """How many flows all switches have, and those that were given up added."""
+        fakes: dict[str, int] = {}
+        if self._site.fakes is not None:
+            fakes = self._site.fakes.remote.ask("flow_counts")
+        real = sum(self._site.flow_count(number) for number in range(1, self._site.size.real + 1))
+        return real + sum(fakes.values()) + self._lost
+
+    def _restart(self, meanwhile: Callable[[], None], done: Callable[[Sequence[Message]], bool]) -> Return:
+        controller = self._rig.controller
+        controller.kill()
+        self._site.disconnect()
+        meanwhile()
+        started = controller.start()
+        self._site.tap.skip()
+        programs = self._rig.programs()
+        before = programs.read()
+        self._site.connect()
+        messages = self._until(self._site.tap, done)
+        spent = programs.read().since(before)
+        controller.wait_in_sync(self._nodes)
+        time.sleep(_SETTLE)
+        return _returned([*messages, *self._site.tap.read()], spent, started)
+
+    def _until(self, tap: Tap, done: Callable[[Sequence[Message]], bool]) -> list[Message]:
+        seen: list[Message] = []
+        deadline = time.monotonic() + _DEADLINE
+        while not done(seen):
+            if time.monotonic() > deadline:
+                raise WrongEndError(f"{len(_sentinels_told(seen))} of {self._nodes} switches answered")
+            time.sleep(0.02)
+            seen.extend(tap.read())
+        return seen
+
+
+def run(setting: Setting) -> Row:
+    """Measure everything of the row."""
+    nodes = 30 if setting.quick else 100
+    with ExitStack() as undo:
+        state = setting.state(undo)
+        setting.say(f"starting {nodes} switches and their controller")
+        rig = ControllerRig(state, "restart", Size(nodes))
+        undo.callback(rig.close)
+        rig.start()
+        restarts = Restarts(rig, undo)
+        flows = restarts.flow_count()
+        setting.say("killing and restarting it")
+        results = interleave((restarts.asked, restarts.undisturbed, restarts.drifted), setting.pace)
+        if restarts.flow_count() != flows:
+            raise WrongEndError(f"{restarts.flow_count()} flows at the end where {flows} are right")
+    names = (f"plain socket, one request, {nodes} switches", "Heddle, no drift", "Heddle, 1 % of the pods gone")
+    asked, undisturbed, drifted = map(_contender, names, results)
+    limit = asked.seconds.median
+    ratios = (
+        Ratio("flow-mods sent without drift", mean([one.flow_mods for one in results[1]]), 0, "exactly"),
+        Ratio("time without drift / one round trip a switch", undisturbed.seconds.median / limit, 3),
+        Ratio("time with 1 % drift / one round trip a switch", drifted.seconds.median / limit),
+        Ratio("flow-mods per flow gone", _per_flow_gone(results[2], nodes)),
+    )
+    notes = (
+        "Per flow gone: its deletion, and the sentinels of the classes touched. The process's own start is apart.",
+    )
+    return Row(NUMBER, TITLE, (asked, undisturbed, drifted), ratios, notes)
+
+
+def _per_flow_gone(returns: Sequence[Return], nodes: int) -> float:
+    gone = max(1, nodes * Size(nodes).pods // 100) * _FLOWS_OF_A_POD
+    return mean([one.flow_mods for one in returns]) / gone
+
+
+def _contender(name: str, returns: Sequence[Return]) -> Contender:
+    facts = {"flow-mods": f"{mean([one.flow_mods for one in returns]):.0f}"}
+    if any(one.started for one in returns):
+        facts["process start s"] = f"{Distribution(tuple(one.started for one in returns)).median:.2f}"
+    seconds = Distribution(tuple(one.nanoseconds / 1e9 for one in returns))
+    return Contender(name, seconds, average([one.cpu_ms for one in returns], len(returns)), facts)
+
+
+def _returned(messages: Sequence[Message], spent: Mapping[str, float], started: float = 0.0) -> Return:
+    """What a return amounts to: from the first message to the last sentinels told and the last bundle committed."""
+    ends = [*_sentinels_told(messages).values(), *_committed(messages).values()]
+    mods = [one for one in messages if one.to_switch and one.kind in (MessageType.BUNDLE_ADD, MessageType.FLOW_MOD)]
+    return Return(max(ends) - messages[0].at, len(mods), len({one.switch for one in mods}), spent, started)
+
+
+def _sentinels_told(messages: Sequence[Message]) -> dict[object, int]:
+    """When each switch told its sentinels, for the first time."""
+    asked = {(one.switch, one.xid) for one in messages if one.to_switch and _asks_sentinels(one.raw)}
+    told: dict[object, int] = {}
+    for one in messages:
+        if not one.to_switch and one.kind == MessageType.MULTIPART_REPLY and (one.switch, one.xid) in asked:
+            told.setdefault(one.switch, one.at)
+    return told
+
+
+def _asks_sentinels(raw: bytes) -> bool:
+    is_flows = raw[1] == MessageType.MULTIPART_REQUEST and int.from_bytes(raw[8:10]) == MultipartType.FLOW_DESC
+    return is_flows and raw[16] == Table.SENTINELS
+
+
+def _committed(messages: Sequence[Message]) -> dict[object, int]:
+    """When each switch committed a bundle last."""
+    replies = (one for one in messages if not one.to_switch and one.kind == MessageType.BUNDLE_CONTROL)
+    return {one.switch: one.at for one in replies if bundle_reply(one.raw).committed}
