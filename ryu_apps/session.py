@@ -24,7 +24,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rest.control import SwitchPhase, SwitchStatus
-from ryu_apps.openflow.decode import FlowStats, WireError
+from ryu_apps.openflow.decode import FlowStats
+from ryu_apps.openflow.wire import WireError
 from topology.compiler import Delta, FlowTable, SectionKey, diff, reconcile, unlike
 from topology.flow import DIGEST_MASK, Entry, owner_class, sentinel
 from topology.pipeline import Table
