@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import eventlet
@@ -22,8 +22,8 @@ from ryu_apps.publication import Publication
 from ryu_apps.session import Link, SwitchSession, Wire
 from store.base import Store
 from topology.admission import admit
-from topology.compiler import FlowTable, SectionKey, Tables, compile_all, diff, update
-from topology.model import Address, Cluster, Node, PortKey, Quarantine
+from topology.compiler import FlowTable, SectionKey, Tables, compile_all, update
+from topology.model import Address, Cluster, Node, Port, PortKey, Quarantine
 from topology.requests import (
     ForgetPort,
     PortSeen,
@@ -179,7 +179,7 @@ class Owner:
         try:
             batch = self._admit(submissions)
             outcome = self._compile(batch)
-            self._store.commit(batch.events)
+            self._store.commit(_to_keep(batch))
         except Exception as error:
             if len(submissions) > 1:  # one of them must not fail the others
                 for submission in submissions:
@@ -225,7 +225,7 @@ class Owner:
         changed = {
             node: keys
             for node, keys in dirty.items()
-            if node in published.tables and diff(published.tables[node], tables[node], keys)
+            if node in published.tables and _differ(published.tables[node], tables[node], keys)
         }
         return _Outcome(tables, changed)
 
@@ -366,6 +366,20 @@ class Owner:
             switches = switches.set(node, session.status)
         current = Published(base.revision, base.snapshot, base.tables, committed, switches)
         self.publication.publish(current, changed)
+
+
+def _differ(old: FlowTable, new: FlowTable, keys: Iterable[SectionKey]) -> bool:
+    return any(old.sections.get(key) != new.sections.get(key) for key in keys)
+
+
+def _to_keep(batch: _Batch) -> Iterable[Event]:
+    """Return the events of a batch; none when they say nothing but port numbers, which the store does not keep."""
+    return () if all(map(_is_ofport_only, batch.changes)) else batch.events
+
+
+def _is_ofport_only(change: Change) -> bool:
+    before, after = change
+    return isinstance(before, Port) and isinstance(after, Port) and replace(before, ofport=after.ofport) == after
 
 
 def _topics(changes: Iterable[Change]) -> set[str]:
