@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -17,16 +18,18 @@ from bench.controller import ControllerError
 from bench.figures import Row
 from bench.pods import WrongEndError
 from bench.report import as_json, show
-from bench.rows import bulk, pod_add, restart
+from bench.rows import bulk, cni, pod_add, restart
 from bench.setting import Setting
 from bench.switch_connection import RefusedError
 from bench.tap import TapError
 from lab.errors import LabError
 from lab.signals import end_in_order
 
-_MODULES = (bulk, pod_add, restart)
+_MODULES = (bulk, pod_add, restart, cni)
 ROWS: dict[int, Callable[[Setting], Row]] = {module.NUMBER: module.run for module in _MODULES}
 _TITLES = {module.NUMBER: module.TITLE for module in _MODULES}
+
+_WIDTH = 150  # columns, where there is no terminal to ask
 
 application = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -42,7 +45,8 @@ def main(
     file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write everything measured there")] = None,
 ) -> None:
     """Measure, print, write."""
-    console, progress = Console(), Console(stderr=True)
+    progress = Console(stderr=True)
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     chosen = sorted(set(rows or ROWS))
     if unknown := [number for number in chosen if number not in ROWS]:
         raise typer.BadParameter(f"there is no row {unknown[0]}; there are {', '.join(map(str, sorted(ROWS)))}")

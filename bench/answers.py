@@ -13,7 +13,9 @@ from typing import Final, TypeAlias
 
 from ryu_apps.openflow.decode import PORT_DELETED
 
-COMMANDS: Final = "BENCH_COMMANDS"  # the environment's variable that tells a Ryu application its command socket
+# Variables of the environment that tell a Ryu application its command socket, and to ask for sentinels.
+COMMANDS: Final = "BENCH_COMMANDS"
+ASK: Final = "BENCH_ASK"
 
 # (datapath id, port's name, whether it is gone) -> bundle
 Recorded: TypeAlias = Mapping[tuple[int, bytes, bool], bytes]

@@ -16,6 +16,7 @@ from lab.state import State
 
 OPENFLOW_PORT = 6653
 ASKING_PORT = 6654  # where a plain socket asks every switch for its sentinels
+RYU_ASKING_PORT = 6655  # where a bare Ryu application does
 _RANGE = "198.18.0.0/15"
 _UNDERLAY = IPv4Address("198.18.0.0")
 _ENTRANCES = IPv4Address("198.19.0.0")

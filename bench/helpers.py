@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import bench
+from bench.answers import COMMANDS
 from bench.commands import Remote
 from bench.ground import Ground
 
@@ -42,8 +43,9 @@ def python(ground: Ground, module: str, *arguments: str) -> Helper:
     return Helper(ground, path, [sys.executable, "-m", module, str(path), *arguments], {})
 
 
-def ryu(ground: Ground, application: str, variable: str, *flags: str) -> Helper:
-    """Start `ryu-manager APPLICATION FLAGS…`, which finds the command socket's path in the environment."""
-    path = ground.folder("helpers") / application
+def ryu(ground: Ground, port: int, *variables: str) -> Helper:
+    """Start `ryu-manager bench.ryu_answers` on an OpenFlow port, with these variables set in its environment."""
+    path = ground.folder("helpers") / f"ryu{port}"
     program = str(Path(sys.executable).parent / "ryu-manager")
-    return Helper(ground, path, [program, application, *flags], {variable: str(path)})
+    command = [program, "bench.ryu_answers", "--ofp-listen-host=0.0.0.0", f"--ofp-tcp-listen-port={port}"]
+    return Helper(ground, path, command, {COMMANDS: str(path), **dict.fromkeys(variables, "1")})

@@ -10,6 +10,8 @@ from rich.table import Table
 
 from bench.figures import Contender, Ratio, Row
 
+_SHOWN_CPU_MS = 0.01
+
 
 def show(console: Console, row: Row) -> None:
     """Print a row's contenders and its ratios."""
@@ -34,7 +36,7 @@ def _contenders(row: Row) -> Table:
     table.add_column("seen", overflow="fold")
     for one in row.contenders:
         times = [f"{value * 1000:.3g}" for value in _times(one)]
-        cpu = ", ".join(f"{name} {spent:.3g}" for name, spent in sorted(one.cpu_ms.items(), key=lambda item: -item[1]))
+        cpu = ", ".join(f"{name} {spent:.3g}" for name, spent in _largest_first(one.cpu_ms))
         facts = ", ".join(f"{name} {value}" for name, value in one.facts.items())
         table.add_row(one.name, str(len(one.seconds.values)), *times, f"{one.total_cpu_ms:.3g}", cpu, facts)
     return table
@@ -49,6 +51,11 @@ def _ratios(row: Row) -> Table:
     for one in row.ratios:
         table.add_row(one.what, f"{one.value:.3g}", _goal(one), {True: "yes", False: "[bold]no[/]", None: ""}[one.met])
     return table
+
+
+def _largest_first(cpu_ms: Mapping[str, float]) -> list[tuple[str, float]]:
+    used = [(name, spent) for name, spent in cpu_ms.items() if spent >= _SHOWN_CPU_MS]
+    return sorted(used, key=lambda item: -item[1])
 
 
 def _goal(ratio: Ratio) -> str:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench import helpers
-from bench.answers import COMMANDS
 from bench.controller import Controller
 from bench.cpu import Programs
 from bench.dummies import MOST_BRIDGES, Bridge, DummySwitches
@@ -190,8 +189,7 @@ def plain_answers(ground: Ground) -> Helper:
 
 def ryu_answering(ground: Ground) -> Helper:
     """Answers by a bare Ryu application."""
-    flags = ("--ofp-listen-host=0.0.0.0", f"--ofp-tcp-listen-port={OPENFLOW_PORT}")
-    return helpers.ryu(ground, "bench.ryu_answers", COMMANDS, *flags)
+    return helpers.ryu(ground, OPENFLOW_PORT)
 
 
 def _ports(snapshot: Snapshot, number: int) -> dict[str, int]:

@@ -1,7 +1,8 @@
 """`ryu-manager bench.ryu_answers`: what Ryu's own machinery costs. A Ryu application that answers a port's message
 with bytes prepared beforehand, over the same connection class as the controller's, and does nothing else.
 
-Settings come by the environment (BENCH_COMMANDS: the Unix socket for commands), as stock Ryu knows no flags of ours.
+Settings come by the environment, as stock Ryu knows no flags of ours: BENCH_COMMANDS, the Unix socket for commands, and
+BENCH_ASK, to ask every switch that connects for its sentinels, as the controller does first.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from ryu.controller import ofp_event  # isort: skip
 from ryu.controller.handler import MAIN_DISPATCHER, set_ev_cls  # isort: skip
 from ryu.ofproto import ofproto_v1_5  # isort: skip
 
-from bench.answers import COMMANDS, Answers
+from bench.answers import ASK, COMMANDS, Answers
 from bench.commands import obey
-from ryu_apps.openflow import channel
-from ryu_apps.openflow.wire import MessageType
+from ryu_apps.openflow import channel, messages
+from ryu_apps.openflow.wire import MessageType, MultipartType
 
 
 class RyuAnswers(RyuApp):
@@ -44,7 +45,8 @@ class RyuAnswers(RyuApp):
 
     @set_ev_cls(ofp_event.EventOFPStateChange, MAIN_DISPATCHER)  # type: ignore[untyped-decorator]
     def _connected(self, event: Any) -> None:
-        prelude = self._answers.prelude(event.datapath.id)
+        asked = messages.sentinel_request(1) if ASK in os.environ else b""
+        prelude = self._answers.prelude(event.datapath.id) or asked
         if prelude:
             event.datapath.send(prelude)
 
@@ -54,4 +56,9 @@ class RyuAnswers(RyuApp):
             if reply is not None:
                 datapath.send(reply)
             return True
-        return kind == MessageType.BUNDLE_CONTROL
+        # The sentinels come in the only multipart reply that is not part of the handshake.
+        return kind == MessageType.BUNDLE_CONTROL or _is_flows(kind, raw)
+
+
+def _is_flows(kind: int, raw: bytes) -> bool:
+    return kind == MessageType.MULTIPART_REPLY and int.from_bytes(raw[8:10]) == MultipartType.FLOW_DESC

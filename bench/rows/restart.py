@@ -12,12 +12,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from bench import helpers
+from bench.answers import ASK
 from bench.cpu import Programs, average
 from bench.figures import Contender, Distribution, Ratio, Row, mean
-from bench.ground import ASKING_PORT
+from bench.ground import ASKING_PORT, RYU_ASKING_PORT, Ground
+from bench.helpers import Helper
 from bench.interleave import interleave
 from bench.pods import WrongEndError
-from bench.rigs import ControllerRig, Size
+from bench.rigs import ControllerRig, Site, Size
 from bench.setting import Setting
 from bench.tap import Message, Tap
 from bench.world import FIRST_POD_PORT
@@ -43,30 +45,37 @@ class Return:
     started: float = 0.0
 
 
-class Restarts:
-    """A controller that is killed and started again, and a plain socket that asks the same switches."""
+class Asker:
+    """A process that asks every switch that connects for its sentinels, once, and does nothing else."""
 
-    def __init__(self, rig: ControllerRig, undo: ExitStack) -> None:
-        self._rig, self._site = rig, rig.site
-        self._nodes = rig.site.size.nodes
-        self._asking_tap = Tap(rig.site.ground.namespace, ASKING_PORT)
-        undo.callback(self._asking_tap.close)
-        self._asker = helpers.python(rig.site.ground, "bench.plain", "ask")
-        undo.callback(self._asker.kill)
-        self._lost = 0
+    def __init__(self, site: Site, port: int, start: Callable[[Ground], Helper], undo: ExitStack) -> None:
+        self._site = site
+        self._port = port
+        self._tap = Tap(site.ground.namespace, port)
+        undo.callback(self._tap.close)
+        self._helper = start(site.ground)
+        undo.callback(self._helper.kill)
 
-    def asked(self, _: int) -> Return:
-        """One request and reply to each switch, by the plain socket."""
-        self._rig.controller.kill()
-        self._site.disconnect()
-        programs = Programs({"asker": (self._asker.pid,), **self._site.pids()})
-        self._asking_tap.skip()
+    def __call__(self, _: int) -> Return:
+        """Let all switches connect to it; the controller is away and they have no other connection."""
+        programs = Programs({"asker": (self._helper.pid,), **self._site.pids()})
+        self._tap.skip()
         before = programs.read()
-        self._site.connect(ASKING_PORT)
-        messages = self._until(self._asking_tap, lambda seen: len(_sentinels_told(seen)) == self._nodes)
+        self._site.connect(self._port)
+        nodes = self._site.size.nodes
+        messages = _until(self._tap, lambda seen: len(_sentinels_told(seen)) == nodes)
         spent = programs.read().since(before)
         self._site.disconnect()
         return _returned(messages, spent)
+
+
+class Restarts:
+    """A controller that is killed and started again."""
+
+    def __init__(self, rig: ControllerRig) -> None:
+        self._rig, self._site = rig, rig.site
+        self._nodes = rig.site.size.nodes
+        self._lost = 0
 
     def undisturbed(self, _: int) -> Return:
         """Nothing happened meanwhile."""
@@ -100,30 +109,22 @@ class Restarts:
         return real + sum(fakes.values()) + self._lost
 
     def _restart(self, meanwhile: Callable[[], None], done: Callable[[Sequence[Message]], bool]) -> Return:
-        controller = self._rig.controller
-        controller.kill()
-        self._site.disconnect()
+        """Start the controller and let the switches connect; afterwards it is away again, and they are."""
         meanwhile()
+        controller = self._rig.controller
         started = controller.start()
         self._site.tap.skip()
         programs = self._rig.programs()
         before = programs.read()
         self._site.connect()
-        messages = self._until(self._site.tap, done)
+        messages = _until(self._site.tap, done)
         spent = programs.read().since(before)
         controller.wait_in_sync(self._nodes)
         time.sleep(_SETTLE)
-        return _returned([*messages, *self._site.tap.read()], spent, started)
-
-    def _until(self, tap: Tap, done: Callable[[Sequence[Message]], bool]) -> list[Message]:
-        seen: list[Message] = []
-        deadline = time.monotonic() + _DEADLINE
-        while not done(seen):
-            if time.monotonic() > deadline:
-                raise WrongEndError(f"{len(_sentinels_told(seen))} of {self._nodes} switches answered")
-            time.sleep(0.02)
-            seen.extend(tap.read())
-        return seen
+        messages += self._site.tap.read()
+        controller.kill()
+        self._site.disconnect()
+        return _returned(messages, spent, started)
 
 
 def run(setting: Setting) -> Row:
@@ -135,25 +136,50 @@ def run(setting: Setting) -> Row:
         rig = ControllerRig(state, "restart", Size(nodes))
         undo.callback(rig.close)
         rig.start()
-        restarts = Restarts(rig, undo)
+        restarts = Restarts(rig)
         flows = restarts.flow_count()
         setting.say("killing and restarting it")
-        results = interleave((restarts.asked, restarts.undisturbed, restarts.drifted), setting.pace)
+        rig.controller.kill()
+        rig.site.disconnect()
+        plain = Asker(rig.site, ASKING_PORT, lambda ground: helpers.python(ground, "bench.plain", "ask"), undo)
+        ryu = Asker(rig.site, RYU_ASKING_PORT, lambda ground: helpers.ryu(ground, RYU_ASKING_PORT, ASK), undo)
+        results = interleave((plain, ryu, restarts.undisturbed, restarts.drifted), setting.pace)
         if restarts.flow_count() != flows:
             raise WrongEndError(f"{restarts.flow_count()} flows at the end where {flows} are right")
-    names = (f"plain socket, one request, {nodes} switches", "Heddle, no drift", "Heddle, 1 % of the pods gone")
-    asked, undisturbed, drifted = map(_contender, names, results)
-    limit = asked.seconds.median
+    contenders = tuple(map(_contender, _names(nodes), results))
+    plain_s, ryu_s, undisturbed, drifted = (one.seconds.median for one in contenders)
     ratios = (
-        Ratio("flow-mods sent without drift", mean([one.flow_mods for one in results[1]]), 0, "exactly"),
-        Ratio("time without drift / one round trip a switch", undisturbed.seconds.median / limit, 3),
-        Ratio("time with 1 % drift / one round trip a switch", drifted.seconds.median / limit),
-        Ratio("flow-mods per flow gone", _per_flow_gone(results[2], nodes)),
+        Ratio("flow-mods sent without drift", mean([one.flow_mods for one in results[2]]), 0, "exactly"),
+        Ratio("time without drift / one round trip a switch", undisturbed / plain_s, 3),
+        Ratio("time without drift / bare Ryu application", undisturbed / ryu_s),
+        Ratio("time with 1 % drift / time without", drifted / undisturbed),
+        Ratio("flow-mods per flow gone", _per_flow_gone(results[3], nodes)),
     )
     notes = (
         "Per flow gone: its deletion, and the sentinels of the classes touched. The process's own start is apart.",
     )
-    return Row(NUMBER, TITLE, (asked, undisturbed, drifted), ratios, notes)
+    return Row(NUMBER, TITLE, contenders, ratios, notes)
+
+
+def _names(nodes: int) -> tuple[str, ...]:
+    request = f"one request, {nodes} switches"
+    return (
+        f"plain socket, {request}",
+        f"bare Ryu application, {request}",
+        "Heddle, no drift",
+        "Heddle, 1 % of pods gone",
+    )
+
+
+def _until(tap: Tap, done: Callable[[Sequence[Message]], bool]) -> list[Message]:
+    seen: list[Message] = []
+    deadline = time.monotonic() + _DEADLINE
+    while not done(seen):
+        if time.monotonic() > deadline:
+            raise WrongEndError(f"after {_DEADLINE:.0f} s only {len(_sentinels_told(seen))} switches have answered")
+        time.sleep(0.02)
+        seen.extend(tap.read())
+    return seen
 
 
 def _per_flow_gone(returns: Sequence[Return], nodes: int) -> float:
