@@ -6,7 +6,7 @@ No decision is taken here and no state of the network is kept here: that is `own
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from hashlib import sha256
@@ -62,6 +62,10 @@ class OpenFlowWire:
     def read_flows(self, xid: int, table: int | None, cookie: int, mask: int) -> bytes:
         """Return a request for flows, by table (None: all) and masked cookie."""
         return messages.flow_desc_request(xid, ALL_TABLES if table is None else table, cookie, mask)
+
+    def read_counts(self, xid: int) -> bytes:
+        """Return a request for the number of flows in each table."""
+        return messages.table_stats_request(xid)
 
 
 class HeddleController(RyuApp):
@@ -123,12 +127,10 @@ class HeddleController(RyuApp):
                 gone = status.reason == decode.PORT_DELETED
                 owner.port_seen(datapath, status.port.name, None if gone else status.port.number)
             case MessageType.MULTIPART_REPLY:
-                found = decode.part(raw)
-                if found.kind != MultipartType.FLOW_DESC:
+                tell = _answer(raw)
+                if tell is None:
                     return False
-                owner.switch_says(
-                    datapath, partial(_flows_read, xid=xid, flows=list(decode.flow_stats(raw)), more=found.more)
-                )
+                owner.switch_says(datapath, tell)
             case MessageType.ERROR:
                 refusal = decode.error(raw)
                 owner.switch_says(datapath, partial(_refused, refusal=refusal))
@@ -170,8 +172,16 @@ def _application(plane: ControlPlane, settings: Settings, local: bool) -> Any:
     return make_app(plane, Options(digest, open_administration=local, controllers=settings.controllers))
 
 
-def _flows_read(session: SwitchSession, xid: int, flows: list[decode.FlowStats], more: bool) -> None:
-    session.flows_read(xid, flows, more)
+def _answer(raw: bytes) -> Callable[[SwitchSession], None] | None:
+    """Return what a part of a multipart reply tells a session; None for what no session asked."""
+    found = decode.part(raw)
+    if found.kind == MultipartType.FLOW_DESC:
+        flows = list(decode.flow_stats(raw))
+        return lambda session: session.flows_read(found.xid, flows, found.more)
+    if found.kind == MultipartType.TABLE_STATS:
+        counts = decode.flow_counts(raw)
+        return lambda session: session.counts_read(counts)
+    return None
 
 
 def _refused(session: SwitchSession, refusal: decode.Refusal) -> None:

@@ -18,7 +18,8 @@ Rules of this file
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -43,6 +44,10 @@ class Wire(Protocol):
 
     def read_flows(self, xid: int, table: int | None, cookie: int, mask: int) -> bytes:
         """Return a request for the flows of a table (None: of all) whose cookie agrees with `cookie` in `mask`."""
+        ...
+
+    def read_counts(self, xid: int) -> bytes:
+        """Return a request for the number of flows in each table."""
         ...
 
 
@@ -93,11 +98,12 @@ class SwitchSession:
         self._asked: dict[int, tuple[list[FlowStats], Callable[[list[FlowStats] | None], None]]] = {}
         self._scope: frozenset[int] | None = frozenset()  # classes being read; None: all
         self._found: list[FlowStats] = []
+        self._counts: dict[int, int] = {}  # flows by table, as the switch counts them
 
     # --- what the owner tells it ---------------------------------------------------------------
 
     def connect(self, link: Link) -> None:
-        """The switch is here: ask for its sentinels."""
+        """The switch is here: ask for its sentinels, and how many flows it has."""
         self._link = link
         self._in_flight = None
         self._refused = None
@@ -179,6 +185,11 @@ class SwitchSession:
         if not self._reads:
             self._repair(self._found)
 
+    def counts_read(self, counts: Mapping[int, int]) -> None:
+        """A part of the answer to a request for the number of flows, by table."""
+        flows = {table: count for table, count in counts.items() if count and table != Table.SENTINELS}
+        self._counts.update(flows)
+
     def committed_reply(self) -> None:
         """The switch has committed the bundle in flight."""
         flight = self._in_flight
@@ -236,19 +247,23 @@ class SwitchSession:
         self._base_revision = self._revision
         self._reads.clear()
         self._found = []
+        self._counts = {}
         if everything:
             self._scope = None
             self._read(None, None)
         else:
             self._scope = frozenset()
+            # Answers come in the order of the requests: the counts are there when the sentinels are.
+            self._transmit(self._wire.read_counts(next(self._xids)))
             self._read(int(Table.SENTINELS), None)
 
     def _compare_sentinels(self, found: list[FlowStats]) -> None:
         differing = unlike(self._base, _sums(found))
-        if not differing:
+        if not differing and self._counts == Counter(entry.flow.table for entry in self._base.entries()):
             self._in_sync()
             return
-        self._scope = differing if len(differing) <= _MANY_CLASSES else None
+        # Where sentinels agree and numbers do not, somebody edited flows by hand: only reading all of them tells which.
+        self._scope = differing if 0 < len(differing) <= _MANY_CLASSES else None
         for owner in [None] if self._scope is None else sorted(self._scope):
             self._read(None, owner)
 
