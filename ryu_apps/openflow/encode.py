@@ -76,14 +76,19 @@ class Encoder:
         tail += [messages.barrier(wire.BARRIER_XID)] if barrier else []
         tail.append(messages.bundle_commit())
         last = max(0, (len(delta.adds) - 1) // step * step)
+        # More than is remembered would only push everything else out.
+        add = self.add if len(delta.adds) <= self._remembered else self._add_once
         for start in range(0, last, step):
-            yield b"".join([*head, *map(self.add, delta.adds[start : start + step])])
+            yield b"".join([*head, *map(add, delta.adds[start : start + step])])
             head = []
-        yield b"".join([*head, *map(self.add, delta.adds[last:]), *tail])
+        yield b"".join([*head, *map(add, delta.adds[last:]), *tail])
 
     def prepared(self, delta: Delta, groups: GroupMessages = NO_GROUPS) -> bytes:
         """Return a bundle without its commit, and a barrier: the commit may follow when no error preceded the reply."""
         return self.bundle(delta, groups, barrier=True).removesuffix(messages.bundle_commit())
+
+    def _add_once(self, entry: Entry) -> bytes:
+        return self._encode(*entry)
 
     def _encode(self, cookie: int, flow: Flow) -> bytes:
         table, priority, match, actions = flow
