@@ -95,7 +95,9 @@ class SwitchSession:
         self._auditing = False
         self._base = FlowTable()  # what is being compared with the switch, while synchronising
         self._reads: dict[int, list[FlowStats]] = {}
-        self._asked: dict[int, tuple[list[FlowStats], Callable[[list[FlowStats] | None], None]]] = {}
+        self._asking: list[Callable[[list[FlowStats] | None], None]] = []  # who wants to see the flows
+        self._asked = 0  # the request for them
+        self._shown: list[FlowStats] = []
         self._scope: frozenset[int] | None = frozenset()  # classes being read; None: all
         self._found: list[FlowStats] = []
         self._counts: dict[int, int] = {}  # flows by table, as the switch counts them
@@ -115,9 +117,7 @@ class SwitchSession:
         self._in_flight = None
         self._reads.clear()
         self._enter(SwitchPhase.AWAY)
-        asked, self._asked = self._asked, {}
-        for _, done in asked.values():
-            done(None)
+        self._show(None)
 
     def close(self) -> None:
         """The node is registered no more: end the connection."""
@@ -137,13 +137,18 @@ class SwitchSession:
             self._auditing = True
 
     def ask(self, done: Callable[[list[FlowStats] | None], None]) -> None:
-        """Read all flows for somebody who wants to see them; `done` gets None when the switch is or goes away."""
+        """Read all flows for somebody who wants to see them; `done` gets None when the switch is or goes away.
+
+        One such request is under way at most, so that a switch that does not answer does not gather them.
+        """
         if self._link is None:
             done(None)
             return
-        xid = next(self._xids)
-        self._asked[xid] = ([], done)
-        self._transmit(self._wire.read_flows(xid, None, 0, 0))
+        self._asking.append(done)
+        if len(self._asking) == 1:
+            self._asked = next(self._xids)
+            self._shown = []
+            self._transmit(self._wire.read_flows(self._asked, None, 0, 0))
 
     def want(self, table: FlowTable, revision: int, dirty: Iterable[SectionKey]) -> None:
         """From `revision` on the switch must hold `table`; only sections in `dirty` can differ from before."""
@@ -168,8 +173,10 @@ class SwitchSession:
 
     def flows_read(self, xid: int, flows: Iterable[FlowStats], more: bool) -> None:
         """A part of the answer to a request for flows; `more` says that it is not the last one."""
-        if xid in self._asked:
-            self._answer(xid, flows, more)
+        if xid == self._asked:
+            self._shown.extend(flows)
+            if not more:
+                self._show(self._shown)
             return
         found = self._reads.get(xid)
         if found is None:
@@ -228,12 +235,10 @@ class SwitchSession:
         for part in self._wire.bundle(delta):
             self._transmit(part)
 
-    def _answer(self, xid: int, flows: Iterable[FlowStats], more: bool) -> None:
-        found, done = self._asked[xid]
-        found.extend(flows)
-        if not more:
-            del self._asked[xid]
-            done(found)
+    def _show(self, flows: list[FlowStats] | None) -> None:
+        asking, self._asking, self._asked = self._asking, [], 0
+        for done in asking:
+            done(flows)
 
     def _read(self, table: int | None, owner: int | None) -> None:
         xid = next(self._xids)

@@ -190,6 +190,22 @@ def test_a_switch_that_is_away_answers_no_question() -> None:
     assert answers == [None, None]
 
 
+def test_questions_to_a_slow_switch_are_one_request() -> None:
+    switch = ModelSwitch()
+    session = session_with(TABLES[3], switch)
+    switch.answer_all(session)
+    answers: list[Any] = []
+    for _ in range(50):
+        session.ask(answers.append)
+    assert len(switch.inbox) == 1
+    switch.answer(session)
+    assert len(answers) == 50
+    assert all(len(answer) == len(switch.flows) for answer in answers)
+    session.ask(answers.append)
+    switch.answer(session)
+    assert len(answers) == 51
+
+
 @pytest.mark.parametrize("phase", ["connect", "sentinels", "bundle"])
 def test_a_disconnection_at_any_moment_is_made_good(phase: str) -> None:
     switch = ModelSwitch()
