@@ -133,7 +133,9 @@ class HeddleController(RyuApp):
                 owner.switch_says(datapath, tell)
             case MessageType.ERROR:
                 refusal = decode.error(raw)
-                owner.switch_says(datapath, partial(_refused, refusal=refusal))
+                owner.switch_says(
+                    datapath, lambda session: session.error(refusal.text, ends_bundle=refusal.ends_bundle)
+                )
             case _:
                 return False
         return True
@@ -182,12 +184,6 @@ def _answer(raw: bytes) -> Callable[[SwitchSession], None] | None:
         counts = decode.flow_counts(raw)
         return lambda session: session.counts_read(counts)
     return None
-
-
-def _refused(session: SwitchSession, refusal: decode.Refusal) -> None:
-    about = "" if refusal.about_flow is None else f", flow whose cookie ends in {refusal.about_flow:08x}"
-    text = f"OpenFlow error {refusal.kind}, code {refusal.code}{about}"
-    session.error(text, ends_bundle=refusal.ends_bundle)
 
 
 def _restore(store: Store, cluster: Cluster) -> Snapshot:
