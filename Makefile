@@ -14,7 +14,7 @@ TESTS ?= tests
 
 help: ## this list
 	@echo "usage: make TARGET   (the first run installs what is missing, with apt and pip)"
-	@sed -n 's/^\([a-z]*\):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: ## install Debian packages where missing, and the virtual environment
 	@tools/setup packages
@@ -30,6 +30,7 @@ lint: setup ## ruff, mypy, and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy deploy/node/pod.py
 	$(BIN)/lint-imports
 
 golden: setup ## rewrite tests/golden with what the code produces now; look at the difference before you commit
@@ -47,6 +48,9 @@ run: setup ## lab and controller, up until Ctrl-C (needs root)
 
 bench: setup ## measurements beside their limits (needs root)
 	$(BIN)/python -m bench
+
+compose-test: ## docker-compose.yml with a private container engine, real packets (root; docker.io docker-compose debootstrap)
+	@tools/compose-test
 
 lock: venv ## choose the newest versions that fit setup.cfg and write requirements/*.lock
 	@VENV="$(VENV)" tools/setup lock
