@@ -83,8 +83,9 @@ class Owner:
         self._sessions: dict[str, SwitchSession] = {}
         self._linked: dict[Link, SwitchSession] = {}
         self._revisions = itertools.count(2)
-        # Addresses that are free as soon as the node has acknowledged a revision.
-        self._leaving: dict[str, list[tuple[int, tuple[int, Address]]]] = {}
+        # Addresses in quarantine, each with the nodes whose switches may still name it; and the same by node.
+        self._leaving: dict[tuple[int, Address], set[str]] = {}
+        self._awaited: dict[str, set[tuple[int, Address]]] = {}
         # Ports of an earlier run: what their switch does not have when it first connects went away meanwhile.
         self._restored: dict[str, tuple[PortKey, ...]] = {node: tuple(keys) for node, keys in snapshot.ports_on.items()}
         tables = compile_all(snapshot)
@@ -92,7 +93,7 @@ class Owner:
         for node in snapshot.nodes.values():
             self._add_session(node, tables[node.name])
         for quarantine in snapshot.quarantined.values():
-            self._quarantine(quarantine, 1)
+            self._await(quarantine, (quarantine.node,))
         self._publish(())
 
     # --- called from any green thread ----------------------------------------------------------
@@ -234,7 +235,7 @@ class Owner:
         previous = self.publication.current
         revision = next(self._revisions) if batch.changes else previous.revision
         for change in batch.changes:
-            self._follow(change, revision, outcome.tables)
+            self._follow(change, outcome)
         for node, keys in outcome.changed.items():
             session = self._sessions.get(node)
             if session is not None:
@@ -247,15 +248,15 @@ class Owner:
         for submission in batch.accepted:
             submission.reply.send(submitted)
 
-    def _follow(self, change: Change, revision: int, tables: Tables) -> None:
+    def _follow(self, change: Change, outcome: _Outcome) -> None:
         """Keep what stands beside the snapshot: sessions of nodes, addresses in quarantine."""
         match change:
             case Change(before=None, after=Node() as node):
-                self._add_session(node, tables[node.name])
+                self._add_session(node, outcome.tables[node.name])
             case Change(before=Node(name=name), after=None):
                 self._sessions.pop(name).close()
             case Change(after=Quarantine() as quarantine):
-                self._quarantine(quarantine, revision)
+                self._await(quarantine, {quarantine.node, *outcome.changed})
 
     def _add_session(self, node: Node, table: FlowTable) -> None:
         session = SwitchSession(node.name, node.dpid, self._wire)
@@ -334,18 +335,34 @@ class Owner:
 
     # --- addresses -----------------------------------------------------------------------------
 
-    def _quarantine(self, quarantine: Quarantine, revision: int) -> None:
-        entry = (revision, (quarantine.space, quarantine.address))
-        self._leaving.setdefault(quarantine.node, []).append(entry)
+    def _await(self, quarantine: Quarantine, nodes: Iterable[str]) -> None:
+        """Keep an address in quarantine until each of `nodes`, whose switches may name it, is in sync."""
+        place = (quarantine.space, quarantine.address)
+        known = {node for node in nodes if node in self._sessions}
+        self._leaving[place] = known
+        for node in known:
+            self._awaited.setdefault(node, set()).add(place)
+        if not known:
+            self.post(ReleaseAddresses((place,)))
 
     def _release_addresses(self, nodes: Iterable[str]) -> None:
-        """Free the addresses whose removal their switch has acknowledged."""
+        """Free the addresses whose removal the last of their switches has acknowledged."""
         for node in nodes:
-            waiting, session = self._leaving.get(node), self._sessions.get(node)
-            if not waiting or session is None or session.phase is not SwitchPhase.IN_SYNC:
-                continue
-            del self._leaving[node]
-            self.post(ReleaseAddresses(tuple(address for _, address in waiting)))
+            session = self._sessions.get(node)
+            if session is None or session.phase is SwitchPhase.IN_SYNC:
+                self._acknowledged(node)
+
+    def _acknowledged(self, node: str) -> None:
+        """A node's switch names no address any more that left before now; nor does the switch of a deleted node."""
+        free = []
+        for place in sorted(self._awaited.pop(node, ()), key=str):
+            waiting = self._leaving[place]
+            waiting.discard(node)
+            if not waiting:
+                del self._leaving[place]
+                free.append(place)
+        if free:
+            self.post(ReleaseAddresses(tuple(free)))
 
     # --- publication ---------------------------------------------------------------------------
 
