@@ -62,7 +62,7 @@ def main(
         for number in chosen:
             done.append(ROWS[number](setting))
             show(console, done[-1])
-    except (LabError, ControllerError, CommandError, TapError, WrongEndError, RefusedError) as error:
+    except (LabError, ControllerError, CommandError, TapError, WrongEndError, RefusedError, TimeoutError) as error:
         progress.print(f"bench: {error}", markup=False)
         raise typer.Exit(1) from None
     if file is not None:

@@ -8,6 +8,7 @@ It does not forward, check or sort anything: it stands for a switch that costs n
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -121,8 +122,10 @@ class FakeSwitch:
             case MultipartType.FLOW_DESC:
                 yield from _parts(kind, xid, self._flows_asked(raw))
             case MultipartType.TABLE_STATS:
-                counts = ((table, sum(key[0] == table for key in self.flows)) for table in range(254))
-                yield from _parts(kind, xid, (struct.pack(">B3xIQQ", table, count, 0, 0) for table, count in counts))
+                counts = Counter(table for table, _, _ in self.flows)
+                yield from _parts(
+                    kind, xid, (struct.pack(">B3xIQQ", table, counts[table], 0, 0) for table in range(254))
+                )
             case _:
                 yield _refusal(xid, raw)
 

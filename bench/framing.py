@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from ryu_apps.openflow.wire import HEADER, VERSION, WireError
+
+_LAST_TYPE: Final = 35  # OFPT_CONTROLLER_STATUS
+
+
+def begins_message(data: bytes) -> bool:
+    """Whether messages follow each other from the first byte on, the last one perhaps not whole."""
+    start = 0
+    while len(data) - start >= HEADER.size:
+        version, kind, length, _ = HEADER.unpack_from(data, start)
+        if version != VERSION or kind > _LAST_TYPE or length < HEADER.size:
+            return False
+        start += length
+    return start > 0
 
 
 def whole_messages(held: bytearray) -> Iterator[tuple[int, int, bytes]]:

@@ -6,6 +6,7 @@ All rigs are alike but for who answers: the controller, a plain socket, or a bar
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -143,14 +144,14 @@ class ControllerRig:
         Returns what went over the wire while the first ten were: with hundreds it is more than a tap can hold.
         """
         self.controller.start()
-        self.site.tap.skip()
+        self.site.tap.reset()
         if self.site.fronts is not None:
             connected = self.site.fronts.remote.ask("connect", most=MOST_BRIDGES)
             self.controller.wait_in_sync(connected)
         first = list(self.site.tap.read())
         self.site.connect()
         self.controller.wait_in_sync(self.site.size.nodes)
-        self.site.tap.skip()
+        self.site.tap.reset()
         return first
 
     def close(self) -> None:
@@ -176,6 +177,16 @@ class RawRig:
         """End everything."""
         self.answers.kill()
         self.site.close()
+
+    def wait_like(self, other: Site, patience: float = 20.0) -> None:
+        """Wait until the first real bridges have as many flows as another site's; TimeoutError after `patience` s."""
+        numbers = range(1, min(self.site.size.real, MOST_BRIDGES) + 1)
+        wanted = [other.flow_count(number) for number in numbers]
+        deadline = time.monotonic() + patience
+        while (found := [self.site.flow_count(number) for number in numbers]) != wanted:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"bridges have {found} flows, not {wanted}")
+            time.sleep(0.05)
 
     def programs(self) -> Programs:
         """The processes whose CPU counts."""

@@ -48,6 +48,7 @@ def bundle_builder() -> Callable[[Sequence[Prepared]], bytes]:
 
     def add(flow: Prepared) -> bytes:
         actions = [parser.OFPActionSetField(**one) for one in flow.sets]
+        apply = [parser.OFPInstructionActions(ofp.OFPIT_APPLY_ACTIONS, actions)] if actions else []
         message = parser.OFPFlowMod(
             datapath,
             cookie=flow.cookie,
@@ -56,10 +57,7 @@ def bundle_builder() -> Callable[[Sequence[Prepared]], bytes]:
             out_port=ofp.OFPP_ANY,
             out_group=ofp.OFPG_ANY,
             match=parser.OFPMatch(**flow.match),
-            instructions=[
-                parser.OFPInstructionActions(ofp.OFPIT_APPLY_ACTIONS, actions),
-                parser.OFPInstructionGotoTable(flow.goto),
-            ],
+            instructions=[*apply, parser.OFPInstructionGotoTable(flow.goto)],
         )
         bundled = parser.OFPBundleAddMsg(datapath, wire.BUNDLE_ID, wire.BUNDLE_FLAGS, message, [])
         bundled.set_xid(wire.flow_xid(flow.cookie))
@@ -74,8 +72,8 @@ def bundle_builder() -> Callable[[Sequence[Prepared]], bytes]:
 
 def _prepared(entry: Entry) -> Prepared | None:
     cookie, flow = entry
-    *applied, last = flow.actions or ((),)
-    if not applied or last[0] != Op.GOTO or any(action[0] != Op.SET for action in applied):
+    *applied, last = flow.actions or ((Op.OUTPUT,),)
+    if last[0] != Op.GOTO or any(action[0] != Op.SET for action in applied):
         return None
     sets = tuple(dict([_term(*action[1:])]) for action in applied)  # type: ignore[arg-type]
     match = dict(_term(*term) for term in flow.match)

@@ -15,10 +15,14 @@ NAME = "heddlebench"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """`quick`: fewer switches and repeats, for a look in two minutes; its figures are not for the table."""
+    """`quick`: fewer switches and repeats, for a look in two minutes; its figures are not for the table.
+
+    `name`: of what is claimed on the machine; two benchmarks of one name do not run side by side.
+    """
 
     quick: bool
     say: Callable[[str], None]
+    name: str = NAME
 
     @property
     def pace(self) -> Pace:
@@ -30,7 +34,7 @@ class Setting:
 
         `undo` gives all back. LabError without root's rights, or while another benchmark runs.
         """
-        state = State(NAME)
+        state = State(self.name)
 
         def clear() -> None:
             with undisturbed():

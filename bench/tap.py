@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
-from bench.framing import whole_messages
+from bench.framing import begins_message, whole_messages
 from bench.ground import OPENFLOW_PORT
 from lab.namespaces import Namespace
 from ryu_apps.openflow.wire import WireError
@@ -24,7 +24,7 @@ _SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 33, 35  # asm-generic/socket.h
 _ETH_P_IP = 0x0800
 _BUFFER = 64 << 20
 _LARGEST = 1 << 16
-_FIN, _SYN, _RST = 1, 2, 4
+_SYN, _RST = 2, 4
 
 
 class TapError(RuntimeError):
@@ -71,7 +71,7 @@ class Streams:
         self._streams: dict[tuple[tuple[IPv4Address, int], tuple[IPv4Address, int]], _Stream] = {}
 
     def forget(self) -> None:
-        """Take every stream up anew."""
+        """Take every stream up anew, where a segment begins with a message."""
         self._streams.clear()
 
     def messages(self, segment: Segment) -> Iterator[Message]:
@@ -80,12 +80,17 @@ class Streams:
         if not to_switch and segment.target[1] != self._port:
             return
         key = (segment.source, segment.target)
-        if segment.flags & (_SYN | _FIN | _RST):
+        if segment.flags & _SYN:
+            self._streams[key] = _Stream((segment.sequence + 1) & 0xFFFFFFFF)
+        if segment.flags & _RST:
             self._streams.pop(key, None)
         if not segment.payload:
             return
-        # A stream that began before the tap did is taken up at a segment's start: connections were idle then.
-        stream = self._streams.setdefault(key, _Stream(segment.sequence))
+        stream = self._streams.get(key)
+        if stream is None:
+            if not begins_message(segment.payload):
+                return  # the middle of what began before the tap did
+            stream = self._streams[key] = _Stream(segment.sequence)
         if segment.sequence != stream.following:
             if (stream.following - segment.sequence) & 0xFFFFFFFF < 1 << 31:
                 return  # sent again
@@ -117,7 +122,12 @@ class Tap:
         self._socket.close()
 
     def skip(self) -> None:
-        """Forget what has come until now, even if it was too much. Connections should be idle."""
+        """Pass over what has come since the last reading."""
+        for _ in self.read():
+            pass
+
+    def reset(self) -> None:
+        """Forget what has come until now, even if it was too much; streams are taken up at their next message."""
         with suppress(BlockingIOError):
             while True:
                 self._socket.recv(_LARGEST)

@@ -85,6 +85,7 @@ def _raw_rig(undo: ExitStack, state: State, name: str, model: ControllerRig, fee
     write(file, feed.preludes)
     rig.answers.remote.ask("preludes", path=str(file))
     rig.site.connect()
+    rig.wait_like(model.site)
     return rig
 
 

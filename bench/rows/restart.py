@@ -59,7 +59,7 @@ class Asker:
     def __call__(self, _: int) -> Return:
         """Let all switches connect to it; the controller is away and they have no other connection."""
         programs = Programs({"asker": (self._helper.pid,), **self._site.pids()})
-        self._tap.skip()
+        self._tap.reset()
         before = programs.read()
         self._site.connect(self._port)
         nodes = self._site.size.nodes
@@ -113,7 +113,7 @@ class Restarts:
         meanwhile()
         controller = self._rig.controller
         started = controller.start()
-        self._site.tap.skip()
+        self._site.tap.reset()
         programs = self._rig.programs()
         before = programs.read()
         self._site.connect()
@@ -176,7 +176,8 @@ def _until(tap: Tap, done: Callable[[Sequence[Message]], bool]) -> list[Message]
     deadline = time.monotonic() + _DEADLINE
     while not done(seen):
         if time.monotonic() > deadline:
-            raise WrongEndError(f"after {_DEADLINE:.0f} s only {len(_sentinels_told(seen))} switches have answered")
+            found = f"{len(_sentinels_told(seen))} switches told their sentinels, {len(_committed(seen))} committed"
+            raise WrongEndError(f"{found} in {_DEADLINE:.0f} s")
         time.sleep(0.02)
         seen.extend(tap.read())
     return seen
