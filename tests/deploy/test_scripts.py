@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import stat
 from collections.abc import Iterator
 
 import pytest
 
-from tests.deploy import files
+from tests.deploy import document, files
 from tests.deploy.conftest import Deployment, eventually
 
 pytestmark = [pytest.mark.netns, pytest.mark.ovs]
@@ -109,6 +111,39 @@ def test_a_removed_pod_is_gone_for_the_controller_too(deployment: Deployment, po
 
     eventually(lambda: ports() == ["a"], "the controller still has the port", node.log)
     assert node.run("pod", "blue/gone", "true").returncode == 1
+
+
+def test_trace_tells_what_the_document_promises(deployment: Deployment, pods: dict[str, str]) -> None:
+    assert pods
+    lines = [line for line in document.commands() if line.startswith("heddle trace")]
+    ends = [deployment.heddle(*shlex.split(line)[1:]) for line in lines]
+    assert [(end.returncode, end.stdout.splitlines()[-1].split()[0]) for end in ends] == [(5, "dropped"), (0, "sent")]
+
+
+def test_drops_are_counted_where_the_document_looks(deployment: Deployment, pods: dict[str, str]) -> None:
+    def dropped() -> int:
+        content = json.loads(deployment.heddle("--output", "json", "flows", "n3", "--table", "DELIVERY").stdout)
+        flows = content["flows"] if isinstance(content, dict) else content
+        (drop,) = [flow for flow in flows if flow["actions"] == "drop"]
+        return int(drop["packets"])
+
+    before = dropped()
+    assert not _ping(deployment, "red/a", pods["blue/a"])
+    eventually(lambda: dropped() == before + 2, "the drops are not counted", deployment.controller.log)
+    assert any(line.split()[-1] == "drop" for line in deployment.heddle("flows", "n3").stdout.splitlines())
+    assert "port blue/a" in deployment.heddle("flows", "n3", "--owner", "blue/a").stdout
+
+
+def test_what_the_document_runs_on_a_node_works_there(deployment: Deployment, pods: dict[str, str]) -> None:
+    assert pods["red/a"] == "10.128.0.2"  # which the document has as its example
+    blocks = re.findall(r"```sh\n(.*?)```", document.section("A pod cannot reach X", 3), re.DOTALL)
+    lines = [line.partition(" #")[0] for block in blocks for line in block.splitlines()]
+    for line in lines:
+        if not line.startswith("tcpdump"):  # it would wait for packets
+            done = deployment.nodes["n1"].run(*shlex.split(line))
+            assert done.returncode == 0, (line, done.stderr)
+            assert done.stdout
+    assert any(line.startswith("ovs-appctl ofproto/trace") for line in lines)
 
 
 def test_registering_again_keeps_the_tokens(deployment: Deployment) -> None:
