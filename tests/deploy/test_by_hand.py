@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -21,8 +21,10 @@ from lab.namespaces import Namespace
 from lab.ovs import OpenVSwitch
 from lab.state import State
 from lab.underlay import Underlay
+from store.sqlite import SqliteStore
 from tests.deploy import document, files
 from tests.deploy.conftest import VENV, Done, eventually
+from topology.model import Network, Node
 
 pytestmark = [pytest.mark.netns, pytest.mark.ovs]
 
@@ -148,6 +150,19 @@ def test_a_client_that_says_nothing_holds_up_nobody(site: Site) -> None:
     with site.controller.socket(socket.AF_INET, socket.SOCK_STREAM) as silent:
         silent.connect(("192.0.2.1", 8080))
         assert site.heddle("status").returncode == 0
+
+
+def test_a_backup_of_the_running_controller_holds_what_there_is(site: Site) -> None:
+    (block,) = [block for block in document.blocks("sh") if ".backup(" in block]
+    script = block.replace("/var/lib/heddle", str(site.folder)).replace("/var/backups", str(site.folder / "node"))
+    assert site.heddle("create-network", "kept").returncode == 0
+    done = site.controller.run(["sh", "-c", script])
+    assert done.returncode == 0, done.stderr
+    backup = site.folder / "node" / "heddle.sqlite"
+    assert backup.stat().st_mode & 0o777 == 0o600
+    with closing(SqliteStore(backup)) as store:
+        names = {event.value.name for event in store.load() if isinstance(event.value, Node | Network)}
+    assert {"n1", "kept"} <= names
 
 
 def test_without_the_token_nothing_is_told(site: Site) -> None:
