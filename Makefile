@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
 
-.PHONY: help setup venv test lint golden demo demo-tenancy run bench lock clean
+.PHONY: help setup venv test lint golden docs demo demo-tenancy run bench lock clean
 
 help: ## this list
 	@echo "usage: make TARGET   (the first run installs what is missing, with apt and pip)"
@@ -30,11 +30,15 @@ lint: setup ## ruff, mypy, and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy deploy/node/pod.py
 	$(BIN)/lint-imports
 
 golden: setup ## rewrite tests/golden with what the code produces now; look at the difference before you commit
 	$(BIN)/python -m pytest $(TESTS) -q --golden-update
 	git --no-pager diff --stat -- tests/golden
+
+docs: setup ## rewrite docs/pipeline.md from topology/pipeline.py
+	$(BIN)/python -m tools.pipeline_page
 
 demo: setup ## three nodes, two tenants, real packets; exit status 0 only if all is as expected (needs root)
 	$(BIN)/python -m lab.demo
@@ -47,6 +51,9 @@ run: setup ## lab and controller, up until Ctrl-C (needs root)
 
 bench: setup ## measurements beside their limits (needs root)
 	$(BIN)/python -m bench
+
+compose-test: ## docker-compose.yml with a private container engine, real packets (root; docker.io docker-compose debootstrap)
+	@tools/compose-test
 
 lock: venv ## choose the newest versions that fit setup.cfg and write requirements/*.lock
 	@VENV="$(VENV)" tools/setup lock

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import eventlet
@@ -22,8 +22,8 @@ from ryu_apps.publication import Publication
 from ryu_apps.session import Link, SwitchSession, Wire
 from store.base import Store
 from topology.admission import admit
-from topology.compiler import FlowTable, SectionKey, Tables, compile_all, diff, update
-from topology.model import Address, Cluster, Node, PortKey, Quarantine
+from topology.compiler import FlowTable, SectionKey, Tables, compile_all, update
+from topology.model import Address, Cluster, Node, Port, PortKey, Quarantine
 from topology.requests import (
     ForgetPort,
     PortSeen,
@@ -83,8 +83,9 @@ class Owner:
         self._sessions: dict[str, SwitchSession] = {}
         self._linked: dict[Link, SwitchSession] = {}
         self._revisions = itertools.count(2)
-        # Addresses that are free as soon as the node has acknowledged a revision.
-        self._leaving: dict[str, list[tuple[int, tuple[int, Address]]]] = {}
+        # Addresses in quarantine, each with the nodes whose switches may still name it; and the same by node.
+        self._leaving: dict[tuple[int, Address], set[str]] = {}
+        self._awaited: dict[str, set[tuple[int, Address]]] = {}
         # Ports of an earlier run: what their switch does not have when it first connects went away meanwhile.
         self._restored: dict[str, tuple[PortKey, ...]] = {node: tuple(keys) for node, keys in snapshot.ports_on.items()}
         tables = compile_all(snapshot)
@@ -92,7 +93,7 @@ class Owner:
         for node in snapshot.nodes.values():
             self._add_session(node, tables[node.name])
         for quarantine in snapshot.quarantined.values():
-            self._quarantine(quarantine, 1)
+            self._await(quarantine, (quarantine.node,))
         self._publish(())
 
     # --- called from any green thread ----------------------------------------------------------
@@ -179,7 +180,7 @@ class Owner:
         try:
             batch = self._admit(submissions)
             outcome = self._compile(batch)
-            self._store.commit(batch.events)
+            self._store.commit(_to_keep(batch))
         except Exception as error:
             if len(submissions) > 1:  # one of them must not fail the others
                 for submission in submissions:
@@ -225,7 +226,7 @@ class Owner:
         changed = {
             node: keys
             for node, keys in dirty.items()
-            if node in published.tables and diff(published.tables[node], tables[node], keys)
+            if node in published.tables and _differ(published.tables[node], tables[node], keys)
         }
         return _Outcome(tables, changed)
 
@@ -234,7 +235,7 @@ class Owner:
         previous = self.publication.current
         revision = next(self._revisions) if batch.changes else previous.revision
         for change in batch.changes:
-            self._follow(change, revision, outcome.tables)
+            self._follow(change, outcome)
         for node, keys in outcome.changed.items():
             session = self._sessions.get(node)
             if session is not None:
@@ -247,15 +248,15 @@ class Owner:
         for submission in batch.accepted:
             submission.reply.send(submitted)
 
-    def _follow(self, change: Change, revision: int, tables: Tables) -> None:
+    def _follow(self, change: Change, outcome: _Outcome) -> None:
         """Keep what stands beside the snapshot: sessions of nodes, addresses in quarantine."""
         match change:
             case Change(before=None, after=Node() as node):
-                self._add_session(node, tables[node.name])
+                self._add_session(node, outcome.tables[node.name])
             case Change(before=Node(name=name), after=None):
                 self._sessions.pop(name).close()
             case Change(after=Quarantine() as quarantine):
-                self._quarantine(quarantine, revision)
+                self._await(quarantine, {quarantine.node, *outcome.changed})
 
     def _add_session(self, node: Node, table: FlowTable) -> None:
         session = SwitchSession(node.name, node.dpid, self._wire)
@@ -334,18 +335,34 @@ class Owner:
 
     # --- addresses -----------------------------------------------------------------------------
 
-    def _quarantine(self, quarantine: Quarantine, revision: int) -> None:
-        entry = (revision, (quarantine.space, quarantine.address))
-        self._leaving.setdefault(quarantine.node, []).append(entry)
+    def _await(self, quarantine: Quarantine, nodes: Iterable[str]) -> None:
+        """Keep an address in quarantine until each of `nodes`, whose switches may name it, is in sync."""
+        place = (quarantine.space, quarantine.address)
+        known = {node for node in nodes if node in self._sessions}
+        self._leaving[place] = known
+        for node in known:
+            self._awaited.setdefault(node, set()).add(place)
+        if not known:
+            self.post(ReleaseAddresses((place,)))
 
     def _release_addresses(self, nodes: Iterable[str]) -> None:
-        """Free the addresses whose removal their switch has acknowledged."""
+        """Free the addresses whose removal the last of their switches has acknowledged."""
         for node in nodes:
-            waiting, session = self._leaving.get(node), self._sessions.get(node)
-            if not waiting or session is None or session.phase is not SwitchPhase.IN_SYNC:
-                continue
-            del self._leaving[node]
-            self.post(ReleaseAddresses(tuple(address for _, address in waiting)))
+            session = self._sessions.get(node)
+            if session is None or session.phase is SwitchPhase.IN_SYNC:
+                self._acknowledged(node)
+
+    def _acknowledged(self, node: str) -> None:
+        """A node's switch names no address any more that left before now; nor does the switch of a deleted node."""
+        free = []
+        for place in sorted(self._awaited.pop(node, ()), key=str):
+            waiting = self._leaving[place]
+            waiting.discard(node)
+            if not waiting:
+                del self._leaving[place]
+                free.append(place)
+        if free:
+            self.post(ReleaseAddresses(tuple(free)))
 
     # --- publication ---------------------------------------------------------------------------
 
@@ -366,6 +383,20 @@ class Owner:
             switches = switches.set(node, session.status)
         current = Published(base.revision, base.snapshot, base.tables, committed, switches)
         self.publication.publish(current, changed)
+
+
+def _differ(old: FlowTable, new: FlowTable, keys: Iterable[SectionKey]) -> bool:
+    return any(old.sections.get(key) != new.sections.get(key) for key in keys)
+
+
+def _to_keep(batch: _Batch) -> Iterable[Event]:
+    """Return the events of a batch; none when they say nothing but port numbers, which the store does not keep."""
+    return () if all(map(_is_ofport_only, batch.changes)) else batch.events
+
+
+def _is_ofport_only(change: Change) -> bool:
+    before, after = change
+    return isinstance(before, Port) and isinstance(after, Port) and replace(before, ofport=after.ofport) == after
 
 
 def _topics(changes: Iterable[Change]) -> set[str]:

@@ -44,12 +44,13 @@ def serve(listens: tuple[Listen, ...], tls: Tls | None, app_for: Callable[[bool]
     bound = [(listen, _bind(listen)) for listen in listens]
     apps = {local: app_for(local) for local in {_is_local(listener) for _, listener in bound}}
     for listen, listener in bound:
+        app = apps[_is_local(listener)]  # asked first: encryption takes the descriptor away from the plain socket
         encrypted = tls is not None and not isinstance(listen, UnixPath)
         accepting = _encrypt(listener, tls) if encrypted and tls is not None else listener
         eventlet.spawn(
             eventlet.wsgi.server,
             accepting,
-            apps[_is_local(listener)],
+            app,
             log=_Silent(),
             log_output=False,
             keepalive=_KEEP_ALIVE_SECONDS,

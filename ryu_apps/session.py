@@ -18,13 +18,15 @@ Rules of this file
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from rest.control import SwitchPhase, SwitchStatus
-from ryu_apps.openflow.decode import FlowStats, WireError
+from ryu_apps.openflow.decode import FlowStats
+from ryu_apps.openflow.wire import WireError
 from topology.compiler import Delta, FlowTable, SectionKey, diff, reconcile, unlike
 from topology.flow import DIGEST_MASK, Entry, owner_class, sentinel
 from topology.pipeline import Table
@@ -36,12 +38,16 @@ _MANY_CLASSES = 8
 class Wire(Protocol):
     """What a session needs of OpenFlow: bytes of a bundle, and of a request for flows."""
 
-    def bundle(self, delta: Delta) -> bytes:
-        """Return one ordered atomic bundle, from open to commit."""
+    def bundle(self, delta: Delta) -> Iterable[bytes]:
+        """Return one ordered atomic bundle, from open to commit, in parts to be sent one after the other."""
         ...
 
     def read_flows(self, xid: int, table: int | None, cookie: int, mask: int) -> bytes:
         """Return a request for the flows of a table (None: of all) whose cookie agrees with `cookie` in `mask`."""
+        ...
+
+    def read_counts(self, xid: int) -> bytes:
+        """Return a request for the number of flows in each table."""
         ...
 
 
@@ -89,14 +95,17 @@ class SwitchSession:
         self._auditing = False
         self._base = FlowTable()  # what is being compared with the switch, while synchronising
         self._reads: dict[int, list[FlowStats]] = {}
-        self._asked: dict[int, tuple[list[FlowStats], Callable[[list[FlowStats] | None], None]]] = {}
+        self._asking: list[Callable[[list[FlowStats] | None], None]] = []  # who wants to see the flows
+        self._asked = 0  # the request for them
+        self._shown: list[FlowStats] = []
         self._scope: frozenset[int] | None = frozenset()  # classes being read; None: all
         self._found: list[FlowStats] = []
+        self._counts: dict[int, int] = {}  # flows by table, as the switch counts them
 
     # --- what the owner tells it ---------------------------------------------------------------
 
     def connect(self, link: Link) -> None:
-        """The switch is here: ask for its sentinels."""
+        """The switch is here: ask for its sentinels, and how many flows it has."""
         self._link = link
         self._in_flight = None
         self._refused = None
@@ -108,9 +117,7 @@ class SwitchSession:
         self._in_flight = None
         self._reads.clear()
         self._enter(SwitchPhase.AWAY)
-        asked, self._asked = self._asked, {}
-        for _, done in asked.values():
-            done(None)
+        self._show(None)
 
     def close(self) -> None:
         """The node is registered no more: end the connection."""
@@ -130,13 +137,18 @@ class SwitchSession:
             self._auditing = True
 
     def ask(self, done: Callable[[list[FlowStats] | None], None]) -> None:
-        """Read all flows for somebody who wants to see them; `done` gets None when the switch is or goes away."""
+        """Read all flows for somebody who wants to see them; `done` gets None when the switch is or goes away.
+
+        One such request is under way at most, so that a switch that does not answer does not gather them.
+        """
         if self._link is None:
             done(None)
             return
-        xid = next(self._xids)
-        self._asked[xid] = ([], done)
-        self._transmit(self._wire.read_flows(xid, None, 0, 0))
+        self._asking.append(done)
+        if len(self._asking) == 1:
+            self._asked = next(self._xids)
+            self._shown = []
+            self._transmit(self._wire.read_flows(self._asked, None, 0, 0))
 
     def want(self, table: FlowTable, revision: int, dirty: Iterable[SectionKey]) -> None:
         """From `revision` on the switch must hold `table`; only sections in `dirty` can differ from before."""
@@ -161,8 +173,10 @@ class SwitchSession:
 
     def flows_read(self, xid: int, flows: Iterable[FlowStats], more: bool) -> None:
         """A part of the answer to a request for flows; `more` says that it is not the last one."""
-        if xid in self._asked:
-            self._answer(xid, flows, more)
+        if xid == self._asked:
+            self._shown.extend(flows)
+            if not more:
+                self._show(self._shown)
             return
         found = self._reads.get(xid)
         if found is None:
@@ -177,6 +191,11 @@ class SwitchSession:
         self._found.extend(found)
         if not self._reads:
             self._repair(self._found)
+
+    def counts_read(self, counts: Mapping[int, int]) -> None:
+        """A part of the answer to a request for the number of flows, by table."""
+        flows = {table: count for table, count in counts.items() if count and table != Table.SENTINELS}
+        self._counts.update(flows)
 
     def committed_reply(self) -> None:
         """The switch has committed the bundle in flight."""
@@ -212,12 +231,14 @@ class SwitchSession:
         if self._link is not None:
             self._link.send(data)
 
-    def _answer(self, xid: int, flows: Iterable[FlowStats], more: bool) -> None:
-        found, done = self._asked[xid]
-        found.extend(flows)
-        if not more:
-            del self._asked[xid]
-            done(found)
+    def _transmit_bundle(self, delta: Delta) -> None:
+        for part in self._wire.bundle(delta):
+            self._transmit(part)
+
+    def _show(self, flows: list[FlowStats] | None) -> None:
+        asking, self._asking, self._asked = self._asking, [], 0
+        for done in asking:
+            done(flows)
 
     def _read(self, table: int | None, owner: int | None) -> None:
         xid = next(self._xids)
@@ -231,19 +252,23 @@ class SwitchSession:
         self._base_revision = self._revision
         self._reads.clear()
         self._found = []
+        self._counts = {}
         if everything:
             self._scope = None
             self._read(None, None)
         else:
             self._scope = frozenset()
+            # Answers come in the order of the requests: the counts are there when the sentinels are.
+            self._transmit(self._wire.read_counts(next(self._xids)))
             self._read(int(Table.SENTINELS), None)
 
     def _compare_sentinels(self, found: list[FlowStats]) -> None:
         differing = unlike(self._base, _sums(found))
-        if not differing:
+        if not differing and self._counts == Counter(entry.flow.table for entry in self._base.entries()):
             self._in_sync()
             return
-        self._scope = differing if len(differing) <= _MANY_CLASSES else None
+        # Where sentinels agree and numbers do not, somebody edited flows by hand: only reading all of them tells which.
+        self._scope = differing if 0 < len(differing) <= _MANY_CLASSES else None
         for owner in [None] if self._scope is None else sorted(self._scope):
             self._read(None, owner)
 
@@ -278,7 +303,7 @@ class SwitchSession:
         owners = frozenset(owner_class(entry.cookie) for entry in delta.adds if not _is_sentinel(entry))
         self._in_flight = _InFlight(table, revision, owners | {owner_class(cookie) for cookie in delta.deletes})
         self._refused = None
-        self._transmit(self._wire.bundle(delta))
+        self._transmit_bundle(delta)
 
     def _fail(self, text: str) -> None:
         if self._in_flight is not None:
@@ -295,7 +320,7 @@ class SwitchSession:
         sums = flight.table.sums
         wrong = tuple(sentinel(owner, sums.get(owner, 0) ^ 1) for owner in sorted(flight.owners))
         if wrong:
-            self._transmit(self._wire.bundle(Delta(wrong, ())))
+            self._transmit_bundle(Delta(wrong, ()))
 
 
 def _is_sentinel(entry: Entry) -> bool:

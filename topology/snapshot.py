@@ -131,10 +131,6 @@ class Snapshot:
         )
         return f"Snapshot{(*objects, *more)}"
 
-    def network_of(self, project: str) -> Network:
-        """Return the network of a project. Raises KeyError when there is no such project."""
-        return self.networks[self.projects[project].network]
-
 
 def apply(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
     """Return the snapshot after `event` and what changed; no change at all when the event says what is so already."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -30,11 +31,20 @@ class Read(NamedTuple):
     mask: int
 
 
+class Count(NamedTuple):
+    """A request for the number of flows by table, as the fake wire makes it."""
+
+    xid: int
+
+
 class FakeWire:
     """Messages stay values, so that the model switch can act on them."""
 
     def bundle(self, delta: Delta) -> Any:
-        return delta
+        return (delta,)
+
+    def read_counts(self, xid: int) -> Any:
+        return Count(xid)
 
     def read_flows(self, xid: int, table: int | None, cookie: int, mask: int) -> Any:
         return Read(xid, table, cookie, mask)
@@ -68,6 +78,9 @@ class ModelSwitch:
         if isinstance(message, Delta):
             self.apply(message)
             session.committed_reply()
+            return
+        if isinstance(message, Count):
+            session.counts_read(Counter(table for table, _, _ in self.flows))
             return
         found = [
             Stats(entry.cookie, entry.flow.table, entry.flow.match)

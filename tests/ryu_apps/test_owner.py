@@ -241,6 +241,13 @@ def test_a_deleted_node_loses_its_connection_and_its_status(controller: Controll
     assert "n2" not in controller.plane.published.switches
 
 
+def test_the_addresses_of_a_deleted_node_are_free_when_the_others_have_acknowledged(controller: Controller) -> None:
+    controller.connect("n1", {})
+    controller.connect("n2", {"vc2": 7})
+    controller.submit(report(key=PortKey("n2", "c2", "eth0")), DeleteNode("n2", drain=True))
+    controller.wait("n2", lambda: not controller.plane.published.snapshot.quarantined)
+
+
 def test_switches_that_are_away_are_named_at_once(controller: Controller) -> None:
     controller.connect("n1", {"vc1": 7})
     controller.submit(report(), report(key=PortKey("n2", "c2", "eth0")))

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from rest.control import SwitchPhase
 from ryu_apps.session import SwitchSession
-from tests.ryu_apps.switches import FakeWire, ModelSwitch
+from tests.ryu_apps.switches import Count, FakeWire, ModelSwitch
 from topology.compiler import Delta, FlowTable, compile_node, diff
 from topology.flow import Entry
 from topology.model import Connection, Network, Node, Port, PortKey, Project, mac_of
@@ -65,7 +65,7 @@ def test_an_empty_switch_gets_everything_in_one_bundle() -> None:
     assert session.status.committed_revision == 1
 
 
-def test_reconnecting_with_nothing_changed_costs_one_request_and_no_flow_mod() -> None:
+def test_reconnecting_with_nothing_changed_costs_two_small_requests_and_no_flow_mod() -> None:
     switch = ModelSwitch()
     switch.answer_all(session_with(TABLES[3], switch))
     switch.flow_mods = 0
@@ -74,8 +74,8 @@ def test_reconnecting_with_nothing_changed_costs_one_request_and_no_flow_mod() -
     switch.answer_all(again)
     assert again.phase is SwitchPhase.IN_SYNC
     assert switch.flow_mods == 0
-    assert len(requests) == 1
-    assert requests[0].table == Table.SENTINELS
+    assert isinstance(requests[0], Count)
+    assert [request.table for request in requests[1:]] == [Table.SENTINELS]
 
 
 def test_reconnecting_after_a_change_sends_only_what_differs() -> None:
@@ -152,6 +152,22 @@ def test_an_audit_finds_what_was_edited_by_hand() -> None:
     assert session.phase is SwitchPhase.IN_SYNC
 
 
+@pytest.mark.parametrize("added", [False, True])
+def test_a_reconnect_finds_flows_that_were_added_or_deleted_by_hand(added: bool) -> None:
+    switch = ModelSwitch()
+    switch.answer_all(session_with(TABLES[3], switch))
+    victim = next(TABLES[3].entries())
+    if added:
+        stranger = victim.flow._replace(priority=7)
+        switch.flows[stranger.key] = Entry(12, stranger)
+    else:
+        del switch.flows[victim.flow.key]
+    again = session_with(TABLES[3], switch)
+    switch.answer_all(again)
+    assert again.phase is SwitchPhase.IN_SYNC
+    assert switch.holds(TABLES[3])
+
+
 def test_an_audit_that_finds_nothing_sends_nothing() -> None:
     switch = ModelSwitch()
     session = session_with(TABLES[3], switch)
@@ -172,6 +188,22 @@ def test_a_switch_that_is_away_answers_no_question() -> None:
     session.ask(answers.append)
     session.disconnect()
     assert answers == [None, None]
+
+
+def test_questions_to_a_slow_switch_are_one_request() -> None:
+    switch = ModelSwitch()
+    session = session_with(TABLES[3], switch)
+    switch.answer_all(session)
+    answers: list[Any] = []
+    for _ in range(50):
+        session.ask(answers.append)
+    assert len(switch.inbox) == 1
+    switch.answer(session)
+    assert len(answers) == 50
+    assert all(len(answer) == len(switch.flows) for answer in answers)
+    session.ask(answers.append)
+    switch.answer(session)
+    assert len(answers) == 51
 
 
 @pytest.mark.parametrize("phase", ["connect", "sentinels", "bundle"])

@@ -1,0 +1,98 @@
+"""The network of a benchmark as a store file: nodes, networks and pods that are there before the first measurement.
+
+Written through the same admission and store as everything else, in one transaction instead of thousands of requests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from bench.ground import underlay
+from store.sqlite import SqliteStore
+from topology.admission import admit
+from topology.model import Cluster, Port, PortKey
+from topology.requests import CreateNetwork, CreateNode, PortSeen, ReportPort, Request, SetCluster
+from topology.snapshot import Event, Snapshot, apply_all, empty
+
+FIRST_POD_PORT = 3  # 1 is vxlan0, 2 is tun0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How large: nodes, networks (each with a project of its name), and pods on each node, spread over the networks."""
+
+    nodes: int
+    networks: int = 10
+    pods: int = 20
+
+
+def node_name(number: int) -> str:
+    """The name of node `number` (from 1)."""
+    return f"n{number}"
+
+
+def network_name(number: int) -> str:
+    """The name of network `number` (from 0), and of its project."""
+    return f"net{number}"
+
+
+def seed(path: Path, plan: Plan) -> Snapshot:
+    """Make a store file for `plan`, and return what is in it. The nodes' datapath ids are their numbers."""
+    draft = _Draft()
+    for number in range(1, plan.nodes + 1):
+        draft.request(CreateNode(node_name(number), underlay(number), number))
+    for number in range(plan.networks):
+        draft.request(CreateNetwork(network_name(number), projects=(network_name(number),)))
+    for number in range(1, plan.nodes + 1):
+        for pod in range(plan.pods):
+            draft.request(report(number, f"p{pod}", network_name(pod % plan.networks)))
+    store = SqliteStore(path)
+    try:
+        store.commit(draft.events)
+    finally:
+        store.close()
+    return draft.snapshot
+
+
+def report(node: int, pod: str, project: str) -> ReportPort:
+    """The report of a pod on a node; the pod's name is unique there."""
+    key = PortKey(node_name(node), f"{node}-{pod}", "eth0")
+    return ReportPort(key, project, f"{pod}-{node}", host_interface(node, pod))
+
+
+def host_interface(node: int, pod: str) -> str:
+    """The name of a pod's port on its switch: unique on the machine, as dummy devices share one name space."""
+    return f"v{node}-{pod}"
+
+
+def interfaces(snapshot: Snapshot, number: int) -> list[str]:
+    """The names of the pods' ports on a node, in order of their reports."""
+    ports: list[Port] = [snapshot.ports[key] for key in snapshot.ports_on.get(node_name(number), ())]
+    return [port.host_interface for port in sorted(ports, key=lambda port: int(port.addresses[0]))]
+
+
+def crowded_node(cluster: IPv4Network, pods: int, networks: int = 100) -> Snapshot:
+    """One node, n1, whose subnet is half of `cluster`, with many pods whose ports its switch has."""
+    draft = _Draft()
+    draft.request(SetCluster(Cluster(cluster_cidrs=(cluster,), node_prefix=cluster.prefixlen + 1)))
+    draft.request(CreateNode(node_name(1), underlay(1), 1))
+    for number in range(networks):
+        draft.request(CreateNetwork(network_name(number), projects=(network_name(number),)))
+    for pod in range(pods):
+        asked = report(1, f"p{pod}", network_name(pod % networks))
+        draft.request(asked)
+        draft.request(PortSeen(node_name(1), asked.host_interface, FIRST_POD_PORT + pod))
+    return draft.snapshot
+
+
+class _Draft:
+    def __init__(self) -> None:
+        self.snapshot = empty()
+        self.events: list[Event] = []
+
+    def request(self, request: Request) -> None:
+        events = admit(self.snapshot, request)
+        self.snapshot, _ = apply_all(self.snapshot, events)
+        self.events.extend(events)
