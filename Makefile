@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
 
-.PHONY: help setup venv test lint golden demo run bench lock clean
+.PHONY: help setup venv test lint golden docs demo run bench lock clean
 
 help: ## this list
 	@echo "usage: make TARGET   (the first run installs what is missing, with apt and pip)"
@@ -35,6 +35,9 @@ lint: setup ## ruff, mypy, and the direction of imports
 golden: setup ## rewrite tests/golden with what the code produces now; look at the difference before you commit
 	$(BIN)/python -m pytest $(TESTS) -q --golden-update
 	git --no-pager diff --stat -- tests/golden
+
+docs: setup ## rewrite docs/pipeline.md from topology/pipeline.py
+	$(BIN)/python -m tools.pipeline_page
 
 demo: setup ## three nodes, two tenants, real packets; exit status 0 only if all is as expected (needs root)
 	$(BIN)/python -m lab.demo

@@ -123,12 +123,17 @@ class _Add:
 
     def _begin_port(self, database: Database) -> None:
         mine, bridge = self._attachment, self._request.network.bridge
-        self._undo.append(lambda: self._remove_port())
+        self._undo.append(lambda: self._remove_port(database))
         database.begin(ports.add_port(bridge, mine.host, ports.external_ids(mine, self._iface_id(), "")))
 
-    def _remove_port(self) -> None:
-        # On a connection of its own: the answer to a transaction may still be on its way on the other one.
-        database = Database(self._request.network.ovsdb, 5.0)
+    def _remove_port(self, used: Database) -> None:
+        if used.unanswered:
+            # The transaction that adds the port must not come after the one that removes it.
+            try:
+                used.finish()
+            except ShimError as error:
+                self._log(f"undoing goes on although {error}")
+        database = Database(self._request.network.ovsdb)  # what is left to read on the other one is not known
         try:
             ports.remove_port(database, self._attachment.host)
         finally:

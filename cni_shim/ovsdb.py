@@ -30,6 +30,7 @@ class JsonRpc:
     def __init__(self, path: str, timeout: float) -> None:
         self.path = path
         self._number = 0
+        self._answered = 0
         self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         self._socket.settimeout(timeout)
         try:
@@ -46,6 +47,11 @@ class JsonRpc:
     def fileno(self) -> int:
         return self._socket.fileno()
 
+    @property
+    def unanswered(self) -> bool:
+        """Whether the request sent last has not been answered yet."""
+        return self._answered < self._number
+
     def send(self, method: str, params: Sequence[Any]) -> None:
         """Send a request; `receive` gets its answer."""
         self._number += 1
@@ -59,6 +65,7 @@ class JsonRpc:
             if message.get("method") == "echo":
                 self._write({"result": message["params"], "error": None, "id": message["id"]})
             elif message.get("id") == self._number:
+                self._answered = self._number
                 if message.get("error") is not None:
                     raise ShimError(IO_FAILURE, f"Open vSwitch at {self.path} refused", str(message["error"]).strip())
                 return message.get("result")

@@ -105,7 +105,7 @@ class Poller:
                 failures = 0
                 if self._impatient:
                     self._nudged.wait(SWITCH_PAUSE)  # a controller that answers at once must not be hammered
-            except ShimError as error:
+            except Exception as error:  # nothing may end this thread: without it the node is deaf
                 if self._nudged.is_set():
                     continue
                 self._events.put(ControllerAway(str(error)))

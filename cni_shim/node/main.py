@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _lock(chosen):
             command = {"setup": _set_up, "run": _run, "teardown": _tear_down}[options.command]
             return command(chosen, options.wait)
-    except ShimError as error:
+    except (ShimError, OSError) as error:
         sys.stderr.write(f"heddle-node: {error}\n")
         return 1
 

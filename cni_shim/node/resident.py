@@ -92,7 +92,10 @@ class Resident:
         if heard != self._configuration:
             if self._configuration is None or _data_path(heard) != _data_path(self._configuration):
                 self._next_pass = self._next_neighbours = 0.0
-            configuration.save(heard, self._settings.state_dir)
+            try:
+                configuration.save(heard, self._settings.state_dir)
+            except OSError as error:
+                log.error("the configuration cannot be kept for a restart: %s", error)
             self._configuration = heard
         if event.asked < self._heed_from:
             return
@@ -117,7 +120,7 @@ class Resident:
         try:
             for change in datapath.ensure(wanted, self._settings):
                 log.info("%s", change)
-        except ShimError as error:
+        except (ShimError, OSError) as error:
             log.error("%s", error)
             return False
         return True

@@ -26,12 +26,12 @@ def split(actions: Iterable[Any], shape: list[Shape], values: list[int]) -> None
     """Append the shape of each action to `shape`, and the numbers left open in it to `values`."""
     for action in actions:
         op = action[0]
-        if op == Op.SET:
-            shape.append((op, action[1], action[3]))
-            values.append(action[2])
-        elif op in _ONE_NUMBER:
-            shape.append((op,))
-            values.append(action[1])
+        if op == _SET:
+            _, field, value, mask = action
+            shape.append((_SET, field, mask))
+            values.append(value)
+        elif op not in _WITH_NUMBERS:
+            shape.append(action)
         elif op == Op.CT:
             nested: list[Shape] = []
             values.append(action[2])
@@ -40,10 +40,13 @@ def split(actions: Iterable[Any], shape: list[Shape], values: list[int]) -> None
         elif op == Op.NAT:
             shape.append(_split_nat(action, values))
         else:
-            shape.append(action)
+            shape.append((op,))
+            values.append(action[1])
 
 
-_ONE_NUMBER: Final = frozenset({Op.OUTPUT, Op.GROUP, Op.METER})
+# Names of this module are found faster than attributes of another: this is done for every action of every flow.
+_SET: Final = Op.SET
+_WITH_NUMBERS: Final = frozenset({Op.OUTPUT, Op.GROUP, Op.METER, Op.CT, Op.NAT})
 
 
 def _split_nat(action: Action, values: list[int]) -> Shape:

@@ -32,7 +32,7 @@ LOG = logging.getLogger(__name__)
 OnMessage = Callable[[Any, int, int, bytes], bool]
 
 _PIECE: Final = 1 << 16  # bytes per read
-_PATIENCE: Final = 256  # messages after which other green threads have a turn
+_PATIENCE: Final = 256  # messages, or pages of 4 KB, after which other green threads have a turn
 _GROUP_DESC: Final = MultipartType.GROUP_DESC.to_bytes(2, "big")
 
 
@@ -127,7 +127,7 @@ class Channel(controller.Datapath):
                 LOG.error("switch at %s sent what cannot be read, its connection is closed: %s", self.address, error)
                 break
             del held[:used]
-            count += done
+            count += done + (used >> 12)
             if count >= _PATIENCE:
                 count = 0
                 hub.sleep(0)

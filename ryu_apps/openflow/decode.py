@@ -141,7 +141,7 @@ _PART: Final = Struct(">BBHIHH4x")
 _FLOW: Final = Struct(">H2xBxH8xQHH")  # length, table, priority, (time-outs, flags, importance), cookie, match
 # What Open vSwitch sends: duration, idle time, packets, bytes. Any other order is read field by field.
 _USUAL_STATS: Final = Struct(">2xHI8xI8xIQIQ")
-_USUAL_HEADERS: Final = (52, 0x80020008, 0x80020208, 0x80020808, 0x80020A08)
+_USUAL_HEADERS: Final = (0x80020008, 0x80020208, 0x80020808, 0x80020A08)
 _PORT: Final = Struct(">IH2x6s2x16sII")
 _GROUP: Final = Struct(">HBxIH6x")
 _BUCKET: Final = Struct(">HHI")
@@ -166,20 +166,34 @@ def flow_stats(raw: Buffer) -> Iterator[FlowStats]:
     """Read one part of the reply to `messages.flow_desc_request`."""
     data, position = _parts(raw, MultipartType.FLOW_DESC)
     end = len(data)
-    unpack = _FLOW.unpack_from
+    unpack, new = _FLOW.unpack_from, tuple.__new__  # half the time of FlowStats(…), for every flow of every audit
     while position < end:
         if end - position < _FLOW.size:
             raise WireError(f"{end - position} bytes left where a flow begins")
         length, table, priority, cookie, kind, match_length = unpack(data, position)
-        match_end = position + 24 + match_length
         stats = position + 24 + (match_length + 7 & ~7)
         following = position + length
         if kind != wire.MATCH_OXM or match_length < 4 or following > end or stats + 4 > following:
             raise WireError(f"a flow of {length} bytes with a match of kind {kind} and {match_length} bytes")
         packets, octets, rest = _counters(data, stats, following)
-        match = data[position + 28 : match_end]
-        yield FlowStats(cookie, table, priority, packets, octets, match, data[rest:following])
+        match = data[position + 28 : position + 24 + match_length]
+        yield new(FlowStats, (cookie, table, priority, packets, octets, match, data[rest:following]))
         position = following
+
+
+def cookies(raw: Buffer) -> Iterator[tuple[int, int]]:
+    """Read of one part of the reply to `messages.flow_desc_request` no more than each flow's cookie and table."""
+    data, position = _parts(raw, MultipartType.FLOW_DESC)
+    end = len(data)
+    unpack = _FLOW.unpack_from
+    while position < end:
+        if end - position < _FLOW.size:
+            raise WireError(f"{end - position} bytes left where a flow begins")
+        length, table, _, cookie, _, _ = unpack(data, position)
+        position += length
+        if length < _FLOW.size or position > end:
+            raise WireError(f"a flow of {length} bytes")
+        yield cookie, table
 
 
 def sentinels(raw: Buffer) -> dict[int, int]:
@@ -291,27 +305,28 @@ def _need(data: bytes, position: int, count: int) -> None:
 
 def _counters(data: bytes, start: int, limit: int) -> tuple[int, int, int]:
     """Read OXS fields (7.2.4): packets, bytes, and where what follows begins."""
+    if limit - start >= _USUAL_STATS.size:
+        length, *heads, packets, last, octets = _USUAL_STATS.unpack_from(data, start)
+        if length == 52 and (*heads, last) == _USUAL_HEADERS and start + 56 <= limit:
+            return packets, octets, start + 56
     length = int.from_bytes(data[start + 2 : start + 4], "big")
     end = start + (length + 7 & ~7)
     if length < 4 or end > limit:
         raise WireError(f"statistics of {length} bytes where {limit - start} are left")
-    if length == _USUAL_HEADERS[0]:
-        found = _USUAL_STATS.unpack_from(data, start)
-        if (found[0], found[1], found[2], found[3], found[5]) == _USUAL_HEADERS:
-            return found[4], found[6], end
-    values = {wire.OXS_PACKETS: 0, wire.OXS_BYTES: 0}
-    position, stop = start + 4, start + length
-    while position < stop:
-        if stop - position < 4:
-            raise WireError("statistics that end within a header")
+    values = dict(_oxs(data, start + 4, start + length))
+    return values.get(wire.OXS_PACKETS, 0), values.get(wire.OXS_BYTES, 0), end
+
+
+def _oxs(data: bytes, position: int, end: int) -> Iterator[tuple[int, int]]:
+    while position < end:
+        _need(data[:end], position, 4)
         head = int.from_bytes(data[position : position + 4], "big")
         following = position + 4 + (head & 0xFF)
-        if following > stop:
+        if following > end:
             raise WireError("a statistic longer than the statistics")
         if head >> 16 == wire.OXS_BASIC:
-            values[head >> 9 & 0x7F] = int.from_bytes(data[position + 4 : following], "big")
+            yield head >> 9 & 0x7F, int.from_bytes(data[position + 4 : following], "big")
         position = following
-    return values[wire.OXS_PACKETS], values[wire.OXS_BYTES], end
 
 
 def _port(data: bytes, position: int) -> tuple[PortDesc, int]:

@@ -21,8 +21,13 @@ from topology.flow import Entry, Flow, Match
 __all__ = ["BUNDLE_ID", "COMMIT_XID", "OPEN_XID", "Encoder", "flow_xid"]
 
 _LOW_BITS: Final = FLOW_XID - 1
+# A bundle is cut into parts of at least so many flows. Few parts: Ryu's queue of a connection holds 16.
+_PART: Final = 2000
+MOST_PARTS: Final = 8
 # Shapes are few: stages times kinds of matches. Prefix lengths make them more; the bound is against surprises.
 _TEMPLATES: Final = 4096
+_PIECE: Final = 2048  # flows: some milliseconds of work for a switch
+_MOST_PIECES: Final = 8  # a connection's queue has room for twice as many
 
 
 class Encoder:
@@ -44,14 +49,13 @@ class Encoder:
         Raises ValueError when a number does not fit its field, or an action does not exist.
         """
         cookie, flow = entry
-        known = self._young.get(cookie)
-        if known is None:
-            known = self._old.get(cookie)
-            if known is None or known[0] != flow:
-                known = (flow, self._encode(cookie, flow))
-            self._remember(cookie, known)
-        elif known[0] is not flow and known[0] != flow:
-            return self._encode(cookie, flow)
+        known = self._young.get(cookie) or self._old.get(cookie)
+        # Two flows of different switches may have one cookie; the bytes are those of the flow.
+        if known is None or (known[0] is not flow and known[0] != flow):
+            known = (flow, self._encode(cookie, flow))
+        if len(self._young) >= self._remembered:
+            self._old, self._young = self._young, {}
+        self._young[cookie] = known
         return known[1]
 
     def bundle(self, delta: Delta, groups: GroupMessages = NO_GROUPS, *, barrier: bool = False) -> bytes:
@@ -59,39 +63,40 @@ class Encoder:
 
         With `barrier`, a barrier request precedes the commit: its reply comes after the errors of all messages before.
         """
-        return b"".join(self._bundle(delta, groups, barrier))
+        return b"".join(self.parts(delta, groups, barrier=barrier))
+
+    def parts(self, delta: Delta, groups: GroupMessages = NO_GROUPS, *, barrier: bool = False) -> Iterator[bytes]:
+        """Return a bundle in at most MOST_PARTS parts to send one after the other, each made when it is asked for.
+
+        A switch reads the first part of a large bundle while the next one is made. A small bundle is one part.
+        """
+        step = max(_PART, -(-len(delta.adds) // MOST_PARTS))
+        head = [messages.bundle_open(), *groups.before]
+        tail = [*map(delete, delta.deletes), *groups.after]
+        tail += [messages.barrier(wire.BARRIER_XID)] if barrier else []
+        tail.append(messages.bundle_commit())
+        last = max(0, (len(delta.adds) - 1) // step * step)
+        for start in range(0, last, step):
+            yield b"".join([*head, *map(self.add, delta.adds[start : start + step])])
+            head = []
+        yield b"".join([*head, *map(self.add, delta.adds[last:]), *tail])
 
     def prepared(self, delta: Delta, groups: GroupMessages = NO_GROUPS) -> bytes:
         """Return a bundle without its commit, and a barrier: the commit may follow when no error preceded the reply."""
-        return b"".join([*self._bundle(delta, groups, barrier=True)][:-1])
-
-    def _bundle(self, delta: Delta, groups: GroupMessages, barrier: bool) -> Iterator[bytes]:
-        yield messages.bundle_open()
-        yield from groups.before
-        yield from map(self.add, delta.adds)
-        yield from map(delete, delta.deletes)
-        yield from groups.after
-        if barrier:
-            yield messages.barrier(wire.BARRIER_XID)
-        yield messages.bundle_commit()
-
-    def _remember(self, cookie: int, known: tuple[Flow, bytes]) -> None:
-        if len(self._young) >= self._remembered:
-            self._old, self._young = self._young, {}
-        self._young[cookie] = known
+        return self.bundle(delta, groups, barrier=True).removesuffix(messages.bundle_commit())
 
     def _encode(self, cookie: int, flow: Flow) -> bytes:
         table, priority, match, actions = flow
         xid = FLOW_XID | (cookie & _LOW_BITS)
         values = [xid, xid, cookie]
         shape: list[Shape] = []
+        terms: tuple[tuple[int, ...], ...] = ()
         if match:
-            names, numbers, masks = zip(*match, strict=True)
+            names, numbers, masks = zip(*match)  # noqa: B905  # a third faster without the check of equal lengths
             values += numbers
-        else:
-            names = masks = ()
+            terms = (names, masks)
         split(actions, shape, values)
-        key = (table, priority, names, masks, *shape)
+        key = (table, priority, terms, *shape)
         template = self._templates.get(key)
         if template is None:
             template = self._new_template(key, flow, tuple(shape))

@@ -6,7 +6,7 @@ the pieces mean is said in `actions` and `encode`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from struct import Struct
 from struct import error as StructError
@@ -63,17 +63,15 @@ class Template:
             self._arguments += [0, constant]
         self._wide = tuple((place, width) for place, width in enumerate(codes) if width not in _CODES)
 
-    def fill(self, values: Sequence[int]) -> bytes:
-        """Return the message with `values` in its open places, in order.
+    def fill(self, values: list[Any]) -> bytes:
+        """Return the message with the numbers `values` in its open places, in order; `values` is used up.
 
         Raises ValueError when a number does not fit its place, or there are more or fewer than places.
         """
         arguments = self._arguments.copy()
         try:
-            if self._wide:
-                values = list(values)
-                for place, width in self._wide:
-                    values[place] = values[place].to_bytes(width, "big")  # type: ignore[call-overload]
+            for place, width in self._wide:
+                values[place] = values[place].to_bytes(width, "big")
             arguments[1::2] = values
             return self._pack(*arguments)
         except (StructError, OverflowError, IndexError) as error:

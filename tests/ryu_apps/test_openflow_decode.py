@@ -77,6 +77,8 @@ def test_flows_are_read_with_their_counters(
 ) -> None:
     body = b"".join(described(cookie, flow, stats(packets, octets)) for cookie, flow, packets, octets in found)
     read = list(decode.flow_stats(reply(MultipartType.FLOW_DESC, body)))
+    cookies = decode.cookies(reply(MultipartType.FLOW_DESC, body))
+    assert list(cookies) == [(one[0], one[1].table) for one in found]
     assert [(each.cookie, each.packets, each.bytes) for each in read] == [(one[0], one[2], one[3]) for one in found]
     assert [Flow(each.table, each.priority, each.match, each.actions) for each in read] == [one[1] for one in found]
 
@@ -202,6 +204,7 @@ def test_error_names_are_the_specifications() -> None:
 
 READERS: list[tuple[Callable[[bytes], Any], MessageType, MultipartType | None]] = [
     (lambda raw: [(flow.match, flow.actions) for flow in decode.flow_stats(raw)], REPLY, MultipartType.FLOW_DESC),
+    (lambda raw: list(decode.cookies(raw)), REPLY, MultipartType.FLOW_DESC),
     (decode.sentinels, REPLY, MultipartType.FLOW_DESC),
     (decode.ports, REPLY, MultipartType.PORT_DESC),
     (lambda raw: list(decode.groups(raw)), REPLY, MultipartType.GROUP_DESC),
@@ -277,6 +280,7 @@ def test_damaged_matches_and_actions_are_read_or_refused(raw: bytes) -> None:
     ("raw", "place", "read"),
     [
         (FLOWS, 16, decode.flow_stats),
+        (FLOWS, 16, decode.cookies),
         (GROUP, 16, decode.groups),
         (GROUP, 32, decode.groups),
         (reply(MultipartType.PORT_DESC, port(1, "a", 5)), 20, decode.port_descs),

@@ -144,6 +144,17 @@ def test_a_bundle_is_open_messages_commit() -> None:
     assert cut(encoder.prepared(delta)) == [*whole[:-1], barrier]
 
 
+@pytest.mark.parametrize("count", [0, 1, 1999, 2000, 2001, 4000, 40001])
+def test_a_large_bundle_comes_in_few_parts(count: int) -> None:
+    delta = Delta(tuple(Entry(number, Flow(0, 1, match(reg0=number), ())) for number in range(count)), (7, 8))
+    groups = GroupMessages((add_group(Group(1, ())),), (delete_group(2),))
+    encoder = Encoder()
+    parts = list(encoder.parts(delta, groups, barrier=True))
+    assert len(parts) == (1 if count <= 2000 else 2 if count <= 4000 else 8)
+    order = [messages.bundle_open(), *groups.before, *map(encoder.add, delta.adds), delete(7), delete(8), *groups.after]
+    assert b"".join(parts) == b"".join([*order, messages.barrier(wire.BARRIER_XID), messages.bundle_commit()])
+
+
 def test_groups_surround_the_flows_of_a_bundle() -> None:
     encoder = Encoder()
     entry = Entry(7, Flow(0, 1, (), ((Op.GROUP, 1),)))

@@ -6,8 +6,11 @@ is made by `admit` and `apply` alone, as the controller makes it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from typing import TypeVar
 
 from hypothesis import strategies as st
 
@@ -20,7 +23,6 @@ from topology.model import (
     Address,
     Cluster,
     Node,
-    Port,
     PortKey,
     Service,
     ServiceKey,
@@ -31,6 +33,8 @@ from topology.packet import Ends, Packet, arp, arriving, icmp, transport, tunnel
 from topology.requests import Refused, Request
 from topology.snapshot import Event, Snapshot, apply_all, empty
 from topology.specification import FromNode, FromPort, FromTunnel, Ingress
+
+T = TypeVar("T")
 
 NODES = ("n1", "n2", "n3")
 NETWORKS = ("red", "blue", "green")
@@ -53,9 +57,19 @@ service_keys = st.builds(ServiceKey, projects, st.sampled_from(SERVICES))
 ofports = st.integers(3, 8)
 
 
-def one_in(many: int) -> st.SearchStrategy[bool]:
+@lru_cache
+def _below(many: int) -> st.SearchStrategy[int]:
+    return st.integers(0, many - 1)
+
+
+def pick(draw: st.DrawFn, items: Sequence[T]) -> T:
+    """Draw one of `items`. Much quicker than a strategy that is made anew for every draw."""
+    return items[draw(_below(len(items)))]
+
+
+def once_in(draw: st.DrawFn, many: int) -> bool:
     """Draw True once in `many` times; it is not what shrinking prefers."""
-    return st.integers(0, many - 1).map(lambda number: number == many // 2)
+    return draw(_below(many)) == many // 2
 
 
 def granted(snapshot: Snapshot, request: Request) -> tuple[Event, ...]:
@@ -76,10 +90,9 @@ def after(snapshot: Snapshot, *asked: Request) -> Snapshot:
 @st.composite
 def reports(draw: st.DrawFn) -> requests.ReportPort:
     """Draw a report of a pod whose interface's name follows from the container's."""
-    key = draw(port_keys)
-    return requests.ReportPort(
-        key, draw(st.sampled_from((*PROJECTS, *PROJECTS, DEFAULT_NETWORK))), f"pod-{key.container}", f"v{key.container}"
-    )
+    key = PortKey(pick(draw, NODES), pick(draw, CONTAINERS), "eth0")
+    project = pick(draw, (*PROJECTS, *PROJECTS, DEFAULT_NETWORK))
+    return requests.ReportPort(key, project, f"pod-{key.container}", f"v{key.container}")
 
 
 def services() -> st.SearchStrategy[requests.CreateService]:
@@ -139,6 +152,11 @@ RELEASE_ALL = requests.ReleaseAddresses(
 )
 
 
+_SERVICES = st.lists(services(), max_size=3)
+_REPORTS = st.lists(reports(), min_size=4, max_size=9)
+_LATER = st.lists(any_request(), max_size=4)
+
+
 @st.composite
 def snapshots(draw: st.DrawFn, nodes: int = 3) -> Snapshot:
     """Draw a network of `nodes` nodes with three tenants, some pods, connections, global networks and services."""
@@ -147,18 +165,18 @@ def snapshots(draw: st.DrawFn, nodes: int = 3) -> Snapshot:
     asked += [
         requests.CreateNetwork("red", projects=("red", "red-test")),
         requests.CreateNetwork("blue", projects=("blue",)),
-        requests.CreateNetwork("green", is_global=draw(st.booleans()), projects=("green",)),
+        requests.CreateNetwork("green", is_global=pick(draw, (False, True)), projects=("green",)),
     ]
-    if draw(st.booleans()):
-        asked.append(requests.JoinNetworks("red", draw(st.sampled_from(("blue", "green")))))
-    asked += draw(st.lists(services(), max_size=3))
-    asked += draw(st.lists(reports(), min_size=4, max_size=9))
+    if pick(draw, (False, True)):
+        asked.append(requests.JoinNetworks("red", pick(draw, ("blue", "green"))))
+    asked += draw(_SERVICES)
+    asked += draw(_REPORTS)
     snapshot = after(empty(), *asked)
     for number, key in enumerate(sorted(snapshot.ports)):
-        if not draw(one_in(6)):  # most ports are on their switch already
+        if not once_in(draw, 6):  # most ports are on their switch already
             interface = snapshot.ports[key].host_interface
             snapshot = after(snapshot, requests.PortSeen(key.node, interface, 3 + number))
-    return after(snapshot, *draw(st.lists(any_request(), max_size=4)))
+    return after(snapshot, *draw(_LATER))
 
 
 # --- packets -------------------------------------------------------------------------------------
@@ -187,73 +205,85 @@ class Sending:
                 return tunnelled(self.packet, vnid, vtep, snapshot.nodes[node].underlay)
 
 
-def addresses(snapshot: Snapshot) -> st.SearchStrategy[Address]:
-    """Draw an address that means something in the network, mostly a pod's, or nearly means something."""
-    pods = {address for port in snapshot.ports.values() for address in port.addresses}
+_NOBODY = tuple(
+    map(
+        IPv4Address,
+        (
+            *("10.128.0.0", "10.128.1.255", "10.131.255.254", "172.30.9.9", "192.0.2.99", "198.51.100.7"),
+            *("10.127.0.1", "224.0.0.251", "255.255.255.255", "0.0.0.0", "127.0.0.1"),
+        ),
+    )
+)
+_KINDS = ("TCP", "TCP", "TCP", "UDP", "UDP", "UDP", "SCTP", "ICMP", "ICMP", "ICMP", "ARP", "IPv6")
+WAYS = (*("port",) * 5, *("node",) * 2, *("tunnel",) * 2, "stray")
+
+
+def _address(draw: st.DrawFn, snapshot: Snapshot, source: Address | None = None) -> Address:
+    """Draw an address that means something in the network, mostly a pod's, or nearly does; rarely `source`."""
+    pods = sorted((address == source, address) for port in snapshot.ports.values() for address in port.addresses)
+    kind = pick(draw, (0, 0, 0, 0, 1, 1, 2))
+    if kind == 0 and pods:
+        return pick(draw, pods)[1]
     known: set[Address] = {
         *(gateway for node in snapshot.nodes.values() for gateway in node.gateways),
         *(node.underlay for node in snapshot.nodes.values()),
         *(service.address for service in snapshot.services.values()),
         CONTROLLER,
     }
-    odd = ("10.128.0.0", "10.128.1.255", "10.131.255.254", "172.30.9.9", "192.0.2.99", "198.51.100.7", "10.127.0.1")
-    nobody = tuple(IPv4Address(text) for text in (*odd, "224.0.0.251", "255.255.255.255", "0.0.0.0", "127.0.0.1"))
-    kinds = (sorted(pods or known), sorted(known), nobody)
-    return st.sampled_from((0, 0, 0, 0, 1, 1, 2)).flatmap(lambda kind: st.sampled_from(kinds[kind]))
+    return pick(draw, _NOBODY if kind == 2 else sorted(known))
 
 
-@st.composite
-def packets(draw: st.DrawFn, snapshot: Snapshot, source: Address, mac: int) -> Packet:
+def _packet(draw: st.DrawFn, snapshot: Snapshot, source: Address, mac: int) -> Packet:
     """Draw a packet from an address and a MAC; sometimes it says that it is from another."""
-    if draw(one_in(15)):
-        source = draw(addresses(snapshot))
-    if draw(one_in(15)):
-        mac = draw(st.sampled_from((mac_of(source), mac_of(draw(addresses(snapshot))), 0x020000000001)))
-    if len(snapshot.services) and draw(one_in(6)):
-        service = snapshot.services[draw(st.sampled_from(sorted(snapshot.services)))]
-        offer = draw(st.sampled_from(service.ports))
+    if once_in(draw, 15):
+        source = _address(draw, snapshot)
+    if once_in(draw, 15):
+        mac = pick(draw, (mac_of(source), mac_of(_address(draw, snapshot)), 0x020000000001))
+    if len(snapshot.services) and once_in(draw, 6):
+        service = snapshot.services[pick(draw, sorted(snapshot.services))]
+        offer = pick(draw, service.ports)
         return transport(offer.protocol, Ends(source, service.address, mac), offer.port)
-    ends = Ends(source, draw(addresses(snapshot)), mac)
-    kind = draw(
-        st.sampled_from(("TCP", "TCP", "TCP", "UDP", "UDP", "UDP", "SCTP", "ICMP", "ICMP", "ICMP", "ARP", "IPv6"))
-    )
+    ends = Ends(source, _address(draw, snapshot, source), mac)
+    kind = pick(draw, _KINDS)
     if kind == "ICMP":
-        return icmp(ends, draw(st.sampled_from((None, 0, 3, 11))))
+        return icmp(ends, pick(draw, (None, 0, 3, 11)))
     if kind == "ARP":
-        request = arp(ends, draw(st.sampled_from((1, 1, 1, 2))))
-        return request.update(arp_sha=0x020000000001) if draw(one_in(5)) else request
+        request = arp(ends, pick(draw, (1, 1, 1, 2)))
+        return request.update(arp_sha=0x020000000001) if once_in(draw, 5) else request
     if kind == "IPv6":
-        outer = Ends(IPv6Address("fd00::2"), IPv6Address("fd00::3"), mac)
-        return transport("UDP", outer, 53)
-    return transport(kind, ends, draw(st.sampled_from((443, 53, 80, 8080, 4789, 5000, 22))))
+        return transport("UDP", Ends(IPv6Address("fd00::2"), IPv6Address("fd00::3"), mac), 53)
+    return transport(kind, ends, pick(draw, (443, 53, 80, 8080, 4789, 5000, 22)))
 
 
-WAYS = (*("port",) * 5, *("node",) * 2, *("tunnel",) * 2, "stray")
+def _nearby(draw: st.DrawFn, snapshot: Snapshot, node: Node, packet: Packet) -> Packet:
+    """Draw the same packet, mostly to one of the node's own pods."""
+    near = sorted(address for _, address in snapshot.holder if address in node.subnets[0])
+    if not near or packet.get(fields.IPV4_DST) is None or once_in(draw, 3):
+        return packet
+    return packet.set(fields.IPV4_DST, int(pick(draw, near)))
 
 
 @st.composite
 def sendings(draw: st.DrawFn, snapshot: Snapshot, ways: tuple[str, ...] = WAYS) -> Sending:
     """Draw a packet and where it comes in: mostly honest ones, from pods, the nodes themselves, and tunnels."""
-    node: Node = snapshot.nodes[draw(st.sampled_from(sorted(snapshot.nodes)))]
-    way = draw(st.sampled_from(ways))
-    attached = [port for port in snapshot.ports.values() if port.ofport is not None]
+    node = snapshot.nodes[pick(draw, sorted(snapshot.nodes))]
+    way = pick(draw, ways)
+    attached = sorted((port.key, port) for port in snapshot.ports.values() if port.ofport is not None)
     if way == "port" and attached:
-        port: Port = draw(st.sampled_from(sorted(attached, key=lambda port: port.key)))
+        _, port = pick(draw, attached)
         assert port.ofport is not None
-        packet = draw(packets(snapshot, port.addresses[0], port.mac))
-        return Sending(FromPort(port.node, port.ofport), packet)
+        return Sending(FromPort(port.node, port.ofport), _packet(draw, snapshot, port.addresses[0], port.mac))
     if way == "node":
-        source = draw(st.sampled_from((*node.gateways, *node.gateways, node.underlay, IPv4Address("198.51.100.7"))))
-        return Sending(FromNode(node.name), draw(packets(snapshot, source, node.mac)))
-    packet = draw(packets(snapshot, draw(addresses(snapshot)), node.mac))
+        stranger = IPv4Address("198.51.100.7")
+        source = pick(draw, (*node.gateways, *node.gateways, node.underlay, stranger, stranger))
+        packet = _packet(draw, snapshot, source, node.mac)
+        return Sending(FromNode(node.name), _nearby(draw, snapshot, node, packet))
+    packet = _packet(draw, snapshot, _address(draw, snapshot), node.mac)
     if way == "tunnel":
-        vteps = [*(peer.underlay for peer in snapshot.nodes.values()), IPv4Address("192.0.2.99")]
-        near = [address for _, address in snapshot.holder if address in node.subnets[0]]
-        if near and packet.get(fields.IPV4_DST) is not None and not draw(one_in(3)):
-            packet = packet.set(fields.IPV4_DST, int(draw(st.sampled_from(sorted(near)))))
-        vnid = draw(st.sampled_from((0, 10, 11, 12, 13, 4711)))
-        return Sending(FromTunnel(node.name, draw(st.sampled_from(sorted(vteps))), vnid), packet)
-    return Sending(FromPort(node.name, draw(ofports)), packet)
+        vteps = sorted({*(peer.underlay for peer in snapshot.nodes.values()), IPv4Address("192.0.2.99")})
+        ingress = FromTunnel(node.name, pick(draw, vteps), pick(draw, (0, 10, 11, 12, 13, 4711)))
+        return Sending(ingress, _nearby(draw, snapshot, node, packet))
+    return Sending(FromPort(node.name, pick(draw, range(3, 9))), packet)
 
 
 def answer(packet: Packet) -> Packet:

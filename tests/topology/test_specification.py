@@ -26,7 +26,7 @@ def fabric_of(snapshot: Snapshot) -> Fabric:
 
 
 @given(st.data())
-@settings(max_examples=200)
+@settings(max_examples=300)
 def test_every_packet_fares_as_specified(data: st.DataObject) -> None:
     snapshot = data.draw(snapshots())
     assume(snapshot.nodes)
@@ -37,7 +37,7 @@ def test_every_packet_fares_as_specified(data: st.DataObject) -> None:
 
 
 @given(st.data())
-@settings(max_examples=80)
+@settings(max_examples=150)
 def test_tun0_lets_in_answers_to_pods_and_nothing_else_from_outside(data: st.DataObject) -> None:
     snapshot = data.draw(snapshots(nodes=2))
     assume(snapshot.nodes)

@@ -1,0 +1,164 @@
+"""The software switch and Open vSwitch take the same packet through the same tables by the same flows, to the same end.
+
+Open vSwitch tells its way by `ofproto/trace` (ovs-vswitchd(8)), on a private dummy bridge with the very flows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from tests.ryu_apps.openflow_switch import DummySwitch, running
+from tests.topology.strategies import sendings, snapshots
+from topology import fields
+from topology.compiler import FlowTable, compile_node
+from topology.flow import match_fields
+from topology.model import TUN_OFPORT, VXLAN_OFPORT
+from topology.packet import Packet
+from topology.switch import Switch
+from topology.text import flow_text, match_text
+from topology.tracker import Tracker
+
+pytestmark = pytest.mark.ovs
+
+BRIDGE = "br0"
+POD_OFPORTS = range(3, 16)
+STATES = {
+    "trk,new": fields.CT_TRACKED | fields.CT_NEW,
+    "trk,est": fields.CT_TRACKED | fields.CT_ESTABLISHED,
+    "trk,est,rpl": fields.CT_TRACKED | fields.CT_ESTABLISHED | fields.CT_REPLY,
+    "trk,rel": fields.CT_TRACKED | fields.CT_RELATED,
+    "trk,inv": fields.CT_TRACKED | fields.CT_INVALID,
+}
+# What ofproto/trace calls the fields of the packet in the end, and what of it we compare.
+SHOWN = {fields.spec(field).ovs: field for field in fields.all_fields()}
+COMPARED = ("reg0", "reg1", "reg2", "reg3", "reg4", "dl_src", "dl_dst", "nw_src", "nw_dst", "arp_op", "tun_dst")
+
+
+@dataclass(frozen=True)
+class Told(Tracker):
+    """A tracker that finds every packet in one state: that which Open vSwitch is told to assume."""
+
+    state: int = 0
+
+    def look_up(self, packet: Packet, zone: int) -> tuple[int, Tracker]:
+        return self.state, self
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What happened to a packet: tables with cookies, ports, and how it looked in the end if it got out."""
+
+    steps: tuple[tuple[int, int], ...]
+    ports: tuple[int, ...]
+    fields: dict[str, int]
+    vnid: int  # by the tunnel; 0 if not by it
+
+
+@pytest.fixture(scope="module")
+def openvswitch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DummySwitch]:
+    """Return a private Open vSwitch whose bridge has vxlan0, tun0 and ports for pods, each with its usual number."""
+    for switch in running(tmp_path_factory.mktemp("ovs")):
+        with switch.bridge(BRIDGE):
+            tunnel = ("type=vxlan", *(f"options:{name}=flow" for name in ("remote_ip", "local_ip", "key")))
+            _add_port(switch, "vxlan0", VXLAN_OFPORT, tunnel)
+            for number in (TUN_OFPORT, *POD_OFPORTS):
+                _add_port(switch, f"p{number}", number, ("type=dummy",))
+            yield switch
+
+
+def _add_port(switch: DummySwitch, name: str, number: int, settings_: tuple[str, ...]) -> None:
+    request = f"ofport_request={number}"
+    switch.run(
+        "ovs-vsctl", "--timeout=20", "add-port", BRIDGE, name, "--", "set", "interface", name, *settings_, request
+    )
+    assert switch.run("ovs-vsctl", "get", "interface", name, "ofport").strip() == str(number)
+
+
+def install(switch: DummySwitch, table: FlowTable) -> None:
+    """Give the bridge exactly the flows of a table."""
+    flows = [flow_text(entry.flow, cookie=entry.cookie) for entry in (*table.entries(), *table.sentinels())]
+    switch.ofctl("del-flows", BRIDGE)
+    switch.ofctl("--bundle add-flows", BRIDGE, "-", text="\n".join(flows))
+    assert f"flow_count={len(flows)}" in switch.ofctl("dump-aggregate", BRIDGE)
+
+
+def in_words(packet: Packet) -> str:
+    """Return a packet as ofproto/trace wants it: there, "tp_src" is of TCP only."""
+    words = match_text(match_fields(*packet.values.items()))
+    protocol = words.split(",")[0].removesuffix("6")
+    return re.sub(r"\btp_", f"{protocol}_", words)
+
+
+def told_by_openvswitch(switch: DummySwitch, packet: Packet, state: str) -> Seen:
+    text = switch.run("ovs-appctl", "ofproto/trace", BRIDGE, in_words(packet), "--ct-next", state)
+    steps = re.findall(r"^ *(\d+)\. .*cookie 0x(\w+)$", text, re.M)
+    last = text[text.rindex("\nFlow: ") if "\nFlow: " in text else 0 :]
+    begun, ended = re.findall(r"^(?:Final f|F)low: (.*)$", last, re.M)
+    moved = re.findall(r"NXM_NX_TUN_ID\[0\.\.23\] is now (0x\w+)", text)
+    return Seen(
+        tuple((int(table), int(cookie, 16)) for table, cookie in steps),
+        tuple(port for actions in re.findall(r"^Datapath actions: (.*)$", text, re.M) for port in _outputs(actions)),
+        _numbers(begun if ended == "unchanged" else ended),
+        int(moved[-1], 16) if moved else 0,  # not told when it stays 0
+    )
+
+
+def _outputs(actions: str) -> Iterator[int]:
+    """Yield the ports of datapath actions: numbers outside of brackets. The dummy datapath's are OpenFlow's."""
+    while "(" in actions:
+        actions = re.sub(r"\w*\([^()]*\)", "", actions)
+    return (int(word) for word in actions.split(",") if word.isdigit())
+
+
+def _numbers(flow: str) -> dict[str, int]:
+    """Return fields that we compare, by Open vSwitch's names; registers that it leaves out are 0."""
+    words = dict(word.split("=", 1) for word in flow.split(",") if "=" in word)
+    return {name: _number(words.get(name, "0")) for name in COMPARED}
+
+
+def _number(word: str) -> int:
+    if word.count(":") == 5:
+        return int(word.replace(":", ""), 16)
+    if word.count(".") == 3:
+        return int.from_bytes(bytes(map(int, word.split("."))), "big")
+    return int(word, 0)
+
+
+def told_by_ours(table: FlowTable, packet: Packet, state: str) -> Seen:
+    passage = Switch.of(table).process(packet, Told(state=STATES[state]))
+    steps = tuple((step.table, step.entry.cookie) for step in passage.steps if step.entry is not None)
+    assert len(steps) == len(passage.steps)
+    sent = passage.outputs[-1].packet if passage.outputs else packet
+    numbers = {name: sent.get(SHOWN[name]) or 0 for name in COMPARED}
+    ports = tuple(output.port for output in passage.outputs)
+    return Seen(steps, ports, numbers, (sent.get(fields.TUNNEL_ID) or 0) if VXLAN_OFPORT in ports else 0)
+
+
+@given(data=st.data())
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_same_way_same_end(openvswitch: DummySwitch, data: st.DataObject) -> None:
+    snapshot = data.draw(snapshots())
+    assume(snapshot.nodes)
+    drawn = data.draw(st.lists(sendings(snapshot), min_size=20, max_size=20))
+    node = max(sorted(snapshot.nodes), key=[sending.node for sending in drawn].count)
+    table = compile_node(node, snapshot)
+    install(openvswitch, table)
+    for sending in drawn:
+        if sending.node == node:
+            state = data.draw(st.sampled_from(sorted(STATES)))
+            packet = sending.at_switch(snapshot)
+            check(told_by_openvswitch(openvswitch, packet, state), told_by_ours(table, packet, state))
+
+
+def check(theirs: Seen, ours: Seen) -> None:
+    assert ours.steps == theirs.steps
+    assert ours.ports == theirs.ports
+    assert ours.vnid == theirs.vnid
+    if ours.ports:
+        assert ours.fields == theirs.fields
