@@ -19,6 +19,7 @@ from topology.admission import admit
 from topology.fields import BY_NAME, TRANSPORT
 from topology.model import (
     DEFAULT_NETWORK,
+    SHARED_SPACE,
     TUN_OFPORT,
     Address,
     Cluster,
@@ -202,7 +203,7 @@ class Sending:
             case FromNode():
                 return arriving(self.packet, TUN_OFPORT)
             case FromTunnel(node=node, vtep=vtep, vnid=vnid):
-                return tunnelled(self.packet, vnid, vtep, snapshot.nodes[node].underlay)
+                return tunnelled(self.packet, vnid, vtep, snapshot.nodes[node].underlay, SHARED_SPACE)
 
 
 _NOBODY = tuple(

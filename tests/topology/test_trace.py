@@ -98,6 +98,8 @@ def test_steps_tell_the_way(fabric: Fabric) -> None:
     assert [(step.node, step.table_name, step.feature) for step in trace.steps] == [
         ("n1", "DISPATCH", "BASE"),
         ("n1", "POD_INGRESS", "PORTS"),
+        ("n1", "TRACKING", "BASE"),
+        ("n1", "CROSSING", "BASE"),
         ("n1", "SERVICES", "BASE"),
         ("n1", "EGRESS_POLICY", "BASE"),
         ("n1", "ROUTING", "BASE"),
