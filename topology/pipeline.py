@@ -173,6 +173,7 @@ TRACK: Final = Stage(Table.TRACKING, 100, _TRACKING, "from a network with one-wa
 NO_TRACK: Final = Stage(Table.TRACKING, 10, _BASE, "any other: on to CROSSING")
 
 CROSS_NOT: Final = Stage(Table.CROSSING, 200, _SPACES, "within the sender's own range")
+CROSS_SELF: Final = Stage(Table.CROSSING, 160, _PORTS, "to the pod's own cluster address: back to it")
 CROSS_PEER: Final = Stage(Table.CROSSING, 150, _CONNECTIONS, "to the range of a connected network: its space")
 CROSS_LEAVE: Final = Stage(Table.CROSSING, 100, _SPACES, "elsewhere: the shared space, by the cluster address")
 CROSS_SHARED: Final = Stage(Table.CROSSING, 10, _BASE, "the sender is in the shared space")
@@ -207,7 +208,7 @@ DELIVER_CONNECTED: Final = Stage(Table.DELIVERY, 90, _CONNECTIONS, "between two 
 DELIVER_FROM_GLOBAL: Final = Stage(Table.DELIVERY, 80, _NETWORKS, "from a global network to any")
 DELIVER_TO_GLOBAL: Final = Stage(Table.DELIVERY, 70, _NETWORKS, "from any network to a global one")
 
-REPLY_KNOWN: Final = Stage(Table.REPLIES, 100, _BASE, "a reply to what the destination's network began")
+REPLY_KNOWN: Final = Stage(Table.REPLIES, 100, _CONNECTIONS, "a reply to what the receiver began, and may begin")
 REPLY_RELATED: Final = Stage(Table.REPLIES, 90, _BASE, "an ICMP error that belongs to a connection")
 
 TUNNEL_ROUTE: Final = Stage(Table.TUNNEL_EGRESS, 100, _TUNNELS, "another node's subnet: its VTEP")
