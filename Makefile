@@ -10,11 +10,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
 
-.PHONY: help setup venv test lint golden docs demo run bench lock clean
+.PHONY: help setup venv test lint golden docs demo demo-tenancy run bench lock clean
 
 help: ## this list
 	@echo "usage: make TARGET   (the first run installs what is missing, with apt and pip)"
-	@sed -n 's/^\([a-z]*\):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: ## install Debian packages where missing, and the virtual environment
 	@tools/setup packages
@@ -41,6 +41,9 @@ docs: setup ## rewrite docs/pipeline.md from topology/pipeline.py
 
 demo: setup ## three nodes, two tenants, real packets; exit status 0 only if all is as expected (needs root)
 	$(BIN)/python -m lab.demo
+
+demo-tenancy: setup ## equal addresses, own ranges, one-way and narrowed connections, real packets (needs root)
+	$(BIN)/python -m lab.demo_tenancy
 
 run: setup ## lab and controller, up until Ctrl-C (needs root)
 	$(BIN)/python -m lab.run

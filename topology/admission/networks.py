@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Final
 
 from topology import names
 from topology.admission.checks import known_network, known_project, require
@@ -40,6 +41,8 @@ from topology.requests import (
     SetGlobal,
 )
 from topology.snapshot import Event, Put, Remove, Snapshot, apply, apply_all
+
+_SOON: Final = 4096  # numbers given before
 
 
 def create_network(snapshot: Snapshot, request: CreateNetwork) -> tuple[Event, ...]:
@@ -72,6 +75,7 @@ def delete_network(snapshot: Snapshot, request: DeleteNetwork) -> tuple[Event, .
         *(Remove(snapshot.blocks[network.name, prefix]) for prefix in snapshot.blocks_of.get(network.name, {})),
         *(Remove(snapshot.projects[project]) for project in projects),
         Remove(network),
+        *_passed_over(snapshot, network.vnid),
     )
 
 
@@ -163,6 +167,12 @@ def _same_network(
         return ()
     cause = f"exists already, with VNID {old.vnid}{' and global' if old.is_global else ''}"
     raise Refused(Reason.TAKEN, f'network "{old.name}"', cause, "choose another name, or change the one that exists")
+
+
+def _passed_over(snapshot: Snapshot, vnid: int) -> tuple[Event, ...]:
+    """Count a number that was asked for, not allotted, as given, if else it would be given again soon."""
+    last = snapshot.watermarks.get(VNIDS, FIRST_VNID - 1)
+    return (Put(Watermark(VNIDS, vnid)),) if 0 < vnid - last <= _SOON else ()
 
 
 def _vnid(snapshot: Snapshot, request: CreateNetwork) -> int:

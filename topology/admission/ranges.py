@@ -15,7 +15,7 @@ from topology.snapshot import Snapshot
 
 _LEAST_MTU: Final = 576  # every host of IPv4 must accept datagrams of that size (RFC 791, 3.1)
 _MOST_MTU: Final = 65535
-# "This network", loopback, link-local, multicast and reserved addresses (IANA, IPv4 special-purpose registry).
+# This network, loopback, link-local; multicast, reserved and broadcast (RFC 6890, RFC 1112).
 _NOT_FOR_PODS: Final = tuple(map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")))
 _LONGEST_PREFIX: Final = 30  # a gateway and one pod
 
@@ -79,9 +79,9 @@ def _check_subnet(snapshot: Snapshot, subject: str, subnet: Subnet) -> None:
     if cidr.prefixlen > _LONGEST_PREFIX:
         remedy = f"give a range of /{_LONGEST_PREFIX} or larger"
         raise Refused(Reason.INVALID, subject, f"subnet {cidr} has no room for a gateway and a pod", remedy)
-    special = overlapping(cidr, _NOT_FOR_PODS)
-    if special is not None:
-        cause = f"subnet {cidr} overlaps {special}, which is not for pods"
+    other = overlapping(cidr, _NOT_FOR_PODS)
+    if other is not None:
+        cause = f"subnet {cidr} shares addresses with {other}, which no host can have for its own"
         raise Refused(Reason.INVALID, subject, cause, "give a range of unicast addresses")
     clash = overlapping(cidr, reserved_ranges(snapshot.cluster))
     if clash is not None:

@@ -108,7 +108,7 @@ def _may_reply(begun: Scope, source: Network, destination: Network, kinds: tuple
     if destination.zone is None:
         return
     pair = _pair(source, destination)
-    for kind in kinds:
+    for kind in kinds:  # conntrack takes packets only that are known to be IP
         ask = (conntrack(destination.zone, table=Table.REPLIES),)
         yield at(pipeline.DELIVER_REPLY, match_fields(*pair, (ETH_TYPE, kind.eth_type)), ask)
     is_reply = (CT_STATE, (IS_REPLY, IS_REPLY))
