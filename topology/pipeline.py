@@ -7,13 +7,19 @@ The story of a packet
 DISPATCH sorts by where a packet came in: from the tunnel, from the node itself (tun0), from a pod.
 
 A pod's packet is believed only if source MAC and address are the port's own (POD_INGRESS); it is then tagged with
-the network's VNID (reg0) and address space (reg3). ARP is answered right there (ARP_RESPONDER). SERVICES
-finds service addresses, EGRESS_POLICY is the sender's policy, ROUTING decides between this node's pods (LOCAL),
-other nodes' pods (TUNNEL_EGRESS), the nodes themselves (NODE_GUARD) and everything outside (out by tun0).
+the network's VNID (reg0) and address space (reg3), and with the sender's cluster address (reg5) if that space is one
+of its own. ARP is answered right there (ARP_RESPONDER). TRACKING commits what a network begins that may begin more
+than it may be asked. CROSSING decides whose range the destination is in: the sender's own, a connected network's, or
+none of them; then the packet goes on in the shared space, from the cluster address. SERVICES finds service addresses,
+EGRESS_POLICY is the sender's policy, ROUTING decides between this node's pods (LOCAL), other nodes' pods
+(TUNNEL_EGRESS), the nodes themselves (NODE_GUARD) and everything outside (out by tun0).
 
-A tunnel packet is believed only from the address of a known node, and only towards this node's own subnet; its
-tunnel id is the sender's VNID. It goes to LOCAL, where the destination's VNID (reg1) and port (reg2) are found.
+A tunnel packet is believed only from the address of a known node; its tunnel id is the sender's VNID, and its inner
+destination MAC tells the space of the destination. It goes to LOCAL, where the destination's VNID (reg1) and port
+(reg2) are found among this node's pods, by space and address; a cluster address becomes the pod's own there.
 INGRESS_POLICY is the receiver's policy, and DELIVERY decides the pair (reg0, reg1): no flow for the pair, no delivery.
+Where a pair may not begin everything, DELIVERY asks conntrack in the receiver's zone, and REPLIES lets pass what
+answers to something that the receiver began.
 
 The node's packets (NODE_INGRESS) carry VNID 0. From tun0 only the node's own source addresses are accepted, and
 what NODE_REPLIES recognises as the answer to a connection that a pod began (OUTPUT committed it to conntrack).
@@ -167,6 +173,7 @@ TRACK: Final = Stage(Table.TRACKING, 100, _TRACKING, "from a network with one-wa
 NO_TRACK: Final = Stage(Table.TRACKING, 10, _BASE, "any other: on to CROSSING")
 
 CROSS_NOT: Final = Stage(Table.CROSSING, 200, _SPACES, "within the sender's own range")
+CROSS_SELF: Final = Stage(Table.CROSSING, 160, _PORTS, "to the pod's own cluster address: back to it")
 CROSS_PEER: Final = Stage(Table.CROSSING, 150, _CONNECTIONS, "to the range of a connected network: its space")
 CROSS_LEAVE: Final = Stage(Table.CROSSING, 100, _SPACES, "elsewhere: the shared space, by the cluster address")
 CROSS_SHARED: Final = Stage(Table.CROSSING, 10, _BASE, "the sender is in the shared space")
@@ -201,7 +208,7 @@ DELIVER_CONNECTED: Final = Stage(Table.DELIVERY, 90, _CONNECTIONS, "between two 
 DELIVER_FROM_GLOBAL: Final = Stage(Table.DELIVERY, 80, _NETWORKS, "from a global network to any")
 DELIVER_TO_GLOBAL: Final = Stage(Table.DELIVERY, 70, _NETWORKS, "from any network to a global one")
 
-REPLY_KNOWN: Final = Stage(Table.REPLIES, 100, _BASE, "a reply to what the destination's network began")
+REPLY_KNOWN: Final = Stage(Table.REPLIES, 100, _CONNECTIONS, "a reply to what the receiver began, and may begin")
 REPLY_RELATED: Final = Stage(Table.REPLIES, 90, _BASE, "an ICMP error that belongs to a connection")
 
 TUNNEL_ROUTE: Final = Stage(Table.TUNNEL_EGRESS, 100, _TUNNELS, "another node's subnet: its VTEP")

@@ -333,10 +333,14 @@ def _mark(taken: Map[Block, int], place: tuple[int, Address], is_taken: bool) ->
 
 def _keep_watermark(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
     assert isinstance(event.value, Watermark)
-    pool, last = event.value
-    if snapshot.watermarks.get(pool) == last:
+    pool = event.value.pool
+    last = snapshot.watermarks.get(pool)
+    before = None if last is None else Watermark(pool, last)
+    after = event.value if isinstance(event, Put) else None
+    if before == after:
         return snapshot, ()
-    return replace(snapshot, watermarks=snapshot.watermarks.set(pool, last)), (Change(None, event.value),)
+    marks = _table(snapshot.watermarks, pool, None if after is None else after.last)
+    return replace(snapshot, watermarks=marks), (Change(before, after),)
 
 
 def _keep_port(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:

@@ -28,7 +28,7 @@ from topology.model import (
     Project,
     Watermark,
 )
-from topology.reach import needs_tracking
+from topology.reach import needs_zone
 from topology.requests import (
     CreateNetwork,
     CreateProject,
@@ -150,7 +150,7 @@ def _zones(snapshot: Snapshot, connection: Connection) -> tuple[Event, ...]:
     state, _ = apply(snapshot, Put(connection))
     events: tuple[Event, ...] = ()
     for name in connection.key:
-        if state.networks[name].zone is None and needs_tracking(name, state):
+        if state.networks[name].zone is None and needs_zone(name, state):
             zone = free_zone(state)
             more = (Put(Watermark(ZONES, zone)), Put(replace(state.networks[name], zone=zone)))
             state, _ = apply_all(state, more)

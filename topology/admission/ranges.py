@@ -58,7 +58,7 @@ def check_ranges(snapshot: Snapshot, key: ConnectionKey) -> None:
     """Raise Refused when an address would mean two pods to one of the two networks, were they connected."""
     for name in key:
         ranges = [(name, subnet) for subnet in snapshot.networks[name].subnets]
-        for peer in {*snapshot.peers.get(name, {}), key.other(name)}:
+        for peer in sorted({*snapshot.peers.get(name, {}), key.other(name)}):
             ranges += [(peer, subnet) for subnet in snapshot.networks[peer].subnets]
         if not snapshot.networks[name].subnets:
             continue  # it knows pods of other spaces by their cluster addresses only

@@ -7,15 +7,15 @@ address asked for into the answer's MAC. The answer tells nothing about who exis
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from topology import pipeline
-from topology.features.section import Section, SubjectKey, of_each_node
+from topology.features.section import Section, SubjectKey, has_other_range, on_every_node
 from topology.fields import ARP_OP, ARP_SHA, ARP_SPA, ARP_THA, ARP_TPA, ETH_ARP, ETH_DST, ETH_SRC, ETH_TYPE
 from topology.flow import IN_PORT_NUMBER, Actions, Flow, at, copy, load, match_fields, output
 from topology.matches import in_space, masked
-from topology.model import SHARED_SPACE, Hosting, Network, Prefix
+from topology.model import SHARED_SPACE, Cluster, Hosting, Network, Node, Prefix
 from topology.pipeline import SCRATCH
 from topology.snapshot import Change, Snapshot
 
@@ -59,15 +59,19 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
         yield from _answers(network.space, tuple(subnet.cidr for subnet in network.subnets))
 
 
-def touched(change: Change, snapshot: Snapshot) -> Iterable[Section]:
+def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
     """The cluster's settings concern every node, a node only itself; a network the nodes that have ports of it."""
     match change.subject:
         case Hosting(node=node, network=network):
-            return (Section(node, (network,)),)
-        case Network(name=name):
-            return [Section(node, (name,)) for node in snapshot.hosts.get(name, {})]
-        case _:
-            return of_each_node((_SHARED,), change, snapshot)
+            yield Section(node, (network,))
+        case Network(name=name) if has_other_range(change):
+            for node in snapshot.hosts.get(name, {}):
+                yield Section(node, (name,))
+        case Node(name=name):
+            for subject in subjects(name, snapshot):
+                yield Section(name, subject)
+        case Cluster():
+            yield from on_every_node((_SHARED,), snapshot)
 
 
 def _answers(space: int, cidrs: tuple[Prefix, ...]) -> Iterator[Flow]:

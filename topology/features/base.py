@@ -8,7 +8,7 @@ from typing import Final
 
 from topology import pipeline
 from topology.features.section import WHOLE_NODE, Section, SubjectKey, families, of_each_node
-from topology.fields import ETH_TYPE, IS_RELATED, IS_REPLY
+from topology.fields import ETH_TYPE, IS_RELATED
 from topology.flow import DROP, Flow, at, goto, load, match, match_fields, output_field
 from topology.matches import in_space, in_state, to_prefix
 from topology.model import SHARED_SPACE, TUN_OFPORT, VXLAN_OFPORT, Cluster, Prefix
@@ -61,5 +61,4 @@ def _routes(cluster: Cluster) -> Iterator[Flow]:
             yield at(pipeline.ROUTE_MULTICAST, to_prefix(cidr), DROP)
         outside = match_fields((ETH_TYPE, kind.eth_type), in_space(SHARED_SPACE))
         yield at(pipeline.ROUTE_OUTSIDE, outside, (load(OUTPUT_PORT, TUN_OFPORT), goto(Table.OUTPUT)))
-        yield at(pipeline.REPLY_KNOWN, in_state(kind, IS_REPLY), (goto(Table.OUTPUT),))
         yield at(pipeline.REPLY_RELATED, in_state(kind, IS_RELATED), (goto(Table.OUTPUT),))

@@ -7,7 +7,14 @@ from ipaddress import ip_network
 from typing import Final
 
 from topology import pipeline
-from topology.features.section import Section, SubjectKey, nodes_reaching
+from topology.features.section import (
+    Section,
+    SubjectKey,
+    has_other_range,
+    is_reaching,
+    networks_within_reach,
+    nodes_reaching,
+)
 from topology.flow import Flow, at, goto
 from topology.matches import in_space, to_prefix
 from topology.model import AddressBlock, Connection, Hosting, Network, Node
@@ -20,8 +27,7 @@ ID: Final = pipeline.FeatureId.BLOCKS
 
 def subjects(node: str, snapshot: Snapshot) -> Iterator[SubjectKey]:
     """The blocks of the networks that have ports on the node, and of those connected to them."""
-    here: Iterable[str] = snapshot.hosting.get(node, {})
-    for name in {*here, *(peer for network in here for peer in snapshot.peers.get(network, {}))}:
+    for name in networks_within_reach(node, snapshot):
         yield from _blocks(name, snapshot)
 
 
@@ -29,7 +35,7 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     """On the block's own node to LOCAL, elsewhere to its VTEP."""
     name, text = map(str, subject)
     network, block = snapshot.networks.get(name), snapshot.blocks.get((name, ip_network(text)))
-    if network is None or block is None or node not in nodes_reaching(name, snapshot):
+    if network is None or block is None or not is_reaching(node, name, snapshot):
         return
     terms = to_prefix(block.prefix, in_space(network.space))
     holder = snapshot.nodes.get(block.node)
@@ -44,7 +50,7 @@ def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
     match change.subject:
         case AddressBlock() as block:
             yield from _of_block(block, snapshot)
-        case Network(name=name):
+        case Network(name=name) if has_other_range(change):
             yield from _on(nodes_reaching(name, snapshot), name, snapshot)
         case Connection(key=key):
             for name in key:
@@ -54,9 +60,11 @@ def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
             for name in (network, *snapshot.peers.get(network, {})):
                 yield from _on((node,), name, snapshot)
         case Node(name=name):
-            for block in snapshot.blocks.values():
-                if block.node == name:
-                    yield from _of_block(block, snapshot)
+            for network in snapshot.blocks_of:
+                for prefix in snapshot.blocks_on.get((network, name), {}):
+                    yield from _of_block(snapshot.blocks[network, prefix], snapshot)
+            for subject in subjects(name, snapshot):
+                yield Section(name, subject)
 
 
 def _of_block(block: AddressBlock, snapshot: Snapshot) -> Iterator[Section]:

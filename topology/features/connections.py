@@ -12,7 +12,7 @@ from typing import Final
 
 from topology import pipeline
 from topology.features.section import Section, SubjectKey, families
-from topology.fields import ETH_TYPE, IP_PROTO, TRANSPORT, Family, Field
+from topology.fields import CT_STATE, ETH_TYPE, IP_PROTO, IS_REPLY, TRANSPORT, Family, Field
 from topology.flow import Flow, at, conntrack, goto, load, match_fields
 from topology.matches import in_space, to_prefix
 from topology.model import Cluster, Connection, ConnectionKey, Hosting, Network, Node, Scope
@@ -39,19 +39,17 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     key = ConnectionKey(*map(str, subject))
     connection = snapshot.connections.get(key)
     first, second = snapshot.networks.get(key.first), snapshot.networks.get(key.second)
-    if connection is None or first is None or second is None or node not in _hosts(key, snapshot):
+    hosted = any((node, network) in snapshot.hosted for network in key)
+    if connection is None or first is None or second is None or not hosted or node not in snapshot.nodes:
         return
     kinds = families(snapshot.cluster)
     for source, destination in ((first, second), (second, first)):
         may = connection.scope(source.name)
         if may is not None:
             yield from _may_begin(may, source, destination, kinds)
-        tracked = begins_tracked(destination.name, source.name, snapshot)
-        if tracked and destination.zone is not None and not (may is not None and may.is_everything):
-            ask = (conntrack(destination.zone, table=Table.REPLIES),)
-            for kind in kinds:  # conntrack takes packets only that are known to be IP
-                terms = match_fields(*_pair(source, destination), (ETH_TYPE, kind.eth_type))
-                yield at(pipeline.DELIVER_REPLY, terms, ask)
+        begun = connection.scope(destination.name)
+        if begun is not None and begins_tracked(destination.name, source.name, snapshot):
+            yield from _may_reply(begun, source, destination, kinds)
         if (node, source.name) in snapshot.hosted:
             yield from _crossing(source, destination)
 
@@ -100,6 +98,27 @@ def _may_begin(may: Scope, source: Network, destination: Network, kinds: tuple[F
         for kind in kinds:
             terms = (*pair, (ETH_TYPE, kind.eth_type), (IP_PROTO, number), (field, port))
             yield at(pipeline.DELIVER_PORT, match_fields(*terms), _DELIVER)
+
+
+def _may_reply(begun: Scope, source: Network, destination: Network, kinds: tuple[Family, ...]) -> Iterator[Flow]:
+    """Only replies pass from `source`, and only to what is in scope for those that they reply to.
+
+    The ports are looked at behind conntrack, which puts fragments together.
+    """
+    if destination.zone is None:
+        return
+    pair = _pair(source, destination)
+    for kind in kinds:  # conntrack takes packets only that are known to be IP
+        ask = (conntrack(destination.zone, table=Table.REPLIES),)
+        yield at(pipeline.DELIVER_REPLY, match_fields(*pair, (ETH_TYPE, kind.eth_type)), ask)
+    is_reply = (CT_STATE, (IS_REPLY, IS_REPLY))
+    if begun.is_everything:
+        yield at(pipeline.REPLY_KNOWN, match_fields(*pair, is_reply), _DELIVER)
+    for protocol, port in begun.ports:
+        number, field, _ = TRANSPORT[protocol]
+        for kind in kinds:
+            terms = (*pair, (ETH_TYPE, kind.eth_type), (IP_PROTO, number), (field, port))
+            yield at(pipeline.REPLY_KNOWN, match_fields(*terms, is_reply), _DELIVER)
 
 
 def _crossing(source: Network, destination: Network) -> Iterator[Flow]:

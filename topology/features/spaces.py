@@ -6,15 +6,22 @@ two addresses that LOCAL finds it by. The flows stand on nodes with ports that m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from topology import pipeline
-from topology.features.section import Section, SubjectKey, nodes_reaching
+from topology.features.section import (
+    Section,
+    SubjectKey,
+    has_other_range,
+    is_reaching,
+    networks_within_reach,
+    nodes_reaching,
+)
 from topology.fields import ETH_TYPE, IPV4
 from topology.flow import Flow, at, copy, goto, load, match_fields
 from topology.matches import in_space, to_prefix
-from topology.model import SHARED_SPACE, Connection, Hosting, Network
+from topology.model import SHARED_SPACE, Connection, Hosting, Network, Node
 from topology.pipeline import CLUSTER_SOURCE, SPACE, Table
 from topology.snapshot import Change, Snapshot
 
@@ -23,15 +30,14 @@ ID: Final = pipeline.FeatureId.SPACES
 
 def subjects(node: str, snapshot: Snapshot) -> Iterator[SubjectKey]:
     """The networks that have ports on the node, and those connected to them."""
-    here: Iterable[str] = snapshot.hosting.get(node, {})
-    for name in {*here, *(peer for network in here for peer in snapshot.peers.get(network, {}))}:
+    for name in networks_within_reach(node, snapshot):
         yield (name,)
 
 
 def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     """Within the network's range, into it, and out of it."""
     network = snapshot.networks.get(str(subject[0]))
-    if network is None or not network.subnets or node not in nodes_reaching(network.name, snapshot):
+    if network is None or not network.subnets or not is_reaching(node, network.name, snapshot):
         return
     space = in_space(network.space)
     for subnet in network.subnets:
@@ -47,7 +53,7 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
 def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
     """A network, who may reach it, and the first and last port of one that may, on a node."""
     match change.subject:
-        case Network(name=name):
+        case Network(name=name) if has_other_range(change):
             for node in nodes_reaching(name, snapshot):
                 yield Section(node, (name,))
         case Connection(key=key):
@@ -57,3 +63,6 @@ def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
         case Hosting(node=node, network=network):
             for name in (network, *snapshot.peers.get(network, {})):
                 yield Section(node, (name,))
+        case Node(name=name):
+            for subject in subjects(name, snapshot):
+                yield Section(name, subject)

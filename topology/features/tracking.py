@@ -6,14 +6,14 @@ delivered, and nothing else passes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from topology import pipeline
 from topology.features.section import Section, SubjectKey, families
 from topology.fields import ETH_TYPE
 from topology.flow import Flow, at, conntrack, match_fields
-from topology.model import Cluster, Connection, Hosting, Network
+from topology.model import Cluster, Connection, Hosting, Network, Node
 from topology.pipeline import SOURCE_VNID, Table
 from topology.reach import needs_tracking
 from topology.snapshot import Change, Snapshot
@@ -41,18 +41,22 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
 
 
 def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
-    """A network and its connections, where it has ports."""
+    """A network and those connected to it, where they have ports."""
     match change.subject:
         case Cluster():
-            for name, nodes in snapshot.hosts.items():
-                for node in nodes:
-                    yield Section(node, (name,))
+            yield from _everywhere(snapshot.hosts, snapshot)
         case Network(name=name):
-            for node in snapshot.hosts.get(name, {}):
-                yield Section(node, (name,))
+            yield from _everywhere((name, *snapshot.peers.get(name, {})), snapshot)
         case Connection(key=key):
-            for name in key:
-                for node in snapshot.hosts.get(name, {}):
-                    yield Section(node, (name,))
+            yield from _everywhere(key, snapshot)
         case Hosting(node=node, network=network):
             yield Section(node, (network,))
+        case Node(name=name):
+            for subject in subjects(name, snapshot):
+                yield Section(name, subject)
+
+
+def _everywhere(networks: Iterable[str], snapshot: Snapshot) -> Iterator[Section]:
+    for name in networks:
+        for node in snapshot.hosts.get(name, {}):
+            yield Section(node, (name,))
