@@ -11,19 +11,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
 from lab.description import NodeSpec, Topology
+from lab.errors import LabError
 from lab.namespaces import Namespace
-from lab.state import State
+from lab.state import State, cleanup, known
 from lab.underlay import Underlay
 from tests.deploy import files
 
 DEADLINE = 30.0
+ROOT = Path("/run/heddle-deploy-tests")
 VENV = Path(sys.executable).parent
 Done = subprocess.CompletedProcess[str]
 
@@ -133,14 +135,27 @@ class Deployment:
         return Container(namespace, root / "usr/local/bin", environment, folder / "node.log")
 
 
-@pytest.fixture(scope="session")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """Return the whole deployment, running and healthy."""
-    state = State(f"d{os.getpid()}", tmp_path_factory.mktemp("d"))
+@contextmanager
+def claimed(letter: str) -> Iterator[tuple[State, ExitStack]]:
+    """Give a claim on namespaces and files of one's own, after taking away what dead runs of these tests left.
+
+    Everything is killed and removed in the end, and then what was called back for is done: waiting for ends.
+    """
+    for name in known(ROOT):
+        with suppress(LabError):  # in use by a living run
+            cleanup(name, ROOT)
+    state = State(f"{letter}{os.getpid()}", ROOT)
     with ExitStack() as released, ExitStack() as ended:
         released.callback(state.release)
         with ExitStack() as cleared:
             cleared.callback(state.clear)
-            made = Deployment(state)
-            made.start(ended)
-            yield made
+            yield state, ended
+
+
+@pytest.fixture(scope="session")
+def deployment() -> Iterator[Deployment]:
+    """Return the whole deployment, running and healthy."""
+    with claimed("d") as (state, ended):
+        made = Deployment(state)
+        made.start(ended)
+        yield made

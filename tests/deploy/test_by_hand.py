@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import socket
@@ -19,11 +18,10 @@ import pytest
 from lab.description import NodeSpec, Topology
 from lab.namespaces import Namespace
 from lab.ovs import OpenVSwitch
-from lab.state import State
 from lab.underlay import Underlay
 from store.sqlite import SqliteStore
 from tests.deploy import document, files
-from tests.deploy.conftest import VENV, Done, eventually
+from tests.deploy.conftest import VENV, Done, claimed, eventually
 from topology.model import Network, Node
 
 pytestmark = [pytest.mark.netns, pytest.mark.ovs]
@@ -77,19 +75,14 @@ def certificates(folder: Path, *named: str) -> Done:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site() -> Iterator[Site]:
     """Return controller and node, both running, the node registered."""
-    state = State(f"h{os.getpid()}", tmp_path_factory.mktemp("h"))
-    with ExitStack() as released, ExitStack() as ended:
-        released.callback(state.release)
-        with ExitStack() as cleared:
-            cleared.callback(state.clear)
-            described = Topology((NodeSpec("n1", IPv4Address("192.0.2.11")),))
-            hosts = Underlay(state, described).hosts
-            folder = state.folder("etc")
-            made = Site(folder, hosts["controller"], hosts["n1"], OpenVSwitch(hosts["n1"], state.folder("ovs")), ended)
-            _install(made)
-            yield made
+    with claimed("h") as (state, ended):
+        hosts = Underlay(state, Topology((NodeSpec("n1", IPv4Address("192.0.2.11")),))).hosts
+        ovs = OpenVSwitch(hosts["n1"], state.folder("ovs"))
+        made = Site(state.folder("etc"), hosts["controller"], hosts["n1"], ovs, ended)
+        _install(made)
+        yield made
 
 
 def _install(site: Site) -> None:
