@@ -1,4 +1,4 @@
-"""Addresses that left, and the nodes whose switches may still name them. Bookkeeping only: no queue, no network state."""
+"""Addresses that left, and the nodes whose switches may still name them. Bookkeeping only, without a queue."""
 
 from __future__ import annotations
 

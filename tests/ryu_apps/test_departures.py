@@ -23,7 +23,8 @@ def test_nobody_to_wait_for() -> None:
 )
 def test_each_address_is_freed_once_by_its_last_node(leaving: dict, acknowledged: list[str]) -> None:
     departures = Departures()
-    assert not any([departures.depart(place, nodes) for place, nodes in leaving.items()])
+    for place, nodes in leaving.items():
+        assert not departures.depart(place, nodes)
     seen: set[str] = set()
     freed: list = []
     for node in acknowledged:
