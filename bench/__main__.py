@@ -17,7 +17,7 @@ from bench.commands import CommandError
 from bench.controller import ControllerError
 from bench.figures import Row
 from bench.pods import WrongEndError
-from bench.report import as_json, show
+from bench.report import as_json, as_markdown, show
 from bench.rows import bulk, cni, pod_add, restart
 from bench.setting import Setting
 from bench.switch_connection import RefusedError
@@ -43,6 +43,7 @@ def main(
     rows: Annotated[list[int] | None, typer.Argument(metavar="[ROW]…", help="which rows")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="fewer switches and repeats, two minutes at most")] = False,
     file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write everything measured there")] = None,
+    table: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="write the ratios there")] = None,
 ) -> None:
     """Measure, print, write."""
     progress = Console(stderr=True)
@@ -67,6 +68,8 @@ def main(
         raise typer.Exit(1) from None
     if file is not None:
         file.write_text(json.dumps(as_json(done, described), indent=1) + "\n")
+    if table is not None:
+        table.write_text(as_markdown(done, described))
 
 
 if __name__ == "__main__":

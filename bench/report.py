@@ -11,6 +11,7 @@ from rich.table import Table
 from bench.figures import Contender, Ratio, Row
 
 _SHOWN_CPU_MS = 0.01
+_REACHED = {True: "yes", False: "no", None: ""}
 
 
 def show(console: Console, row: Row) -> None:
@@ -25,6 +26,16 @@ def show(console: Console, row: Row) -> None:
 def as_json(rows: Sequence[Row], machine: Mapping[str, str]) -> dict[str, Any]:
     """Everything that was measured, single values included; times in seconds, CPU in milliseconds."""
     return {"machine": dict(machine), "rows": [_row(row) for row in rows]}
+
+
+def as_markdown(rows: Sequence[Row], machine: Mapping[str, str]) -> str:
+    """The ratios as a table for docs/benchmarks.md, under a line that names versions and machine."""
+    lines = ["; ".join(f"{name} {value}" for name, value in machine.items()) + ".", ""]
+    lines += ["| row | what | ratio | goal | reached |", "|---|---|---:|---:|---|"]
+    for row in rows:
+        for one in row.ratios:
+            lines.append(f"| {row.number} | {one.what} | {one.value:.3g} | {_goal(one)} | {_REACHED[one.met]} |")
+    return "\n".join(lines) + "\n"
 
 
 def _contenders(row: Row) -> Table:
@@ -49,7 +60,7 @@ def _ratios(row: Row) -> Table:
     table.add_column("goal", justify="right")
     table.add_column("reached")
     for one in row.ratios:
-        table.add_row(one.what, f"{one.value:.3g}", _goal(one), {True: "yes", False: "[bold]no[/]", None: ""}[one.met])
+        table.add_row(one.what, f"{one.value:.3g}", _goal(one), _REACHED[one.met])
     return table
 
 

@@ -14,7 +14,7 @@ from bench import machine
 from bench.__main__ import ROWS, application
 from bench.cpu import Programs, average, cpu_seconds
 from bench.figures import Contender, Distribution, Ratio, Row
-from bench.report import as_json, show
+from bench.report import as_json, as_markdown, show
 
 ROW = Row(
     2,
@@ -47,6 +47,16 @@ def test_json_has_everything() -> None:
     assert contender["p50"] == 0.002
     assert contender["cpu_ms"] == {"one": 2.0, "other": 3.5, "idle": 0.0}
     assert [one["met"] for one in row["ratios"]] == [False, True, True]
+
+
+def test_the_table_for_the_documentation() -> None:
+    lines = as_markdown([ROW], {"Python": "3", "cores": "2"}).splitlines()
+    assert lines[0] == "Python 3; cores 2."
+    assert lines[4:] == [
+        "| 2 | ours / theirs | 1.5 | ≤ 1 | no |",
+        "| 2 | switches | 1 | = 1 | yes |",
+        "| 2 | rate | 0.5 | ≥ 0.4 | yes |",
+    ]
 
 
 def test_the_machine_is_described() -> None:
