@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
 
-.PHONY: help setup venv test lint golden docs demo run bench lock clean
+.PHONY: help setup venv test lint golden docs demo demo-tenancy run bench lock clean
 
 help: ## this list
 	@echo "usage: make TARGET   (the first run installs what is missing, with apt and pip)"
@@ -42,6 +42,9 @@ docs: setup ## rewrite docs/pipeline.md from topology/pipeline.py
 
 demo: setup ## three nodes, two tenants, real packets; exit status 0 only if all is as expected (needs root)
 	$(BIN)/python -m lab.demo
+
+demo-tenancy: setup ## equal addresses, own ranges, one-way and narrowed connections, real packets (needs root)
+	$(BIN)/python -m lab.demo_tenancy
 
 run: setup ## lab and controller, up until Ctrl-C (needs root)
 	$(BIN)/python -m lab.run

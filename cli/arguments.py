@@ -1,8 +1,12 @@
-"""Readers of arguments that are more than one word or number. What a value may be otherwise, the server decides."""
+"""Readers of arguments that are more than one word or number, and how ports are written in the same way.
+
+What a value may be otherwise, the server decides.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import typer
@@ -22,6 +26,22 @@ def service_port(text: str) -> dict[str, Any]:
     if found is None:
         raise typer.BadParameter(f"{text!r} is no port; write it as 80, 80/tcp, 53/udp or 5000/sctp")
     return {"protocol": (found[2] or "tcp").upper(), "port": int(found[1])}
+
+
+def ports_text(ports: Iterable[Mapping[str, Any]]) -> str:
+    """Return the API's objects for ports as they are given in arguments: 80/tcp, 53/udp."""
+    return ", ".join(f"{port.get('port')}/{str(port.get('protocol')).lower()}" for port in ports)
+
+
+def subnet(text: str) -> dict[str, str]:
+    """Return the API's object for a subnet, written [NAME=]CIDR[,GATEWAY]."""
+    found = re.fullmatch(r"(?:([^=,/]+)=)?([^=,/]+/[^=,/]+)(?:,([^=,/]+))?", text)
+    if found is None:
+        raise typer.BadParameter(
+            f"{text!r} is no subnet; write it as 10.0.0.0/24, office=10.0.0.0/24 or 10.0.0.0/24,10.0.0.254"
+        )
+    fields = {"name": found[1], "cidr": found[2], "gateway": found[3]}
+    return {field: value for field, value in fields.items() if value is not None}
 
 
 def datapath_id(text: str) -> str:

@@ -68,11 +68,14 @@ class _Add:
         self._close.append(database.close)
         controller = Controller(network.controllers, token, network.ca_file, network.timeout)
         self._close.append(controller.close)
-        mtu = self._make_link(namespace)
+        kernel, most = self._make_link(namespace)
         self._begin_port(database)
         assignment = self._report(controller)
         userspace = self._finish_port(database, assignment)
-        self._configure(namespace, assignment, userspace)
+        mtu = min(most, assignment.mtu or most)
+        if mtu < most:
+            kernel.do(netlink.set_mtu(self._attachment.host, mtu))
+        self._configure(namespace, assignment, userspace, mtu)
         self._await(controller)
         database.finish()  # the MAC address in the row, begun in _finish_port: its answer is there by now
         return result(self._request, self._attachment, assignment, mtu)
@@ -89,7 +92,8 @@ class _Add:
         while self._close:
             self._close.pop()()
 
-    def _make_link(self, namespace: Namespace) -> int:
+    def _make_link(self, namespace: Namespace) -> tuple[netlink.Netlink, int]:
+        """The node's own kernel, and the MTU that both ends have: the most that a pod may have here."""
         try:
             mtu = ethtool.mtu(TUN_PORT)
         except OSError as error:
@@ -109,7 +113,7 @@ class _Add:
             raise
         self._undo.append(lambda: kernel.do(netlink.delete_link(mine.host)))
         kernel.do(netlink.host_end_up(mine.host, mine.alias))
-        return mtu
+        return kernel, mtu
 
     def _exists(self) -> ShimError:
         request = self._request
@@ -180,8 +184,8 @@ class _Add:
     def _forget(self, controller: Controller) -> None:
         controller.call("DELETE", self._path)
 
-    def _configure(self, namespace: Namespace, assignment: Assignment, userspace: bool) -> None:
-        """Give the pod's end its MAC address, addresses and routes."""
+    def _configure(self, namespace: Namespace, assignment: Assignment, userspace: bool, mtu: int) -> None:
+        """Give the pod's end its MTU (bytes), MAC address, addresses and routes."""
         name = self._request.ifname
         with namespace:
             index = if_nametoindex(name)
@@ -191,6 +195,7 @@ class _Add:
                 self._limit_window()
         self._close.append(kernel.close)
         kernel.do(
+            netlink.set_mtu(name, mtu),
             netlink.link_up(name, assignment.mac_bytes),
             *(netlink.new_address(index, address) for address, _ in assignment.addresses),
         )

@@ -48,9 +48,13 @@ def _quoted(text: str) -> str:
 
 
 class Assignment:
-    """What the controller gave a port, checked: its MAC address, addresses with gateways, and routes."""
+    """What the controller gave a port, checked: its MAC address, addresses with gateways, routes, and perhaps an MTU.
 
-    __slots__ = ("addresses", "mac", "mac_bytes", "routes")
+    `addresses` go into the pod. `told` are those by which everybody outside the pod's network reaches it, and which
+    the result therefore carries: the cluster addresses of a pod that has some, else the same.
+    """
+
+    __slots__ = ("addresses", "mac", "mac_bytes", "mtu", "routes", "told")
 
     def __init__(self, content: Any) -> None:
         try:
@@ -65,6 +69,9 @@ class Assignment:
                 _check(prefix(destination)[0], gateway)
             if not self.addresses:
                 raise ValueError("no address")
+            cluster = tuple((_single(str(address)), "") for address in content.get("cluster_addresses") or ())
+            self.told: Final = cluster or self.addresses
+            self.mtu: Final = _mtu(content.get("mtu"))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ShimError(
                 UNDECODABLE, "the controller's assignment cannot be used", f"{type(error).__name__}: {error}"
@@ -76,6 +83,17 @@ def _mac(text: str) -> bytes:
     if len(octets) != 6 or len(text) != 17 or octets[0] & 1:
         raise ValueError(f"{text!r} is not a station's MAC address")
     return octets
+
+
+def _single(address: str) -> str:
+    """ADDRESS/LENGTH of one address without a subnet around it."""
+    return f"{address}/{len(packed(address)[1]) * 8}"
+
+
+def _mtu(value: Any) -> int | None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 1 << 16):
+        raise ValueError(f"{value!r} is not an MTU")
+    return value
 
 
 def _check(family: int, gateway: str) -> None:

@@ -37,12 +37,13 @@ def check(request: Request, _log: Log) -> None:
     finally:
         namespace.close()
     try:
-        peer = _check_container(inside, said, request, previous)
+        peer = _check_container(inside, said, request)
+        _check_host(mine, said, peer)
+        _check_switch(request, mine, said)
+        assignment = _check_controller(request, mine, said)
+        _check_addresses(inside, peer, assignment, previous)
     finally:
         inside.close()
-    _check_host(mine, said, peer)
-    _check_switch(request, mine, said)
-    _check_controller(request, mine, said)
 
 
 def _changed(what: str, details: str) -> ShimError:
@@ -54,9 +55,7 @@ def _same(what: str, seen: object, wanted: object) -> None:
         raise _changed(f"{what} has changed", f"it is {seen!r}, ADD left {wanted!r}")
 
 
-def _check_container(
-    inside: netlink.Netlink, said: dict[str, Any], request: Request, previous: dict[str, Any]
-) -> netlink.Link:
+def _check_container(inside: netlink.Netlink, said: dict[str, Any], request: Request) -> netlink.Link:
     name = request.ifname
     link = netlink.links(inside).get(name)
     if link is None:
@@ -65,20 +64,27 @@ def _check_container(
     if "mtu" in said["container"]:
         _same(f"the MTU of {name}", link.mtu, said["container"]["mtu"])
     _same(f"the state of {name}", _state(link), "up")
-    have = netlink.addresses(inside, link.index)
-    for address in said["addresses"]:
-        if address not in have:
-            raise _changed(f"address {address} is not on {name}", f"there are {', '.join(sorted(have)) or 'none'}")
-    routes = netlink.routes(inside, link.index)
-    for route in _own_routes(previous, said):
-        if route not in routes:
-            raise _changed(f"route {route[0]} by {route[1] or 'link'} is not over {name}", "ADD put it there")
     return link
 
 
-def _own_routes(previous: dict[str, Any], said: dict[str, Any]) -> list[tuple[str, str]]:
+def _check_addresses(
+    inside: netlink.Netlink, link: netlink.Link, assignment: Assignment, previous: dict[str, Any]
+) -> None:
+    """What is in the pod: the addresses that the controller has for it, which the result need not name, and routes."""
+    have = netlink.addresses(inside, link.index)
+    for address, _ in assignment.addresses:
+        if address not in have:
+            there = ", ".join(sorted(have)) or "none"
+            raise _changed(f"address {address} is not on {link.name}", f"there are {there}")
+    routes = netlink.routes(inside, link.index)
+    for route in _own_routes(previous, assignment):
+        if route not in routes:
+            raise _changed(f"route {route[0]} by {route[1] or 'link'} is not over {link.name}", "ADD put it there")
+
+
+def _own_routes(previous: dict[str, Any], assignment: Assignment) -> list[tuple[str, str]]:
     """Those routes of the result that are ours: by one of our gateways (others' are theirs to check)."""
-    gateways = set(said["addresses"].values())
+    gateways = {gateway for _, gateway in assignment.addresses}
     found = [(str(r.get("dst")), str(r.get("gw") or "")) for r in previous.get("routes") or []]
     return [netlink.same_route(destination, gateway) for destination, gateway in found if gateway in gateways]
 
@@ -117,7 +123,7 @@ def _check_switch(request: Request, mine: Attachment, said: dict[str, Any]) -> N
         raise _changed(f"port {mine.host} is not in the switch", str(row["error"] or "ovs-vswitchd has not opened it"))
 
 
-def _check_controller(request: Request, mine: Attachment, said: dict[str, Any]) -> None:
+def _check_controller(request: Request, mine: Attachment, said: dict[str, Any]) -> Assignment:
     network = request.network
     controller = Controller(network.controllers, read_token(network.token_file), network.ca_file)
     try:
@@ -130,5 +136,6 @@ def _check_controller(request: Request, mine: Attachment, said: dict[str, Any]) 
         controller.close()
     assignment = Assignment(port)
     _same("the controller's MAC address for the port", assignment.mac, said["container"].get("mac"))
-    _same("the controller's addresses for the port", dict(assignment.addresses), said["addresses"])
+    _same("the controller's addresses for the port", dict(assignment.told), said["addresses"])
     _same("the phase of the port's flows", port.get("phase"), "Committed")
+    return assignment

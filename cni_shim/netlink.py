@@ -180,6 +180,11 @@ def host_end_up(name: str, alias: str) -> Message:
     return Message(RTM_SETLINK, 0, body, f"bring {name} up")
 
 
+def set_mtu(name: str, mtu: int) -> Message:
+    body = _link() + attribute(IFLA_IFNAME, _text(name)) + attribute(IFLA_MTU, pack("=I", mtu))
+    return Message(RTM_SETLINK, 0, body, f"give {name} an MTU of {mtu} bytes")
+
+
 def link_up(name: str, mac: bytes) -> Message:
     body = _link(IFF_UP, IFF_UP) + attribute(IFLA_IFNAME, _text(name)) + attribute(IFLA_ADDRESS, mac)
     return Message(RTM_SETLINK, 0, body, f"bring {name} up with its MAC address")

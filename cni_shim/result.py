@@ -1,5 +1,8 @@
 """The result of ADD in each version of the specification (CNI 1.1.0, section 5; 0.3.1 and 0.4.0 name the IP version).
 
+A pod whose network has a range of its own is told by its cluster address: the kubelet, and whoever reads the pod's
+status, connects to what stands here. Routes are those inside the pod. See docs/decisions/cni-result-address.md.
+
 Pure. What an earlier plugin of the chain found (`prevResult`) stays in front, ours is added behind it.
 """
 
@@ -24,7 +27,7 @@ def result(request: Request, attachment: Attachment, assignment: Assignment, mtu
     if version == "1.1.0":
         host["mtu"] = container["mtu"] = mtu
     addresses = []
-    for address, gateway in assignment.addresses:
+    for address, gateway in assignment.told:
         entry: dict[str, Any] = {"address": address, "interface": sandboxed}
         if gateway:
             entry["gateway"] = gateway

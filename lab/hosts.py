@@ -26,6 +26,10 @@ class Host:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} {self.address}>"
 
+    def known_to(self, source: Host) -> IPv4Address:
+        """The address by which `source` knows this host."""
+        return self.address
+
     def listen(self, port: int) -> None:
         """Answer on one more port, TCP and UDP. OSError when it is taken."""
         self._echo.listen(self.namespace, self.name, port)
@@ -36,15 +40,15 @@ class Host:
 
     def ping(self, target: Target, patience: float = PATIENCE) -> Outcome:
         """ICMP echo to `target`; true when answered. `patience` in seconds."""
-        return probes.ping(self.namespace, address_of(target), patience)
+        return probes.ping(self.namespace, address_of(target, self), patience)
 
     def tcp(self, target: Target, port: int = ECHO_PORT, patience: float = PATIENCE) -> Outcome:
         """A TCP connection to an echo server; true when answered in full."""
-        return probes.tcp(self.namespace, address_of(target), port, patience)
+        return probes.tcp(self.namespace, address_of(target, self), port, patience)
 
     def udp(self, target: Target, port: int = ECHO_PORT, patience: float = PATIENCE) -> Outcome:
         """A datagram to an echo server; true when answered."""
-        return probes.udp(self.namespace, address_of(target), port, patience)
+        return probes.udp(self.namespace, address_of(target, self), port, patience)
 
     def run(self, command: str, timeout: float = 30.0) -> subprocess.CompletedProcess[str]:
         """Run a command line, split as a shell would, in the namespace; the result, whatever its status."""
@@ -55,6 +59,6 @@ Target = Host | IPv4Address | str
 """What a probe may be sent to: a host, or an address."""
 
 
-def address_of(target: Target) -> str:
-    """The address to send to."""
-    return str(target.address if isinstance(target, Host) else target)
+def address_of(target: Target, source: Host) -> str:
+    """The address that `source` sends to."""
+    return str(target.known_to(source) if isinstance(target, Host) else target)

@@ -112,18 +112,45 @@ class Lab:
             raise LabError(f"there is no node {name!r}; there are {', '.join(self.nodes)}")
         return self.nodes[name]
 
-    def network(self, name: str, projects: Iterable[str] | None = None) -> None:
-        """Create a network with these projects; without any named, with one of the network's own name."""
+    def network(
+        self,
+        name: str,
+        projects: Iterable[str] | None = None,
+        subnets: Iterable[str] = (),
+        flat: bool = False,
+        mtu: int | None = None,
+    ) -> None:
+        """Create a network with these projects; without any named, with one of the network's own name.
+
+        `subnets`: CIDRs of its own; without, its pods have addresses of the cluster's range. `flat`: an address may be
+        on any node. `mtu` in bytes. ProblemError when the controller refuses.
+        """
         chosen = [name] if projects is None else list(projects)
-        self.api.post("/v1/networks", {"name": name, "projects": chosen})
+        own = [{"name": f"s{number}", "cidr": cidr} for number, cidr in enumerate(subnets, 1)]
+        self.api.post("/v1/networks", {"name": name, "projects": chosen, "subnets": own, "flat": flat, "mtu": mtu})
 
     def project(self, name: str, network: str) -> None:
         """Create a project, whose pods are on `network`."""
         self.api.post("/v1/projects", {"name": name, "network": network})
 
-    def join(self, first: str, second: str) -> None:
-        """Connect two networks; returns when the change is in force."""
-        self.api.post("/v1/connections", {"networks": [first, second]})
+    def join(
+        self,
+        first: str,
+        second: str,
+        one_way: bool = False,
+        ports: Iterable[str] = (),
+        services_only: bool = False,
+    ) -> None:
+        """Connect two networks, or change what they may begin; returns when the change is in force.
+
+        `one_way`: the second may begin nothing. `ports`, as `80/tcp`, and `services_only` narrow what may be begun.
+        ProblemError when the controller refuses.
+        """
+        numbers = [one.partition("/") for one in ports]
+        named = [{"protocol": protocol.upper(), "port": int(number)} for number, _, protocol in numbers]
+        scope = {"services_only": services_only, "ports": named}
+        body = {"networks": [first, second], "forward": scope, "backward": None if one_way else scope}
+        self.api.post("/v1/connections", body)
 
     def isolate(self, first: str, second: str) -> None:
         """Take the connection of two networks away; returns when the change is in force."""
@@ -132,6 +159,7 @@ class Lab:
     def pod(self, name: str, on: str) -> Pod:
         """Make the pod `project/pod` on a node, by executing the CNI plugin. CniError when it refuses."""
         pod = create(self._state, PodName.parse(name), self.node(on), self._echo)
+        pod.network = self.api.get(f"/v1/projects/{pod.project}")["network"]
         self.pods_by_name[name] = pod
         return pod
 
@@ -176,4 +204,4 @@ class Lab:
 
 def _ping_path(source: Host, target: Target) -> PingPath:
     named = target.name if isinstance(target, Host) else str(target)
-    return PingPath(f"{source.name} -> {named}", source.namespace, address_of(target))
+    return PingPath(f"{source.name} -> {named}", source.namespace, address_of(target, source))

@@ -26,10 +26,18 @@ class Party:
     host: Host
     network: str = ""
 
+    @classmethod
+    def of(cls, pod: Pod) -> Party:
+        """A pod, with the network that it is on."""
+        return cls(pod, pod.network)
+
     @property
     def label(self) -> str:
-        """What stands in the table: a pod with the node it is on."""
-        return f"{self.host.name}\non {self.host.node.name}" if isinstance(self.host, Pod) else self.host.name
+        """What stands in the table: a pod with the node it is on, and its address if others may have the same."""
+        if not isinstance(self.host, Pod):
+            return self.host.name
+        address = f"\n{self.host.address}" if self.host.address != self.host.cluster_address else ""
+        return f"{self.host.name}\non {self.host.node.name}{address}"
 
     @property
     def is_pod(self) -> bool:
@@ -52,7 +60,9 @@ class Cell:
         """Whether the right one answered, and saw the address that the source has there: no NAT between pods."""
         if not self.tcp:
             return True
-        right = {str(self.source.host.address)} if self.target.is_pod and self.source.is_pod else None
+        right = (
+            {str(self.source.host.known_to(self.target.host))} if self.target.is_pod and self.source.is_pod else None
+        )
         if isinstance(self.source.host, Node):
             right = {str(self.source.host.address), str(self.source.host.gateway)}
         elif isinstance(self.source.host, Pod) and not self.target.is_pod:
@@ -100,16 +110,24 @@ class Matrix:
         return table
 
 
-def may(source: Party, target: Party, joined: Iterable[frozenset[str]]) -> bool:
-    """The rules of tenancy: whether `source` should reach `target` while the networks of each pair in `joined` talk."""
+Joined = Iterable[frozenset[str] | tuple[str, str]]
+"""Connections: two networks that talk, or (from, to) where only the first may begin."""
+
+
+def may(source: Party, target: Party, joined: Joined) -> bool:
+    """The rules of tenancy: whether `source` should reach `target` while the networks in `joined` are connected."""
     if not (source.is_pod and target.is_pod):
         return True  # a node reaches pods, and pods reach the outside
-    pair = frozenset({source.network, target.network})
-    return len(pair) == 1 or bool(pair & GLOBAL_NETWORKS) or pair in set(joined)
+    pair, connections = frozenset({source.network, target.network}), set(joined)
+    within = len(pair) == 1 or bool(pair & GLOBAL_NETWORKS)
+    return within or pair in connections or (source.network, target.network) in connections
 
 
-def explore(sources: Sequence[Party], targets: Sequence[Party], joined: Iterable[frozenset[str]] = ()) -> Matrix:
-    """Ask all pairs by ICMP and TCP, and put what should be beside what is."""
+def explore(sources: Sequence[Party], targets: Sequence[Party], joined: Joined = ()) -> Matrix:
+    """Ask all pairs by ICMP and TCP, and put what should be beside what is.
+
+    Within a network pods are asked by the addresses that they have there, else by their cluster addresses.
+    """
     pairs = [(source, target) for source in sources for target in targets if source != target]
     pinged = [partial(source.host.ping, target.host) for source, target in pairs]
     connected = [partial(source.host.tcp, target.host) for source, target in pairs]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface
 from typing import Any
 
 from lab.description import PodName
@@ -23,7 +23,14 @@ TCP_RECEIVE = "4096 65536 131072"
 
 
 class Pod(Host):
-    """A pod that is there. Made by `create`; `result` is what ADD printed."""
+    """A pod that is there. Made by `create`; `result` is what ADD printed.
+
+    `address` is the one on its interface, and what pods of its network know it by. `cluster_address` is what everybody
+    else knows it by: another one, if its network has a range of its own.
+    """
+
+    network = ""
+    """The network that its project was on when it was made."""
 
     def __init__(
         self, node: Node, attachment: Attachment, namespace: Namespace, result: dict[str, Any], echo: EchoServers
@@ -32,8 +39,13 @@ class Pod(Host):
         self.attachment = attachment
         self.result = result
         self.interface = attachment.interface
-        self.mac, address = _checked(namespace, attachment, result)
-        super().__init__(str(attachment.pod), namespace, address.ip, echo)
+        self.mac, address, self.cluster_address = _checked(namespace, attachment, result)
+        super().__init__(str(attachment.pod), namespace, address, echo)
+
+    def known_to(self, source: Host) -> IPv4Address:
+        """The tenant address for pods of the same network, the cluster address for everybody else."""
+        same = isinstance(source, Pod) and source.network == self.network
+        return self.address if same else self.cluster_address
 
     @property
     def host_interface(self) -> str:
@@ -72,14 +84,20 @@ def create(state: State, name: PodName, node: Node, echo: EchoServers) -> Pod:
         raise
 
 
-def _checked(namespace: Namespace, attachment: Attachment, result: dict[str, Any]) -> tuple[str, IPv4Interface]:
-    """The pod's MAC and address by the result, if the pod's interface has both; LabError if not."""
+def _checked(
+    namespace: Namespace, attachment: Attachment, result: dict[str, Any]
+) -> tuple[str, IPv4Address, IPv4Address]:
+    """The pod's MAC address, its interface's address and what the result says; LabError if these do not fit."""
     sandboxed = [one for one in result.get("interfaces", []) if one.get("sandbox") == str(attachment.netns)]
     if [one["name"] for one in sandboxed] != [attachment.interface] or not result.get("ips"):
         raise LabError(f"ADD of {attachment.pod}: the result does not tell the pod's interface and address: {result}")
-    mac, address = sandboxed[0]["mac"], IPv4Interface(result["ips"][0]["address"])
+    mac, told = sandboxed[0]["mac"], IPv4Interface(result["ips"][0]["address"])
     (link,) = json.loads(namespace.run(["ip", "-json", "address", "show", attachment.interface]).stdout)
-    found = [f"{one['local']}/{one['prefixlen']}" for one in link["addr_info"] if one["family"] == "inet"]
-    if link["address"] != mac or found != [str(address)] or "UP" not in link["flags"]:
-        raise LabError(f"ADD of {attachment.pod}: said {mac} {address}, but the interface is {link}")
-    return mac, address
+    found = [
+        IPv4Interface(f"{one['local']}/{one['prefixlen']}") for one in link["addr_info"] if one["family"] == "inet"
+    ]
+    is_cluster_address = told.network.prefixlen == told.max_prefixlen
+    fits = len(found) == 1 and (found[0].ip != told.ip if is_cluster_address else found[0] == told)
+    if link["address"] != mac or not fits or "UP" not in link["flags"]:
+        raise LabError(f"ADD of {attachment.pod}: said {mac} {told}, but the interface is {link}")
+    return mac, found[0].ip, told.ip

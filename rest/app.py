@@ -25,7 +25,7 @@ from rest.reading import MOST_BYTES, make_call
 from rest.resources import ROUTES
 from rest.routing import Answer, Found, Route, Table, Text
 from store.base import StoreError
-from store.objects import Malformed
+from store.fields import Malformed
 from topology.requests import Refused
 
 log = structlog.get_logger(__name__)

@@ -9,7 +9,18 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
-from store.objects import AddressText, DatapathId, InterfaceName, Label, Object, OwnVnid, PodUid, PrefixText, Subdomain
+from store.fields import (
+    AddressText,
+    DatapathId,
+    InterfaceName,
+    Label,
+    Mtu,
+    Object,
+    OwnVnid,
+    PodUid,
+    PrefixText,
+    Subdomain,
+)
 
 Seconds = Annotated[float, Meta(ge=0, le=60)]
 ObjectName = Annotated[str, Meta(description="`project/pod`, or an IP address where it says so.", max_length=320)]
@@ -51,6 +62,14 @@ class PortFilter(Object, frozen=True):
     project: Label | UnsetType = UNSET
 
 
+class AddressFilter(Object, frozen=True):
+    """Which addresses to list; all when nothing is given."""
+
+    network: Label | UnsetType = UNSET
+    node: Subdomain | UnsetType = UNSET
+    state: Literal["held", "quarantined"] | UnsetType = UNSET
+
+
 class TopologyQuery(Object, frozen=True):
     """What of the topology to show. Tunnels are as many as pairs of nodes: 80 000 of 400 nodes."""
 
@@ -78,13 +97,28 @@ class NodeCreation(Object, frozen=True):
     subnets: Annotated[tuple[PrefixText, ...], Meta(max_length=2)] = ()
 
 
+class SubnetCreation(Object, frozen=True):
+    """A range of addresses of a network's own. Unless given, the gateway is its first address, and it gets a name."""
+
+    cidr: PrefixText
+    name: Label | None = None
+    gateway: AddressText | None = None
+
+
 class NetworkCreation(Object, frozen=True):
-    """Make a network, with the projects that are to be on it; the VNID is allotted unless given."""
+    """Make a network, with the projects that are to be on it; the VNID is allotted unless given.
+
+    With `subnets` its pods have addresses of those, which may overlap any other network's; `flat`: an address may be on
+    any node; `mtu` (bytes) bounds that of its pods.
+    """
 
     name: Label
     vnid: OwnVnid | None = None
     is_global: bool = field(default=False, name="global")
     projects: Annotated[tuple[Label, ...], Meta(max_length=10000)] = ()
+    subnets: Annotated[tuple[SubnetCreation, ...], Meta(max_length=64)] = ()
+    flat: bool = False
+    mtu: Mtu | None = None
 
 
 class NetworkChange(Object, frozen=True):

@@ -18,12 +18,14 @@ from rest.routing import Access, Answer, Call, Empty, Route, Text
 from rest.views import switch_status
 from topology.allocation import free_addresses
 from topology.compiler import FlowTable
+from topology.model import SHARED_SPACE, Port
 from topology.pipeline import FeatureId
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 # Long polls take up to a minute.
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
+_NO_POD_S: Final = 3  # addresses of a subnet: its own, the gateway's, the last one
 
 
 class Meter:
@@ -76,6 +78,7 @@ class _State(Collector):
         yield GaugeMetricFamily("heddle_connections", "Connections of networks.", len(snapshot.connections))
         yield from _switches(published)
         yield from _pods(published)
+        yield from _own_ranges(published)
         yield self._flows(published)
 
     def _flows(self, published: Published) -> Metric:
@@ -123,13 +126,36 @@ def _pods(published: Published) -> Iterator[Metric]:
     snapshot = published.snapshot
     ports = _gauge("heddle_ports", "Ports of pods.", "node")
     free = _gauge("heddle_addresses_free", "Addresses that pods of a node can still get.", "node")
-    held = _gauge("heddle_addresses_held", "Addresses that pods of a node hold.", "node")
-    kept_back = _gauge("heddle_addresses_quarantined", "Addresses of a node not to be given yet.", "node")
-    waiting = Tally(quarantine.node for quarantine in snapshot.quarantined.values())
+    held = _gauge("heddle_addresses_held", "Addresses of a node's subnets that pods hold.", "node")
+    kept_back = _gauge("heddle_addresses_quarantined", "Addresses of a node's subnets not to be given yet.", "node")
+    waiting = Tally(item.node for item in snapshot.quarantined.values() if item.space == SHARED_SPACE)
     for name in sorted(snapshot.nodes):
         keys = snapshot.ports_on.get(name, ())
         ports.add_metric((name,), len(keys))
         free.add_metric((name,), free_addresses(snapshot, name))
-        held.add_metric((name,), sum(len(snapshot.ports[key].addresses) for key in keys))
+        held.add_metric((name,), sum(_shared(snapshot.ports[key]) for key in keys))
         kept_back.add_metric((name,), waiting[name])
     yield from (ports, free, held, kept_back)
+
+
+def _shared(port: Port) -> int:
+    """Return how many addresses of its node's subnets a port has."""
+    return len(port.addresses if port.space == SHARED_SPACE else port.cluster_addresses)
+
+
+def _own_ranges(published: Published) -> Iterator[Metric]:
+    """Yield the addresses of networks with subnets of their own; all other networks share the nodes' subnets."""
+    snapshot = published.snapshot
+    held = _gauge("heddle_network_addresses_held", "Addresses of a network's own subnets that pods hold.", "network")
+    kept_back = _gauge("heddle_network_addresses_quarantined", "Addresses of them not to be given yet.", "network")
+    free = _gauge("heddle_network_addresses_free", "Addresses of them that nobody has.", "network")
+    taken = Tally(space for space, _ in snapshot.holder)
+    waiting = Tally(space for space, _ in snapshot.quarantined)
+    for name, network in sorted(snapshot.networks.items()):
+        if network.subnets:
+            used = taken[network.space], waiting[network.space]
+            pods = sum(subnet.cidr.num_addresses - _NO_POD_S for subnet in network.subnets)
+            held.add_metric((name,), used[0])
+            kept_back.add_metric((name,), used[1])
+            free.add_metric((name,), pods - sum(used))
+    yield from (held, kept_back, free)

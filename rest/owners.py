@@ -19,6 +19,9 @@ _WORDS: Final = {
     FeatureId.NETWORKS: "network",
     FeatureId.CONNECTIONS: "connection",
     FeatureId.SERVICES: "service",
+    FeatureId.SPACES: "address space of",
+    FeatureId.BLOCKS: "address block",
+    FeatureId.TRACKING: "tracking of",
 }
 
 

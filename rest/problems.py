@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from store.base import StoreError
-from store.objects import Malformed, Object
+from store.fields import Malformed, Object
 from topology.requests import Reason, Refused
 
 

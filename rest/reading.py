@@ -11,19 +11,19 @@ from webob import Request
 
 from rest.problems import MALFORMED, NOT_JSON, TOO_LARGE, Problem, of_validation
 from rest.routing import Call, Route, check_parameters
-from store import objects
+from store import fields
 
 MOST_BYTES: Final = 1 << 20
 
 _WORDS: Final = {
-    objects.LABEL: "a DNS label: lower-case letters, digits and inner hyphens, at most 63",
-    objects.SUBDOMAIN: "a DNS name: lower-case letters, digits, and inner hyphens and dots",
-    objects.CONTAINER: "a container id: a letter or digit, then letters, digits, _, . and -",
-    objects.INTERFACE: "an interface name: at most 15 characters, no white space, / or :",
-    objects.DPID: "a datapath id: 16 hexadecimal digits",
-    objects.PREFIX: "a CIDR such as 10.128.0.0/23",
-    objects.PROTOCOL: "TCP, UDP or SCTP",
-    objects.UID: "a uid: letters, digits, _, ., : and -",
+    fields.LABEL: "a DNS label: lower-case letters, digits and inner hyphens, at most 63",
+    fields.SUBDOMAIN: "a DNS name: lower-case letters, digits, and inner hyphens and dots",
+    fields.CONTAINER: "a container id: a letter or digit, then letters, digits, _, . and -",
+    fields.INTERFACE: "an interface name: at most 15 characters, no white space, / or :",
+    fields.DPID: "a datapath id: 16 hexadecimal digits",
+    fields.PREFIX: "a CIDR such as 10.128.0.0/23",
+    fields.PROTOCOL: "TCP, UDP or SCTP",
+    fields.UID: "a uid: letters, digits, _, ., : and -",
 }
 
 

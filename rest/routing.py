@@ -15,7 +15,7 @@ import msgspec
 
 from rest.control import Control
 from rest.options import Options
-from store.objects import ContainerId, InterfaceName, Label, Object, Subdomain
+from store.fields import ContainerId, InterfaceName, Label, Object, Subdomain
 
 QueryT = TypeVar("QueryT")
 BodyT = TypeVar("BodyT")

@@ -1,4 +1,4 @@
-"""The shapes of REST's answers that are not simply the stored objects of `store.objects`.
+"""The shapes of REST's answers that are not simply the stored objects of `store.objects` (the ledger's: ledger_shapes).
 
 JSON Schema in the OpenAPI document comes out of them. No behaviour here.
 """
@@ -9,17 +9,19 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from store.objects import (
+from store.fields import (
     AddressText,
     DatapathId,
     Label,
     MacAddress,
+    Mtu,
     Object,
     PrefixText,
-    Service,
+    Space,
     Subdomain,
     Vnid,
 )
+from store.objects import Scope, Service, Subnet
 
 Counter = Annotated[int, Meta(ge=0)]
 LateNodes = Annotated[
@@ -62,15 +64,31 @@ class Token(Object, frozen=True):
 
 
 class NetworkView(Object, frozen=True):
-    """A network, its projects, and the nodes that have ports of it."""
+    """A network, its projects, and the nodes that have ports of it. `space` is 0 without subnets of its own."""
 
     name: Label
     vnid: Vnid
     is_global: bool = field(name="global")
-    space: Counter
+    space: Space
+    subnets: tuple[Subnet, ...]
+    flat: bool
+    mtu: Mtu | None
     projects: tuple[Label, ...]
     nodes: tuple[Subdomain, ...]
     ports: Counter
+
+
+class BlockView(Object, frozen=True):
+    """Addresses of a network that are on one node."""
+
+    prefix: PrefixText
+    node: Subdomain
+
+
+class NetworkDetail(NetworkView, frozen=True):
+    """A network, and which node has which of its own addresses."""
+
+    blocks: tuple[BlockView, ...]
 
 
 class NetworkMade(NetworkView, frozen=True):
@@ -93,17 +111,18 @@ class ProjectMade(ProjectView, frozen=True):
     late: LateNodes = ()
 
 
-class ConnectionMade(Object, frozen=True):
-    """Two networks that may talk to each other now."""
-
-    networks: tuple[Label, Label]
-    late: LateNodes = ()
-
-
 class ConnectionView(Object, frozen=True):
-    """Two networks that may talk to each other; not transitive."""
+    """Two networks that may talk: `forward` is what the first may begin, `backward` the second; null is nothing."""
 
     networks: tuple[Label, Label]
+    forward: Scope | None
+    backward: Scope | None
+
+
+class ConnectionMade(ConnectionView, frozen=True):
+    """A connection that was made or changed."""
+
+    late: LateNodes = ()
 
 
 class ServiceMade(Service, frozen=True):
@@ -127,13 +146,19 @@ class RouteView(Object, frozen=True):
 
 
 class Assignment(Object, frozen=True):
-    """What the controller decided for a port: network, MAC, addresses, routes; and how far it is."""
+    """What the controller decided for a port: network, MAC, addresses, routes; and how far it is.
+
+    `addresses` go into the pod. By `cluster_addresses`, if it has any, it is known outside its network: to the node,
+    to services, and to pods in other address spaces. `mtu` (bytes) bounds that of the pod's interface.
+    """
 
     network: Label
     vnid: Vnid
     mac: MacAddress
     addresses: tuple[AddressView, ...]
+    cluster_addresses: tuple[AddressText, ...]
     routes: tuple[RouteView, ...]
+    mtu: Mtu | None
     phase: Literal["Pending", "Committed", "Failed"]
 
 
@@ -147,7 +172,7 @@ class PortView(Assignment, frozen=True):
     pod: Subdomain
     pod_uid: str
     host_interface: str
-    space: Counter
+    space: Space
     ofport: int | None
     reason: str
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import combinations
+
+import msgspec
 
 from rest.control import Published, SwitchPhase, SwitchStatus
 from rest.owners import owner_text
 from rest.shapes import (
     AddressView,
     Assignment,
+    BlockView,
     ConflictView,
     ConnectionView,
+    NetworkDetail,
     NetworkView,
     NodeView,
     PortView,
@@ -20,10 +25,24 @@ from rest.shapes import (
     Topology,
     TunnelView,
 )
+from store.objects import Scope, Subnet
 from topology.allocation import free_addresses
 from topology.compiler import FlowTable, SectionKey
-from topology.model import Address, Network, Node, Port, PortKey, Prefix, Project, format_mac
+from topology.model import (
+    SHARED_SPACE,
+    Address,
+    Connection,
+    ConnectionKey,
+    Network,
+    Node,
+    Port,
+    PortKey,
+    Prefix,
+    Project,
+    format_mac,
+)
 from topology.pipeline import FeatureId
+from topology.snapshot import Snapshot
 
 
 def node_view(published: Published, node: Node) -> NodeView:
@@ -62,10 +81,31 @@ def network_view(published: Published, network: Network) -> NetworkView:
         vnid=network.vnid,
         is_global=network.is_global,
         space=network.space,
+        subnets=tuple(map(Subnet.of, network.subnets)),
+        flat=network.flat,
+        mtu=network.mtu,
         projects=tuple(sorted(snapshot.projects_of.get(network.name, ()))),
         nodes=tuple(nodes),
         ports=sum(snapshot.hosted[node, network.name] for node in nodes),
     )
+
+
+def network_detail(published: Published, network: Network) -> NetworkDetail:
+    """Return a network as it is shown alone: with the blocks of its addresses, in order."""
+    snapshot = published.snapshot
+    prefixes = sorted(snapshot.blocks_of.get(network.name, ()), key=lambda prefix: (prefix.version, prefix))
+    blocks = tuple(
+        BlockView(prefix=str(prefix), node=snapshot.blocks[network.name, prefix].node) for prefix in prefixes
+    )
+    return NetworkDetail(**msgspec.structs.asdict(network_view(published, network)), blocks=blocks)
+
+
+def connection_view(connection: Connection) -> ConnectionView:
+    """Return a connection as it is shown."""
+    forward, backward = (
+        None if scope is None else Scope.of(scope) for scope in (connection.forward, connection.backward)
+    )
+    return ConnectionView(networks=(connection.key.first, connection.key.second), forward=forward, backward=backward)
 
 
 def project_view(published: Published, project: Project) -> ProjectView:
@@ -78,27 +118,24 @@ def project_view(published: Published, project: Project) -> ProjectView:
 def assignment(published: Published, port: Port) -> Assignment:
     """Return what was decided for a port."""
     phase, _ = published.port_phase(port.key)
-    node, network = published.snapshot.nodes[port.node], published.snapshot.networks[port.network]
+    network = published.snapshot.networks[port.network]
+    places = tuple(_places(published, port))
     return Assignment(
         network=network.name,
         vnid=network.vnid,
         mac=format_mac(port.mac),
-        addresses=tuple(_address(node, address) for address in port.addresses),
-        routes=tuple(_default_route(node, address) for address in port.addresses),
+        addresses=places,
+        cluster_addresses=tuple(map(str, port.cluster_addresses)),
+        routes=tuple(_default_route(place) for place in places),
+        mtu=network.mtu,
         phase=phase,  # type: ignore[arg-type]  # Published.port_phase names its three values in its docstring
     )
 
 
 def port_view(published: Published, port: Port) -> PortView:
     """Return a port as it is shown."""
-    decided = assignment(published, port)
     return PortView(
-        network=decided.network,
-        vnid=decided.vnid,
-        mac=decided.mac,
-        addresses=decided.addresses,
-        routes=decided.routes,
-        phase=decided.phase,
+        **msgspec.structs.asdict(assignment(published, port)),
         reason=published.port_phase(port.key)[1],
         node=port.node,
         container=port.key.container,
@@ -115,6 +152,17 @@ def port_view(published: Published, port: Port) -> PortView:
 def find_port(published: Published, key: PortKey) -> Port | None:
     """Return a port, or None."""
     return published.snapshot.ports.get(key)
+
+
+def known_as(snapshot: Snapshot, source: Port, destination: Port) -> tuple[Address, ...]:
+    """Return the addresses by which one pod knows another.
+
+    Those that the other one itself has, within its network and from connected networks with ranges of their own;
+    elsewhere its cluster addresses, if it has any.
+    """
+    connected = ConnectionKey.between(source.network, destination.network) in snapshot.connections
+    within = source.network == destination.network or (connected and source.space != SHARED_SPACE)
+    return destination.addresses if within else destination.cluster_addresses or destination.addresses
 
 
 def switch_view(published: Published, node: Node) -> SwitchView:
@@ -162,7 +210,7 @@ def topology(published: Published, *, with_tunnels: bool = True) -> Topology:
         nodes=tuple(node_view(published, snapshot.nodes[name]) for name in names),
         tunnels=tuple(_tunnel(published, first, second) for first, second in pairs),
         networks=tuple(network_view(published, snapshot.networks[name]) for name in sorted(snapshot.networks)),
-        connections=tuple(ConnectionView(networks=(a, b)) for a, b in sorted(snapshot.connections)),
+        connections=tuple(connection_view(snapshot.connections[key]) for key in sorted(snapshot.connections)),
     )
 
 
@@ -179,15 +227,16 @@ def _knows(published: Published, node: str, peer: str) -> bool:
     return SectionKey(int(FeatureId.TUNNELS), (peer,)) in published.committed.get(node, FlowTable()).sections
 
 
-def _subnet(node: Node, address: Address) -> Prefix:
-    return next(subnet for subnet in node.subnets if subnet.version == address.version)
+def _places(published: Published, port: Port) -> Iterator[AddressView]:
+    """Yield each address that the pod itself has, in the subnet that it is of: its network's own, or its node's."""
+    node, network = published.snapshot.nodes[port.node], published.snapshot.networks[port.network]
+    ranges: list[tuple[Prefix, Address]] = [(subnet.cidr, subnet.gateway) for subnet in network.subnets]
+    if port.space == SHARED_SPACE:
+        ranges = [(subnet, node.gateway(subnet)) for subnet in node.subnets]
+    for address in port.addresses:
+        cidr, gateway = next((cidr, gateway) for cidr, gateway in ranges if address in cidr)
+        yield AddressView(address=f"{address}/{cidr.prefixlen}", gateway=str(gateway))
 
 
-def _address(node: Node, address: Address) -> AddressView:
-    subnet = _subnet(node, address)
-    return AddressView(address=f"{address}/{subnet.prefixlen}", gateway=str(node.gateway(subnet)))
-
-
-def _default_route(node: Node, address: Address) -> RouteView:
-    anywhere = "0.0.0.0/0" if address.version == 4 else "::/0"
-    return RouteView(dst=anywhere, gw=str(node.gateway(_subnet(node, address))))
+def _default_route(place: AddressView) -> RouteView:
+    return RouteView(dst="::/0" if ":" in place.address else "0.0.0.0/0", gw=place.gateway)

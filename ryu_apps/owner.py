@@ -17,13 +17,14 @@ from eventlet.event import Event as GreenEvent
 from eventlet.queue import LightQueue
 
 from rest.control import Published, Submitted, SwitchPhase
+from ryu_apps.departures import Departures
 from ryu_apps.openflow.decode import FlowStats
 from ryu_apps.publication import Publication
 from ryu_apps.session import Link, SwitchSession, Wire
 from store.base import Store
 from topology.admission import admit
 from topology.compiler import FlowTable, SectionKey, Tables, compile_all, update
-from topology.model import Address, Cluster, Node, Port, PortKey, Quarantine
+from topology.model import Cluster, Node, Port, PortKey, Quarantine
 from topology.requests import (
     ForgetPort,
     PortSeen,
@@ -83,9 +84,7 @@ class Owner:
         self._sessions: dict[str, SwitchSession] = {}
         self._linked: dict[Link, SwitchSession] = {}
         self._revisions = itertools.count(2)
-        # Addresses in quarantine, each with the nodes whose switches may still name it; and the same by node.
-        self._leaving: dict[tuple[int, Address], set[str]] = {}
-        self._awaited: dict[str, set[tuple[int, Address]]] = {}
+        self._departures = Departures()
         # Ports of an earlier run: what their switch does not have when it first connects went away meanwhile.
         self._restored: dict[str, tuple[PortKey, ...]] = {node: tuple(keys) for node, keys in snapshot.ports_on.items()}
         tables = compile_all(snapshot)
@@ -93,7 +92,7 @@ class Owner:
         for node in snapshot.nodes.values():
             self._add_session(node, tables[node.name])
         for quarantine in snapshot.quarantined.values():
-            self._await(quarantine, (quarantine.node,))
+            self._quarantine(quarantine, (quarantine.node,))
         self._publish(())
 
     # --- called from any green thread ----------------------------------------------------------
@@ -256,7 +255,7 @@ class Owner:
             case Change(before=Node(name=name), after=None):
                 self._sessions.pop(name).close()
             case Change(after=Quarantine() as quarantine):
-                self._await(quarantine, {quarantine.node, *outcome.changed})
+                self._quarantine(quarantine, {quarantine.node, *outcome.changed})
 
     def _add_session(self, node: Node, table: FlowTable) -> None:
         session = SwitchSession(node.name, node.dpid, self._wire)
@@ -335,34 +334,20 @@ class Owner:
 
     # --- addresses -----------------------------------------------------------------------------
 
-    def _await(self, quarantine: Quarantine, nodes: Iterable[str]) -> None:
-        """Keep an address in quarantine until each of `nodes`, whose switches may name it, is in sync."""
+    def _quarantine(self, quarantine: Quarantine, nodes: Iterable[str]) -> None:
+        """Keep an address until each of `nodes`, whose switches may name it, is in sync."""
         place = (quarantine.space, quarantine.address)
-        known = {node for node in nodes if node in self._sessions}
-        self._leaving[place] = known
-        for node in known:
-            self._awaited.setdefault(node, set()).add(place)
-        if not known:
+        if self._departures.depart(place, (node for node in nodes if node in self._sessions)):
             self.post(ReleaseAddresses((place,)))
 
     def _release_addresses(self, nodes: Iterable[str]) -> None:
-        """Free the addresses whose removal the last of their switches has acknowledged."""
+        """Free the addresses whose removal the last of their switches has acknowledged; a deleted node names none."""
         for node in nodes:
             session = self._sessions.get(node)
             if session is None or session.phase is SwitchPhase.IN_SYNC:
-                self._acknowledged(node)
-
-    def _acknowledged(self, node: str) -> None:
-        """A node's switch names no address any more that left before now; nor does the switch of a deleted node."""
-        free = []
-        for place in sorted(self._awaited.pop(node, ()), key=str):
-            waiting = self._leaving[place]
-            waiting.discard(node)
-            if not waiting:
-                del self._leaving[place]
-                free.append(place)
-        if free:
-            self.post(ReleaseAddresses(tuple(free)))
+                free = self._departures.acknowledge(node)
+                if free:
+                    self.post(ReleaseAddresses(free))
 
     # --- publication ---------------------------------------------------------------------------
 

@@ -17,8 +17,10 @@ class StoreError(Exception):
 
 
 class Store(Protocol):
-    """Keeps what was decided: settings, nodes, networks, projects, connections, services, ports, quarantined addresses.
+    """Keeps what was decided.
 
+    Settings, nodes, networks and their address blocks, projects, connections, services, ports, quarantined addresses,
+    and the numbers last given.
     What follows from these (`Hosting`) and what switches tell (`Port.ofport`) is not kept. One caller at a time;
     it may be another thread each time. All calls raise StoreError when the store fails.
     """

@@ -7,58 +7,35 @@ whether it fits the others is for `topology.admission`. No files and no HTTP her
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import IPv4Network, ip_address, ip_network
 from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
+from store.fields import (
+    AddressText,
+    ContainerId,
+    DatapathId,
+    InterfaceName,
+    L4Port,
+    Label,
+    MacAddress,
+    Mtu,
+    Object,
+    PodUid,
+    PrefixText,
+    Protocol,
+    Space,
+    Subdomain,
+    Vnid,
+    Zone,
+    address,
+    addresses,
+    prefix,
+    prefixes,
+)
 from topology import model
-from topology.model import FIRST_VNID, LAST_VNID, SHARED_SPACE, Address, Prefix, format_mac
-
-# In Python `$` also matches before a last newline, in JSON Schema (ECMA-262) it does not; `(?!\n)` makes them equal.
-END: Final = r"$(?!\n)"
-LABEL: Final = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?" + END  # RFC 1123, section 2.1; Kubernetes: "DNS label"
-SUBDOMAIN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*" + END
-CONTAINER: Final = r"^[a-zA-Z0-9][a-zA-Z0-9_.\-]*" + END  # CNI 1.1.0, "Parameters": CNI_CONTAINERID
-INTERFACE: Final = r"^(?!\.{1,2}$)[!-.0-9;-~]{1,15}" + END  # what Linux takes as a name, and OVS in ASCII
-DPID: Final = "^[0-9a-f]{16}" + END
-PREFIX: Final = "^[0-9a-fA-F.:]+/[0-9]{1,3}" + END
-PROTOCOL: Final = "^(TCP|UDP|SCTP)" + END
-UID: Final = "^[a-zA-Z0-9_.:-]*" + END
-MAC: Final = "^([0-9a-f]{2}:){5}[0-9a-f]{2}" + END
-
-Label = Annotated[str, Meta(pattern=LABEL, max_length=63, examples=["red"])]
-Subdomain = Annotated[str, Meta(pattern=SUBDOMAIN, max_length=253, examples=["node-1"])]
-ContainerId = Annotated[str, Meta(pattern=CONTAINER, max_length=253, examples=["8d5f0c"])]
-InterfaceName = Annotated[str, Meta(pattern=INTERFACE, max_length=15, examples=["eth0"])]
-PodUid = Annotated[str, Meta(pattern=UID, max_length=128)]
-AddressText = Annotated[
-    str,
-    Meta(max_length=45, examples=["192.0.2.11"], extra_json_schema={"anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}),
-]
-PrefixText = Annotated[str, Meta(pattern=PREFIX, max_length=49, examples=["10.128.0.0/23"])]
-DatapathId = Annotated[
-    str, Meta(pattern=DPID, description="Datapath id, 16 hexadecimal digits.", examples=[f"{1:016x}"])
-]
-MacAddress = Annotated[str, Meta(pattern=MAC, examples=["0a:58:0a:80:00:05"])]
-Vnid = Annotated[int, Meta(ge=0, le=LAST_VNID, description="VXLAN network identifier (RFC 7348).")]
-OwnVnid = Annotated[int, Meta(ge=FIRST_VNID, le=LAST_VNID, description="VXLAN network identifier (RFC 7348).")]
-Space = Annotated[int, Meta(ge=0, le=(1 << 32) - 1, description="Address space; 0 is the shared one.")]
-L4Port = Annotated[int, Meta(ge=1, le=65535)]
-Protocol = Annotated[str, Meta(pattern=PROTOCOL, examples=["TCP"])]
-
-
-class Malformed(ValueError):
-    """A value that no object of its kind can have: where it stands (`$.underlay`), what is wrong, what is right."""
-
-    def __init__(self, path: str, cause: str, remedy: str) -> None:
-        super().__init__(f"{path}: {cause}; {remedy}")
-        self.path, self.cause, self.remedy = path, cause, remedy
-
-
-class Object(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What all shapes have in common: frozen, and a field that is not declared is an error."""
+from topology.model import SHARED_SPACE, format_mac
 
 
 class Cluster(Object, frozen=True):
@@ -119,22 +96,68 @@ class Node(Object, frozen=True):
         )
 
 
+class Subnet(Object, frozen=True):
+    """A range of addresses of a network's own, with the gateway that answers on every node."""
+
+    name: Label
+    cidr: PrefixText
+    gateway: AddressText
+
+    @classmethod
+    def of(cls, value: model.Subnet) -> Subnet:
+        """Return the shape of a value."""
+        return cls(name=value.name, cidr=str(value.cidr), gateway=str(value.gateway))
+
+    def value(self, path: str) -> model.Subnet:
+        """Return the value of this shape, which stands at `path`. Raises Malformed."""
+        return model.Subnet(self.name, prefix(self.cidr, f"{path}.cidr"), address(self.gateway, f"{path}.gateway"))
+
+
 class Network(Object, frozen=True):
-    """A tenant's network. It keeps its VNID for life; being global is an attribute of it."""
+    """A tenant's network. It keeps its VNID for life; being global is an attribute of it. `mtu` is in bytes."""
 
     name: Label
     vnid: Vnid
     is_global: bool = msgspec.field(default=False, name="global")
-    space: Space = SHARED_SPACE
+    subnets: tuple[Subnet, ...] = ()
+    flat: bool = False
+    mtu: Mtu | None = None
+    zone: Zone | None = None
 
     @classmethod
     def of(cls, value: model.Network) -> Network:
         """Return the shape of a value."""
-        return cls(name=value.name, vnid=value.vnid, is_global=value.is_global, space=value.space)
+        return cls(
+            name=value.name,
+            vnid=value.vnid,
+            is_global=value.is_global,
+            subnets=tuple(map(Subnet.of, value.subnets)),
+            flat=value.flat,
+            mtu=value.mtu,
+            zone=value.zone,
+        )
 
     def value(self) -> model.Network:
-        """Return the value of this shape."""
-        return model.Network(self.name, self.vnid, self.is_global, self.space)
+        """Return the value of this shape. Raises Malformed."""
+        subnets = tuple(subnet.value(f"$.subnets[{position}]") for position, subnet in enumerate(self.subnets))
+        return model.Network(self.name, self.vnid, self.is_global, subnets, self.flat, self.mtu, self.zone)
+
+
+class AddressBlock(Object, frozen=True):
+    """A range of a network's subnet whose addresses are on one node."""
+
+    network: Label
+    prefix: PrefixText
+    node: Subdomain
+
+    @classmethod
+    def of(cls, value: model.AddressBlock) -> AddressBlock:
+        """Return the shape of a value."""
+        return cls(network=value.network, prefix=str(value.prefix), node=value.node)
+
+    def value(self) -> model.AddressBlock:
+        """Return the value of this shape. Raises Malformed."""
+        return model.AddressBlock(self.network, prefix(self.prefix, "$.prefix"), self.node)
 
 
 class Project(Object, frozen=True):
@@ -153,26 +176,49 @@ class Project(Object, frozen=True):
         return model.Project(self.name, self.network)
 
 
+class ServicePort(Object, frozen=True):
+    """A transport port."""
+
+    protocol: Protocol
+    port: L4Port
+
+
+class Scope(Object, frozen=True):
+    """What one network may begin towards another: everything, unless only services, or only these ports."""
+
+    services_only: bool = False
+    ports: Annotated[tuple[ServicePort, ...], Meta(max_length=1000)] = ()
+
+    @classmethod
+    def of(cls, value: model.Scope) -> Scope:
+        """Return the shape of a value."""
+        return cls(services_only=value.services_only, ports=_ports(value.ports))
+
+    def value(self) -> model.Scope:
+        """Return the value of this shape."""
+        return model.Scope(
+            self.services_only, tuple(model.ServicePort(item.protocol, item.port) for item in self.ports)
+        )
+
+
 class Connection(Object, frozen=True):
-    """Two networks that may talk to each other."""
+    """Two networks that may talk; `forward` is what the first may begin towards the second, null for nothing."""
 
     networks: tuple[Label, Label]
+    forward: Scope | None = Scope()
+    backward: Scope | None = Scope()
 
     @classmethod
     def of(cls, value: model.Connection) -> Connection:
         """Return the shape of a value."""
-        return cls(networks=(value.first, value.second))
+        forward, backward = (None if scope is None else Scope.of(scope) for scope in (value.forward, value.backward))
+        return cls(networks=(value.key.first, value.key.second), forward=forward, backward=backward)
 
     def value(self) -> model.Connection:
-        """Return the value of this shape."""
-        return model.Connection.between(*self.networks)
-
-
-class ServicePort(Object, frozen=True):
-    """One port of a service."""
-
-    protocol: Protocol
-    port: L4Port
+        """Return the value of this shape: the names are put in order, and the scopes with them."""
+        key = model.ConnectionKey.between(*self.networks)
+        scopes = [None if scope is None else scope.value() for scope in (self.forward, self.backward)]
+        return model.Connection(key, *(scopes if key.first == self.networks[0] else reversed(scopes)))
 
 
 class Service(Object, frozen=True):
@@ -186,8 +232,9 @@ class Service(Object, frozen=True):
     @classmethod
     def of(cls, value: model.Service) -> Service:
         """Return the shape of a value."""
-        ports = tuple(ServicePort(protocol=item.protocol, port=item.port) for item in value.ports)
-        return cls(name=value.key.name, project=value.key.project, address=str(value.address), ports=ports)
+        return cls(
+            name=value.key.name, project=value.key.project, address=str(value.address), ports=_ports(value.ports)
+        )
 
     def value(self) -> model.Service:
         """Return the value of this shape. Raises Malformed."""
@@ -197,7 +244,10 @@ class Service(Object, frozen=True):
 
 
 class Port(Object, frozen=True):
-    """A pod's attachment to a network. The switch's number for it is not kept: the switch tells it anew."""
+    """A pod's attachment to a network. The switch's number for it is not kept: the switch tells it anew.
+
+    `addresses` are in its network's space; `cluster_addresses`, if that is not the shared one, in the shared one.
+    """
 
     node: Subdomain
     container: ContainerId
@@ -209,6 +259,7 @@ class Port(Object, frozen=True):
     mac: MacAddress
     addresses: tuple[AddressText, ...]
     space: Space = SHARED_SPACE
+    cluster_addresses: tuple[AddressText, ...] = ()
     pod_uid: PodUid = ""
 
     @classmethod
@@ -225,6 +276,7 @@ class Port(Object, frozen=True):
             mac=format_mac(value.mac),
             addresses=tuple(map(str, value.addresses)),
             space=value.space,
+            cluster_addresses=tuple(map(str, value.cluster_addresses)),
             pod_uid=value.pod_uid,
         )
 
@@ -239,6 +291,7 @@ class Port(Object, frozen=True):
             mac=int(self.mac.replace(":", ""), 16),
             addresses=addresses(self.addresses, "$.addresses"),
             space=self.space,
+            cluster_addresses=addresses(self.cluster_addresses, "$.cluster_addresses"),
             pod_uid=self.pod_uid,
         )
 
@@ -260,6 +313,22 @@ class Quarantine(Object, frozen=True):
         return model.Quarantine(self.space, address(self.address, "$.address"), self.node)
 
 
+class Watermark(Object, frozen=True):
+    """The number last given from a pool of numbers."""
+
+    pool: Label
+    last: Annotated[int, Meta(ge=0)]
+
+    @classmethod
+    def of(cls, value: model.Watermark) -> Watermark:
+        """Return the shape of a value."""
+        return cls(pool=value.pool, last=value.last)
+
+    def value(self) -> model.Watermark:
+        """Return the value of this shape."""
+        return model.Watermark(self.pool, self.last)
+
+
 class Kind(NamedTuple):
     """One kind of object: its name, its shape, the value it stands for, and what identifies one of them (as text)."""
 
@@ -275,44 +344,14 @@ KINDS: Final = (
     Kind("node", Node, model.Node, lambda node: node.name),
     Kind("network", Network, model.Network, lambda network: network.name),
     Kind("project", Project, model.Project, lambda project: project.name),
-    Kind("connection", Connection, model.Connection, "/".join),
+    Kind("connection", Connection, model.Connection, lambda connection: "/".join(connection.key)),
+    Kind("block", AddressBlock, model.AddressBlock, lambda block: f"{block.network}/{block.prefix}"),
     Kind("service", Service, model.Service, lambda service: "/".join(service.key)),
     Kind("port", Port, model.Port, lambda port: "/".join(port.key)),
     Kind("quarantine", Quarantine, model.Quarantine, lambda item: f"{item.space}/{item.address}"),
+    Kind("watermark", Watermark, model.Watermark, lambda watermark: watermark.pool),
 )
 
 
-def address(text: str, path: str) -> Address:
-    """Return the IPv4 or IPv6 address that a text at `path` stands for. Raises Malformed."""
-    try:
-        value = ip_address(text)
-    except ValueError:
-        raise Malformed(path, f'"{text}" is no IP address', "write it as 192.0.2.11 or 2001:db8::11") from None
-    if "%" in text:
-        raise Malformed(path, f'"{text}" names an interface', "leave out the part from % on")
-    return value
-
-
-def prefix(text: str, path: str) -> Prefix:
-    """Return the IPv4 or IPv6 subnet that a text at `path` stands for. Raises Malformed."""
-    try:
-        return ip_network(text)
-    except ValueError:
-        pass
-    try:
-        wider = ip_network(text, strict=False)
-    except ValueError:
-        raise Malformed(path, f'"{text}" is no CIDR', "write it as 10.128.0.0/23 or 2001:db8::/64") from None
-    example = f"write {wider}, or the prefix length that you meant"
-    family = 32 if isinstance(wider, IPv4Network) else 128
-    raise Malformed(path, f'"{text}" has bits set in its last {family - wider.prefixlen}', example)
-
-
-def addresses(texts: tuple[str, ...], path: str) -> tuple[Address, ...]:
-    """Return the addresses of an array at `path`. Raises Malformed."""
-    return tuple(address(text, f"{path}[{position}]") for position, text in enumerate(texts))
-
-
-def prefixes(texts: tuple[str, ...], path: str) -> tuple[Prefix, ...]:
-    """Return the subnets of an array at `path`. Raises Malformed."""
-    return tuple(prefix(text, f"{path}[{position}]") for position, text in enumerate(texts))
+def _ports(ports: tuple[model.ServicePort, ...]) -> tuple[ServicePort, ...]:
+    return tuple(ServicePort(protocol=item.protocol, port=item.port) for item in ports)

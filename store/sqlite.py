@@ -18,12 +18,13 @@ from typing import Any, Final
 import msgspec
 
 from store.base import StoreError
-from store.objects import KINDS, Malformed
+from store.fields import Malformed
+from store.objects import KINDS
 from topology.model import Hosting
 from topology.snapshot import Event, Put
 
 APPLICATION_ID: Final = 0x48644C65  # "HdLe": tells our files from other programs' SQLite files
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 _SCHEMA: Final = f"""
 CREATE TABLE object (kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID;
@@ -31,6 +32,11 @@ CREATE TABLE token (node TEXT NOT NULL PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE)
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 """
+# What leads from a schema to the next one. Fields that were added since need nothing: their defaults say what was so.
+_MIGRATIONS: Final = {
+    # The address space of a network follows from its VNID and its subnets.
+    1: "UPDATE object SET body = json_remove(body, '$.space') WHERE kind = 'network' AND json_valid(body);",
+}
 # An object that is as it was costs no write: a port whose ofport became known, for one.
 _PUT: Final = """
 INSERT INTO object (kind, key, body) VALUES (?, ?, ?)
@@ -217,8 +223,12 @@ def _create_file(path: Path) -> None:
 def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    if _pragma(connection, "user_version") == 0:
+    version = _pragma(connection, "user_version")
+    if version == 0:
         connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+    elif version < SCHEMA_VERSION:
+        steps = " ".join(_MIGRATIONS[step] for step in range(version, SCHEMA_VERSION))
+        connection.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
 
 
 def _inspect(path: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +16,7 @@ from topology.admission import admit
 from topology.compiler import compile_node
 from topology.fields import spec
 from topology.flow import NO_TABLE, Flow, Op
-from topology.model import PortKey, Service, ServiceKey, ServicePort
+from topology.model import PortKey, Service, ServiceKey, ServicePort, Subnet
 from topology.pipeline import FeatureId, Stage, Table
 from topology.snapshot import Snapshot, apply_all, empty
 
@@ -83,6 +83,7 @@ def _numbers() -> str:
                 *registers,
             ),
             *("", "## Conntrack zones", "", f"Zone {pipeline.NODE_ZONE} has what pods began through tun0."),
+            f"Those from {pipeline.FIRST_NETWORK_ZONE} on belong to networks that are asked less than they may ask.",
             *(
                 "",
                 "## Cookies",
@@ -116,15 +117,16 @@ def _flows() -> list[Flow]:
 
 
 def _sample() -> Snapshot:
-    """Return two nodes, two connected networks with a pod on the first node, and a service."""
+    """Return two nodes, a network with a range of its own that may ask another, a pod of it, and a service."""
     key = PortKey("n1", "c1", "eth0")
+    own = Subnet("default", IPv4Network("10.0.0.0/24"), IPv4Address("10.0.0.1"))
     offer = Service(ServiceKey("red", "web"), IPv4Address("172.30.0.10"), (ServicePort("TCP", 80),))
     asked: tuple[requests.Request, ...] = (
         requests.CreateNode("n1", IPv4Address("192.0.2.11")),
         requests.CreateNode("n2", IPv4Address("192.0.2.12")),
-        requests.CreateNetwork("red", projects=("red",)),
+        requests.CreateNetwork("red", projects=("red",), subnets=(own,)),
         requests.CreateNetwork("blue"),
-        requests.JoinNetworks("red", "blue"),
+        requests.JoinNetworks("red", "blue", backward=None),
         requests.CreateService(offer),
         requests.ReportPort(key, "red", "a", "v1"),
         requests.PortSeen("n1", "v1", 3),

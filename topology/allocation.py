@@ -8,25 +8,62 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_network
-from itertools import count
+from itertools import chain, count
 from typing import Final
 
-from topology.model import FIRST_VNID, LAST_VNID, SHARED_SPACE, Address, Cluster, Node, Prefix
+from topology.model import (
+    FIRST_VNID,
+    LAST_VNID,
+    SHARED_SPACE,
+    VNIDS,
+    ZONES,
+    Address,
+    AddressBlock,
+    Cluster,
+    Network,
+    Node,
+    Prefix,
+    Subnet,
+)
+from topology.pipeline import FIRST_NETWORK_ZONE, LAST_NETWORK_ZONE
 from topology.requests import Reason, Refused
 from topology.snapshot import BLOCK_BITS, BLOCK_SIZE, Block, Snapshot
 
 LAST_DPID: Final = (1 << 64) - 1  # a datapath id has 64 bits (OpenFlow 1.5.1, 7.3.1)
 IPV6_NODE_PREFIX: Final = 64  # as Kubernetes' --node-cidr-mask-size-ipv6
 POOL_LIMIT: Final = 1 << 16  # of a larger subnet, only so many addresses are given to pods
+# A node's block of a network's subnet: a sixteenth of it, but from 4 to 64 addresses.
+_BLOCK_SPLIT: Final = 4
+_LARGEST_BLOCK: Final = 26
+_LONGEST_BLOCK: Final = 30
 _RESERVED_AT_START: Final = 2  # the subnet's own address, and the gateway
 
 
 def free_vnid(snapshot: Snapshot) -> int:
-    """Return the lowest VNID that no network has. Raises Refused when there is none."""
-    free = next((vnid for vnid in range(FIRST_VNID, LAST_VNID + 1) if vnid not in snapshot.network_by_vnid), None)
+    """Return a VNID that no network has, after the one last given: a switch that is away may still know an old holder.
+
+    Raises Refused when there is none.
+    """
+    last: int = snapshot.watermarks.get(VNIDS, FIRST_VNID - 1)
+    candidates = chain(range(last + 1, LAST_VNID + 1), range(FIRST_VNID, last + 1))
+    free = next((vnid for vnid in candidates if vnid not in snapshot.network_by_vnid), None)
     if free is None:
         raise Refused(Reason.EXHAUSTED, "VNIDs", "all 24-bit numbers are taken", "delete networks that are not used")
     return free
+
+
+def free_zone(snapshot: Snapshot) -> int:
+    """Return a conntrack zone that no network has, after the one last given: one reused at once inherits connections.
+
+    Raises Refused when there is none.
+    """
+    taken = {network.zone for network in snapshot.networks.values()}
+    last: int = snapshot.watermarks.get(ZONES, FIRST_NETWORK_ZONE - 1)
+    for zone in chain(range(last + 1, LAST_NETWORK_ZONE + 1), range(FIRST_NETWORK_ZONE, last + 1)):
+        if zone not in taken:
+            return zone
+    cause, remedy = "all are taken", "make connections symmetric, or delete networks that are not used"
+    raise Refused(Reason.EXHAUSTED, "conntrack zones", cause, remedy)
 
 
 def free_dpid(snapshot: Snapshot) -> int:
@@ -46,7 +83,7 @@ def free_subnets(snapshot: Snapshot) -> tuple[Prefix, ...]:
     for version in sorted({cidr.version for cidr in cluster.cluster_cidrs}):
         cidrs = [cidr for cidr in cluster.cluster_cidrs if cidr.version == version]
         blocks = (block for cidr in cidrs for block in _gaps(cidr, node_prefix(cluster, version), taken))
-        block = next((block for block in blocks if not _any_taken(snapshot, block)), None)
+        block = next((block for block in blocks if not any_taken(snapshot, block)), None)
         if block is None:
             names = ", ".join(map(str, cidrs))
             remedy = "add a cluster CIDR, or delete nodes that are not used"
@@ -71,6 +108,48 @@ def free_address(snapshot: Snapshot, node: Node, subnet: Prefix, space: int = SH
     cause = f"no address of subnet {subnet} is free"
     remedy = "remove pods from this node, or make it anew with a larger subnet"
     raise Refused(Reason.EXHAUSTED, f'node "{node.name}"', cause, remedy)
+
+
+def free_own_address(snapshot: Snapshot, network: Network, node: str) -> tuple[Address, AddressBlock | None]:
+    """Return an address of a network's own for a pod on a node, and the block to allot with it, if a new one is needed.
+
+    First in the blocks that the node has, then in a new block. Raises Refused when every subnet is full.
+    """
+    for prefix in snapshot.blocks_on.get((network.name, node), {}):
+        address = _first_in(snapshot, network, prefix)
+        if address is not None:
+            return address, None
+    for subnet in network.subnets:
+        for prefix in _free_blocks(snapshot, network, subnet):
+            address = _first_in(snapshot, network, prefix)
+            if address is not None:
+                return address, AddressBlock(network.name, prefix, node)
+    ranges = ", ".join(str(subnet.cidr) for subnet in network.subnets)
+    remedy = "remove pods from it; if other nodes hold blocks of it, put the pod there"
+    raise Refused(Reason.EXHAUSTED, f'network "{network.name}"', f"no address of {ranges} is free", remedy)
+
+
+def _free_blocks(snapshot: Snapshot, network: Network, subnet: Subnet) -> Iterator[Prefix]:
+    length = 32 if network.flat else min(_LONGEST_BLOCK, max(_LARGEST_BLOCK, subnet.cidr.prefixlen + _BLOCK_SPLIT))
+    taken = sorted(span(prefix) for prefix in snapshot.blocks_of.get(network.name, {}))
+    for block in _gaps(subnet.cidr, length, taken):
+        if not network.flat or (network.space, block[0]) not in snapshot.quarantined:
+            yield block
+
+
+def _first_in(snapshot: Snapshot, network: Network, prefix: Prefix) -> Address | None:
+    """Return the lowest free address of a block, if there is one: no subnet's first or last, and no gateway."""
+    kept = {address for subnet in network.subnets for address in (subnet.cidr[0], subnet.cidr[-1], subnet.gateway)}
+    low, high = int(prefix[0]), int(prefix[-1])
+    while low <= high:
+        number = _first_free(snapshot, Block(network.space, prefix.version, 0), low, high)
+        if number is None:
+            return None
+        address = type(prefix[0])(number)
+        if address not in kept:
+            return address
+        low = number + 1
+    return None
 
 
 def free_addresses(snapshot: Snapshot, node: str, space: int = SHARED_SPACE) -> int:
@@ -107,8 +186,9 @@ def _gaps(cidr: Prefix, length: int, taken: Iterable[tuple[int, int, int]]) -> I
         start = max(start, -(-(last + 1) // size) * size)
 
 
-def _any_taken(snapshot: Snapshot, subnet: Prefix, space: int = SHARED_SPACE) -> bool:
-    first, last = pool(subnet)
+def any_taken(snapshot: Snapshot, subnet: Prefix, space: int = SHARED_SPACE) -> bool:
+    """Whether an address of a prefix is held or in quarantine."""
+    first, last = int(subnet[0]), int(subnet[0]) + min(subnet.num_addresses, POOL_LIMIT) - 1
     return any(bits for _, bits in _blocks(snapshot, Block(space, subnet.version, 0), first, last))
 
 

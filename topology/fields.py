@@ -96,6 +96,8 @@ REG1: Final = BY_NAME["reg1"]
 REG2: Final = BY_NAME["reg2"]
 REG3: Final = BY_NAME["reg3"]
 REG4: Final = BY_NAME["reg4"]
+REG5: Final = BY_NAME["reg5"]
+REG6: Final = BY_NAME["reg6"]
 CT_STATE: Final = BY_NAME["ct_state"]
 CT_ZONE: Final = BY_NAME["ct_zone"]
 ETH_DST: Final = BY_NAME["eth_dst"]
@@ -129,6 +131,8 @@ CT_RELATED: Final = 0x04
 CT_REPLY: Final = 0x08
 CT_INVALID: Final = 0x10
 CT_TRACKED: Final = 0x20
+IS_REPLY: Final = CT_TRACKED | CT_ESTABLISHED | CT_REPLY  # of an established connection, against its direction
+IS_RELATED: Final = CT_TRACKED | CT_RELATED  # an error that belongs to a connection
 
 
 class Family(NamedTuple):

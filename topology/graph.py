@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import networkx as nx
 
-from topology.model import Connection, Network, Node, PortKey, Tunnel
+from topology.model import Connection, ConnectionKey, Network, Node, PortKey, Tunnel
 from topology.snapshot import Snapshot
 
 
@@ -78,7 +78,9 @@ def as_topology(snapshot: Snapshot) -> View:
         nodes=vertices[Kind.NODE],
         tunnels=tuple(Tunnel(a, b) for a, b, kind in edges if kind is Kind.TUNNEL),
         networks=vertices[Kind.NETWORK],
-        connections=tuple(Connection.between(a, b) for a, b, kind in edges if kind is Kind.CONNECTION),
+        connections=tuple(
+            snapshot.connections[ConnectionKey.between(a, b)] for a, b, kind in edges if kind is Kind.CONNECTION
+        ),
     )
 
 
@@ -93,4 +95,4 @@ def may_talk(snapshot: Snapshot, first: str, second: str) -> bool:
     Raises KeyError for a network that does not exist.
     """
     a, b = snapshot.networks[first], snapshot.networks[second]
-    return first == second or a.is_global or b.is_global or Connection.between(first, second) in snapshot.connections
+    return first == second or a.is_global or b.is_global or ConnectionKey.between(first, second) in snapshot.connections

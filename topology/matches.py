@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from topology.fields import ETH_TYPE, Field, family
+from topology.fields import CT_STATE, ETH_TYPE, Family, Field, family
 from topology.flow import Match, match_fields
 from topology.model import Address, Prefix
 from topology.pipeline import SPACE
@@ -29,6 +29,11 @@ def from_address(address: Address, *more: tuple[Field, int | tuple[int, int]]) -
     """Match packets from one address, and `more` (field, value) terms."""
     kind = family(address.version)
     return match_fields((ETH_TYPE, kind.eth_type), (kind.source, int(address)), *more)
+
+
+def in_state(kind: Family, bits: int) -> Match:
+    """Match packets of a family in whose ct_state all of `bits` are set."""
+    return match_fields((ETH_TYPE, kind.eth_type), (CT_STATE, (bits, bits)))
 
 
 def in_space(space: int) -> tuple[Field, int]:

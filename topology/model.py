@@ -66,14 +66,44 @@ class Tunnel(NamedTuple):
     second: str
 
 
+class Subnet(NamedTuple):
+    """A range of addresses of a network's own; the gateway is answered for on every node, and nobody's address."""
+
+    name: str
+    cidr: Prefix
+    gateway: Address
+
+
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A tenant's network. It keeps its VNID for life; being global is an attribute of it."""
+    """A tenant's network. It keeps its VNID for life; being global is an attribute of it.
+
+    Without subnets its pods have addresses of the cluster CIDR, in the shared address space. With subnets they have
+    addresses of those, in a space of their own that may overlap any other, and each has a *cluster address* from the
+    shared space besides. `flat`: an address may be on any node; otherwise nodes hold blocks of addresses.
+    `mtu` in bytes bounds that of its pods; None: what the node offers. `zone` is its conntrack zone, if it needs one.
+    """
 
     name: str
     vnid: int
     is_global: bool = False
-    space: int = SHARED_SPACE
+    subnets: tuple[Subnet, ...] = ()
+    flat: bool = False
+    mtu: int | None = None
+    zone: int | None = None
+
+    @property
+    def space(self) -> int:
+        """The address space its pods' addresses are in: the shared one, or one of its own with its VNID as number."""
+        return self.vnid if self.subnets else SHARED_SPACE
+
+
+class AddressBlock(NamedTuple):
+    """A range of a network's subnet whose addresses are on one node. A flat network's are single addresses."""
+
+    network: str
+    prefix: Prefix
+    node: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +114,63 @@ class Project:
     network: str
 
 
-class Connection(NamedTuple):
-    """Two networks that may talk to each other; the names are in order. Not transitive."""
+class ServicePort(NamedTuple):
+    """A transport port: protocol is TCP, UDP or SCTP."""
+
+    protocol: str
+    port: int
+
+
+class ConnectionKey(NamedTuple):
+    """Two different networks; the names are in order."""
 
     first: str
     second: str
 
     @classmethod
-    def between(cls, a: str, b: str) -> Connection:
-        """Return the connection of two networks, whichever is named first."""
+    def between(cls, a: str, b: str) -> ConnectionKey:
+        """Return the key for two networks, whichever is named first."""
         return cls(*sorted((a, b)))
+
+    def other(self, network: str) -> str:
+        """Return the network that `network` is connected to."""
+        return self.second if network == self.first else self.first
+
+
+class Scope(NamedTuple):
+    """What one network may begin towards another. `ports` empty: everything, or only services if `services_only`.
+
+    Replies to what it may begin always pass.
+    """
+
+    services_only: bool = False
+    ports: tuple[ServicePort, ...] = ()
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing is left out."""
+        return not self.services_only and not self.ports
+
+
+EVERYTHING: Final = Scope()
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Two networks that may talk. Not transitive; each direction has a scope, None where nothing may begin."""
+
+    key: ConnectionKey
+    forward: Scope | None = EVERYTHING  # from the first to the second
+    backward: Scope | None = EVERYTHING  # from the second to the first
+
+    @classmethod
+    def between(cls, a: str, b: str) -> Connection:
+        """Return the symmetric connection of two networks with everything allowed."""
+        return cls(ConnectionKey.between(a, b))
+
+    def scope(self, source: str) -> Scope | None:
+        """Return what `source`, one of the two networks, may begin."""
+        return self.forward if source == self.key.first else self.backward
 
 
 class PortKey(NamedTuple):
@@ -106,7 +183,11 @@ class PortKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A pod's attachment to a network. `ofport` is None until the switch has reported the port `host_interface`."""
+    """A pod's attachment to a network. `ofport` is None until the switch has reported the port `host_interface`.
+
+    `addresses` are in the network's space; when that is not the shared one, `cluster_addresses` are what the node,
+    services and other spaces know the pod by, one for each family in the same order.
+    """
 
     key: PortKey
     project: str
@@ -116,6 +197,7 @@ class Port:
     mac: int
     addresses: tuple[Address, ...]
     space: int = SHARED_SPACE
+    cluster_addresses: tuple[Address, ...] = ()
     ofport: int | None = None
     pod_uid: str = ""
 
@@ -132,13 +214,6 @@ class ServiceKey(NamedTuple):
     name: str
 
 
-class ServicePort(NamedTuple):
-    """One port of a service: protocol is TCP, UDP or SCTP."""
-
-    protocol: str
-    port: int
-
-
 @dataclass(frozen=True, slots=True)
 class Service:
     """A service address of a project; who may use it is decided by the project's network."""
@@ -146,6 +221,18 @@ class Service:
     key: ServiceKey
     address: Address
     ports: tuple[ServicePort, ...]
+
+
+# Pools of numbers that are given in order, so that a number comes back as late as possible.
+VNIDS: Final = "vnid"
+ZONES: Final = "zone"
+
+
+class Watermark(NamedTuple):
+    """The number last given from a pool (VNIDS, ZONES)."""
+
+    pool: str
+    last: int
 
 
 class Quarantine(NamedTuple):
@@ -164,7 +251,9 @@ class Hosting:
     network: str
 
 
-Subject: TypeAlias = Cluster | Node | Network | Project | Connection | Port | Service | Quarantine | Hosting
+Subject: TypeAlias = (
+    Cluster | Node | Network | AddressBlock | Project | Connection | Port | Service | Quarantine | Watermark | Hosting
+)
 
 
 def mac_of(address: Address) -> int:

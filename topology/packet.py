@@ -10,6 +10,7 @@ from immutables import Map
 from topology import fields
 from topology.fields import BY_NAME, FULL_MASK, Field
 from topology.model import VXLAN_OFPORT, Address, mac_of
+from topology.pipeline import SPACE_MAC
 
 ICMP_ECHO_REPLY: Final = 0  # IANA, ICMP type numbers
 ICMP_UNREACHABLE: Final = 3
@@ -54,8 +55,11 @@ def arriving(packet: Packet, port: int) -> Packet:
     return Packet(Map({**own, fields.IN_PORT: port}), packet.quoted)
 
 
-def tunnelled(packet: Packet, vnid: int, source: Address, destination: Address) -> Packet:
-    """Return a packet as a switch gets it by its tunnel port, from one VTEP to another of one family."""
+def tunnelled(packet: Packet, vnid: int, source: Address, destination: Address, space: int | None = None) -> Packet:
+    """Return a packet as a switch gets it by its tunnel port, from one VTEP to another of one family.
+
+    `space` is the address space that the inner destination MAC is to name; None leaves that MAC as it is.
+    """
     outer = fields.family(source.version)
     around = {
         fields.TUNNEL_ID: vnid,
@@ -63,6 +67,8 @@ def tunnelled(packet: Packet, vnid: int, source: Address, destination: Address) 
         outer.tunnel_destination: int(destination),
     }
     plain = arriving(packet, VXLAN_OFPORT)
+    if space is not None:
+        around[fields.ETH_DST] = SPACE_MAC | space
     return Packet(plain.values.update(around), packet.quoted)
 
 

@@ -7,13 +7,19 @@ The story of a packet
 DISPATCH sorts by where a packet came in: from the tunnel, from the node itself (tun0), from a pod.
 
 A pod's packet is believed only if source MAC and address are the port's own (POD_INGRESS); it is then tagged with
-the network's VNID (reg0) and address space (reg3). ARP is answered right there (ARP_RESPONDER). SERVICES
-finds service addresses, EGRESS_POLICY is the sender's policy, ROUTING decides between this node's pods (LOCAL),
-other nodes' pods (TUNNEL_EGRESS), the nodes themselves (NODE_GUARD) and everything outside (out by tun0).
+the network's VNID (reg0) and address space (reg3), and with the sender's cluster address (reg5) if that space is one
+of its own. ARP is answered right there (ARP_RESPONDER). TRACKING commits what a network begins that may begin more
+than it may be asked. CROSSING decides whose range the destination is in: the sender's own, a connected network's, or
+none of them; then the packet goes on in the shared space, from the cluster address. SERVICES finds service addresses,
+EGRESS_POLICY is the sender's policy, ROUTING decides between this node's pods (LOCAL), other nodes' pods
+(TUNNEL_EGRESS), the nodes themselves (NODE_GUARD) and everything outside (out by tun0).
 
-A tunnel packet is believed only from the address of a known node, and only towards this node's own subnet; its
-tunnel id is the sender's VNID. It goes to LOCAL, where the destination's VNID (reg1) and port (reg2) are found.
+A tunnel packet is believed only from the address of a known node; its tunnel id is the sender's VNID, and its inner
+destination MAC tells the space of the destination. It goes to LOCAL, where the destination's VNID (reg1) and port
+(reg2) are found among this node's pods, by space and address; a cluster address becomes the pod's own there.
 INGRESS_POLICY is the receiver's policy, and DELIVERY decides the pair (reg0, reg1): no flow for the pair, no delivery.
+Where a pair may not begin everything, DELIVERY asks conntrack in the receiver's zone, and REPLIES lets pass what
+answers to something that the receiver began.
 
 The node's packets (NODE_INGRESS) carry VNID 0. From tun0 only the node's own source addresses are accepted, and
 what NODE_REPLIES recognises as the answer to a connection that a pod began (OUTPUT committed it to conntrack).
@@ -31,7 +37,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from topology.fields import REG0, REG1, REG2, REG3, REG4, Field
+from topology.fields import REG0, REG1, REG2, REG3, REG4, REG5, REG6, Field
 
 
 class Table(IntEnum):
@@ -43,6 +49,8 @@ class Table(IntEnum):
     NODE_REPLIES = 25
     POD_INGRESS = 30
     ARP_RESPONDER = 35
+    TRACKING = 36
+    CROSSING = 38
     SERVICES = 40
     EGRESS_POLICY = 50
     ROUTING = 60
@@ -50,6 +58,7 @@ class Table(IntEnum):
     NODE_GUARD = 72
     INGRESS_POLICY = 75
     DELIVERY = 80
+    REPLIES = 85
     TUNNEL_EGRESS = 90
     OUTPUT = 100
     SENTINELS = 250
@@ -62,6 +71,8 @@ TABLE_PURPOSE: Final[dict[Table, str]] = {
     Table.NODE_REPLIES: "Accepts from tun0 the replies to connections that pods began.",
     Table.POD_INGRESS: "Anti-spoofing; tags a pod's packets with VNID and address space.",
     Table.ARP_RESPONDER: "Answers ARP, per address space.",
+    Table.TRACKING: "Commits what pods begin of networks that may begin more than they may be asked.",
+    Table.CROSSING: "From one address space to another: a pod's own, a connected network's, the shared one.",
     Table.SERVICES: "Finds service addresses and the network they belong to.",
     Table.EGRESS_POLICY: "The sender's network policy.",
     Table.ROUTING: "Decides by destination: this node's pods, other nodes' pods, nodes, outside.",
@@ -69,6 +80,7 @@ TABLE_PURPOSE: Final[dict[Table, str]] = {
     Table.NODE_GUARD: "Keeps pods from the nodes' tunnel, OpenFlow, OVSDB and REST ports.",
     Table.INGRESS_POLICY: "The receiver's network policy.",
     Table.DELIVERY: "Decides whether the source VNID may talk to the destination VNID.",
+    Table.REPLIES: "Lets the replies pass where the pair may not begin anything.",
     Table.TUNNEL_EGRESS: "Sends to the node that has the destination, with the source VNID as tunnel id.",
     Table.OUTPUT: "Sends out through the port that was decided; connections to the outside are committed.",
     Table.SENTINELS: "No packet comes here: holds the sum of the cookies per feature and shard.",
@@ -80,17 +92,28 @@ DESTINATION_VNID: Final[Field] = REG1
 OUTPUT_PORT: Final[Field] = REG2
 SPACE: Final[Field] = REG3
 SCRATCH: Final[Field] = REG4
+CLUSTER_SOURCE: Final[Field] = REG5
+BY_SERVICE: Final[Field] = REG6
 
 REGISTER_PURPOSE: Final[dict[Field, str]] = {
     SOURCE_VNID: "source VNID",
     DESTINATION_VNID: "destination VNID",
     OUTPUT_PORT: "ofport to send out by",
-    SPACE: "address space of source and destination",
+    SPACE: "address space of the destination",
     SCRATCH: "scratch inside one table",
+    CLUSTER_SOURCE: "cluster address of a sender whose address is in a space of its own",
+    BY_SERVICE: "1 when the destination was named by a service address",
 }
 
-# Conntrack zones of the pipeline itself; zones of networks are allotted and begin above.
+# Conntrack zones: of the pipeline itself, and those that are allotted to networks.
 NODE_ZONE: Final = 1
+FIRST_NETWORK_ZONE: Final = 16
+LAST_NETWORK_ZONE: Final = 0xFFFF
+
+# Between nodes the inner destination MAC carries the address space: this prefix, and the number in the low 24 bits.
+SPACE_MAC: Final = 0x0A59_0000_0000
+SPACE_BITS: Final = 24
+VNID_BITS: Final = 24
 
 
 class FeatureId(IntEnum):
@@ -105,6 +128,9 @@ class FeatureId(IntEnum):
     NETWORKS = 7
     CONNECTIONS = 8
     SERVICES = 9
+    SPACES = 10
+    BLOCKS = 11
+    TRACKING = 12
     SENTINEL = 255
 
 
@@ -120,13 +146,14 @@ class Stage(NamedTuple):
 _BASE, _NODE, _GUARD, _ARP = FeatureId.BASE, FeatureId.NODE, FeatureId.GUARD, FeatureId.ARP
 _TUNNELS, _PORTS, _NETWORKS = FeatureId.TUNNELS, FeatureId.PORTS, FeatureId.NETWORKS
 _CONNECTIONS, _SERVICES = FeatureId.CONNECTIONS, FeatureId.SERVICES
+_SPACES, _BLOCKS, _TRACKING = FeatureId.SPACES, FeatureId.BLOCKS, FeatureId.TRACKING
 
 DISPATCH_TUNNEL: Final = Stage(Table.DISPATCH, 110, _BASE, "from vxlan0: TUNNEL_INGRESS")
 DISPATCH_NODE: Final = Stage(Table.DISPATCH, 100, _BASE, "from tun0: NODE_INGRESS")
 DISPATCH_POD: Final = Stage(Table.DISPATCH, 10, _BASE, "from any other port: POD_INGRESS")
 
 TUNNEL_PEER: Final = Stage(
-    Table.TUNNEL_INGRESS, 100, _TUNNELS, "from a known node to this node's subnet: VNID from the tunnel id"
+    Table.TUNNEL_INGRESS, 100, _TUNNELS, "from a known node: VNID from the tunnel id, space from the inner MAC"
 )
 
 NODE_ARP: Final = Stage(Table.NODE_INGRESS, 110, _NODE, "ARP of the node itself")
@@ -142,6 +169,15 @@ ARP_ANSWER: Final = Stage(
     Table.ARP_RESPONDER, 100, _ARP, "a request for an address of the space: the MAC is derived from it"
 )
 
+TRACK: Final = Stage(Table.TRACKING, 100, _TRACKING, "from a network with one-way connections: committed in its zone")
+NO_TRACK: Final = Stage(Table.TRACKING, 10, _BASE, "any other: on to CROSSING")
+
+CROSS_NOT: Final = Stage(Table.CROSSING, 200, _SPACES, "within the sender's own range")
+CROSS_SELF: Final = Stage(Table.CROSSING, 160, _PORTS, "to the pod's own cluster address: back to it")
+CROSS_PEER: Final = Stage(Table.CROSSING, 150, _CONNECTIONS, "to the range of a connected network: its space")
+CROSS_LEAVE: Final = Stage(Table.CROSSING, 100, _SPACES, "elsewhere: the shared space, by the cluster address")
+CROSS_SHARED: Final = Stage(Table.CROSSING, 10, _BASE, "the sender is in the shared space")
+
 SERVICE_PORT: Final = Stage(Table.SERVICES, 200, _SERVICES, "a service's address and port: its VNID, out by tun0")
 SERVICE_RANGE: Final = Stage(Table.SERVICES, 100, _BASE, "any other service address: dropped")
 NO_SERVICE: Final = Stage(Table.SERVICES, 10, _BASE, "no service address: on to policy")
@@ -151,7 +187,9 @@ EGRESS_POLICY_NONE: Final = Stage(Table.EGRESS_POLICY, 10, _BASE, "no policy: on
 ROUTE_MULTICAST: Final = Stage(Table.ROUTING, 300, _BASE, "multicast and broadcast: dropped")
 ROUTE_GUARDED: Final = Stage(Table.ROUTING, 200, _GUARD, "a node's or a controller's address: NODE_GUARD")
 ROUTE_LOCAL: Final = Stage(Table.ROUTING, 150, _NODE, "this node's subnet: LOCAL")
+ROUTE_BLOCK: Final = Stage(Table.ROUTING, 140, _BLOCKS, "addresses of a network's own on this node: LOCAL")
 ROUTE_CLUSTER: Final = Stage(Table.ROUTING, 100, _BASE, "the rest of the cluster CIDR: TUNNEL_EGRESS")
+ROUTE_SPACE: Final = Stage(Table.ROUTING, 90, _SPACES, "the rest of a network's own range: TUNNEL_EGRESS")
 ROUTE_OUTSIDE: Final = Stage(Table.ROUTING, 10, _BASE, "everything else: out by tun0")
 
 LOCAL_GATEWAY: Final = Stage(Table.LOCAL, 200, _GUARD, "the gateway address of this node: NODE_GUARD")
@@ -163,11 +201,19 @@ GUARD_PASS: Final = Stage(Table.NODE_GUARD, 10, _GUARD, "any other port of a nod
 INGRESS_POLICY_NONE: Final = Stage(Table.INGRESS_POLICY, 10, _BASE, "no policy: on to DELIVERY")
 
 DELIVER_WITHIN: Final = Stage(Table.DELIVERY, 100, _NETWORKS, "within one network")
+DELIVER_PORT: Final = Stage(Table.DELIVERY, 95, _CONNECTIONS, "to a port that a connection names")
+DELIVER_SERVICE: Final = Stage(Table.DELIVERY, 94, _CONNECTIONS, "by a service, where a connection is for services")
+DELIVER_REPLY: Final = Stage(Table.DELIVERY, 92, _CONNECTIONS, "where nothing else may begin: REPLIES decides")
 DELIVER_CONNECTED: Final = Stage(Table.DELIVERY, 90, _CONNECTIONS, "between two connected networks")
 DELIVER_FROM_GLOBAL: Final = Stage(Table.DELIVERY, 80, _NETWORKS, "from a global network to any")
 DELIVER_TO_GLOBAL: Final = Stage(Table.DELIVERY, 70, _NETWORKS, "from any network to a global one")
 
+REPLY_KNOWN: Final = Stage(Table.REPLIES, 100, _CONNECTIONS, "a reply to what the receiver began, and may begin")
+REPLY_RELATED: Final = Stage(Table.REPLIES, 90, _BASE, "an ICMP error that belongs to a connection")
+
 TUNNEL_ROUTE: Final = Stage(Table.TUNNEL_EGRESS, 100, _TUNNELS, "another node's subnet: its VTEP")
+
+TUNNEL_BLOCK: Final = Stage(Table.TUNNEL_EGRESS, 90, _BLOCKS, "addresses of a network on another node: its VTEP")
 
 OUTPUT_OWN: Final = Stage(Table.OUTPUT, 110, _NODE, "by tun0 to the node itself")
 OUTPUT_TUN: Final = Stage(Table.OUTPUT, 100, _NODE, "by tun0 to anywhere else: committed, so that replies are known")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from topology.model import Address, Cluster, PortKey, Prefix, Service, ServiceKey
+from topology.model import EVERYTHING, Address, Cluster, PortKey, Prefix, Scope, Service, ServiceKey, Subnet
 
 
 class Reason(Enum):
@@ -64,12 +64,18 @@ class DeleteNode:
 
 @dataclass(frozen=True, slots=True)
 class CreateNetwork:
-    """Make a network, with projects that are to be on it (they are made too); the VNID is allotted unless given."""
+    """Make a network, with projects that are to be on it (they are made too); the VNID is allotted unless given.
+
+    For `subnets`, `flat` and `mtu` (bytes) see `model.Network`.
+    """
 
     name: str
     vnid: int | None = None
     is_global: bool = False
     projects: tuple[str, ...] = ()
+    subnets: tuple[Subnet, ...] = ()
+    flat: bool = False
+    mtu: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +110,12 @@ class DeleteProject:
 
 @dataclass(frozen=True, slots=True)
 class JoinNetworks:
-    """Let two networks talk to each other."""
+    """Let two networks talk to each other; the scopes say what the first may begin, and what the second may."""
 
     first: str
     second: str
+    forward: Scope | None = EVERYTHING
+    backward: Scope | None = EVERYTHING
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,19 +15,24 @@ from immutables import Map
 from topology.model import (
     DEFAULT_NETWORK,
     GLOBAL_VNID,
+    SHARED_SPACE,
     Address,
+    AddressBlock,
     Cluster,
     Connection,
+    ConnectionKey,
     Hosting,
     Network,
     Node,
     Port,
     PortKey,
+    Prefix,
     Project,
     Quarantine,
     Service,
     ServiceKey,
     Subject,
+    Watermark,
 )
 
 
@@ -84,16 +89,20 @@ class Snapshot:
     nodes: Map[str, Node] = Map()
     networks: Map[str, Network] = BUILT_IN
     projects: Map[str, Project] = Map({DEFAULT_NETWORK: Project(DEFAULT_NETWORK, DEFAULT_NETWORK)})
-    connections: Map[Connection, Connection] = Map()
+    connections: Map[ConnectionKey, Connection] = Map()
+    blocks: Map[tuple[str, Prefix], AddressBlock] = Map()  # by network and prefix
     ports: Map[PortKey, Port] = Map()
     services: Map[ServiceKey, Service] = Map()
     quarantined: Map[tuple[int, Address], Quarantine] = Map()
+    watermarks: Map[str, int] = Map()  # by pool: the number last given
 
     node_by_dpid: Map[int, str] = Map()
     node_by_underlay: Map[Address, str] = Map()
     network_by_vnid: Map[int, str] = Map({GLOBAL_VNID: DEFAULT_NETWORK})
     global_networks: Map[str, None] = Map({DEFAULT_NETWORK: None})
     peers: Map[str, Map[str, None]] = Map()  # network -> networks it is connected to
+    blocks_of: Map[str, Map[Prefix, None]] = Map()  # by network
+    blocks_on: Map[tuple[str, str], Map[Prefix, None]] = Map()  # by network and node
     projects_of: Map[str, Map[str, None]] = Map({DEFAULT_NETWORK: Map({DEFAULT_NETWORK: None})})  # by network
     services_of: Map[str, Map[ServiceKey, None]] = Map()  # by project
     service_by_address: Map[Address, ServiceKey] = Map()
@@ -113,7 +122,13 @@ class Snapshot:
 
     def __repr__(self) -> str:
         objects = (self.cluster, *self.nodes.values(), *self.networks.values(), *self.projects.values())
-        more = (*self.connections, *self.ports.values(), *self.services.values(), *self.quarantined.values())
+        more = (
+            *self.connections.values(),
+            *self.blocks.values(),
+            *self.ports.values(),
+            *self.services.values(),
+            *self.quarantined.values(),
+        )
         return f"Snapshot{(*objects, *more)}"
 
 
@@ -135,6 +150,12 @@ def apply_all(snapshot: Snapshot, events: tuple[Event, ...]) -> tuple[Snapshot, 
 def empty() -> Snapshot:
     """Return the snapshot of a cluster in which nothing was made yet: the built-in network and its project."""
     return Snapshot()
+
+
+def places(port: Port) -> tuple[tuple[int, Address], ...]:
+    """Return every address of a port with its address space: those of its network, and its cluster addresses."""
+    own = tuple((port.space, address) for address in port.addresses)
+    return own + tuple((SHARED_SPACE, address) for address in port.cluster_addresses)
 
 
 # --- index keeping -------------------------------------------------------------------------------
@@ -240,15 +261,36 @@ def _keep_project(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Cha
 
 def _keep_connection(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
     assert isinstance(event.value, Connection)
-    first, second = connection = event.value
-    before, after = _before_after(snapshot.connections, connection, event)
+    first, second = key = event.value.key
+    before, after = _before_after(snapshot.connections, key, event)
     if before == after:
         return snapshot, ()
     keep = _include if after is not None else _exclude
     state = replace(
         snapshot,
-        connections=_table(snapshot.connections, connection, after),
+        connections=_table(snapshot.connections, key, after),
         peers=keep(keep(snapshot.peers, first, second), second, first),
+    )
+    return state, (Change(before, after),)
+
+
+def _keep_block(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, AddressBlock)
+    network, prefix, _ = event.value
+    before, after = _before_after(snapshot.blocks, (network, prefix), event)
+    if before == after:
+        return snapshot, ()
+    blocks_on = snapshot.blocks_on
+    if before is not None:
+        blocks_on = _exclude(blocks_on, (network, before.node), prefix)
+    if after is not None:
+        blocks_on = _include(blocks_on, (network, after.node), prefix)
+    keep = _include if after is not None else _exclude
+    state = replace(
+        snapshot,
+        blocks=_table(snapshot.blocks, (network, prefix), after),
+        blocks_of=keep(snapshot.blocks_of, network, prefix),
+        blocks_on=blocks_on,
     )
     return state, (Change(before, after),)
 
@@ -289,6 +331,18 @@ def _mark(taken: Map[Block, int], place: tuple[int, Address], is_taken: bool) ->
     return _table(taken, block, after or None) if after != before else taken
 
 
+def _keep_watermark(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, Watermark)
+    pool = event.value.pool
+    last = snapshot.watermarks.get(pool)
+    before = None if last is None else Watermark(pool, last)
+    after = event.value if isinstance(event, Put) else None
+    if before == after:
+        return snapshot, ()
+    marks = _table(snapshot.watermarks, pool, None if after is None else after.last)
+    return replace(snapshot, watermarks=marks), (Change(before, after),)
+
+
 def _keep_port(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
     assert isinstance(event.value, Port)
     key = event.value.key
@@ -302,7 +356,8 @@ def _keep_port(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change
     if after is not None:
         state = _remember_port(state, after)
         if before is None or before.addresses != after.addresses:
-            latest = {(after.node, address.version): address for address in after.addresses}
+            given = after.cluster_addresses or after.addresses
+            latest = {(after.node, address.version): address for address in given}
             state = replace(state, latest=state.latest.update(latest))
     changes.extend(_hosting_changes(snapshot, state, before, after))
     return state, tuple(changes)
@@ -312,8 +367,7 @@ def _forget_port(snapshot: Snapshot, port: Port) -> Snapshot:
     key, place = port.key, (port.node, port.network)
     interface, pod = (port.node, port.host_interface), (port.project, port.pod)
     holder, taken = snapshot.holder, snapshot.taken
-    for address in port.addresses:
-        held = (port.space, address)
+    for held in places(port):
         holder = _release(holder, held, key)
         taken = _mark(taken, held, held in holder or held in snapshot.quarantined)
     hosted = _count(snapshot.hosted, place, -1)
@@ -338,9 +392,9 @@ def _remember_port(snapshot: Snapshot, port: Port) -> Snapshot:
     key, place = port.key, (port.node, port.network)
     interface, pod = (port.node, port.host_interface), (port.project, port.pod)
     holder, taken, by_ofport = snapshot.holder, snapshot.taken, snapshot.port_by_ofport
-    for address in port.addresses:
-        holder = holder.set((port.space, address), key)
-        taken = _mark(taken, (port.space, address), True)
+    for held in places(port):
+        holder = holder.set(held, key)
+        taken = _mark(taken, held, True)
     first = place not in snapshot.hosted
     return replace(
         snapshot,
@@ -359,8 +413,8 @@ def _remember_port(snapshot: Snapshot, port: Port) -> Snapshot:
 
 
 def _hosting_changes(old: Snapshot, new: Snapshot, before: Port | None, after: Port | None) -> Iterator[Change]:
-    places = {(port.node, port.network) for port in (before, after) if port is not None}
-    for place in sorted(places):
+    concerned = {(port.node, port.network) for port in (before, after) if port is not None}
+    for place in sorted(concerned):
         was, now = place in old.hosted, place in new.hosted
         if was != now:
             fact = Hosting(*place)
@@ -373,7 +427,9 @@ _KEEPERS: dict[type, Callable[[Snapshot, Event], tuple[Snapshot, tuple[Change, .
     Network: _keep_network,
     Project: _keep_project,
     Connection: _keep_connection,
+    AddressBlock: _keep_block,
     Service: _keep_service,
     Port: _keep_port,
     Quarantine: _keep_quarantine,
+    Watermark: _keep_watermark,
 }

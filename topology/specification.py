@@ -6,16 +6,17 @@ flows against it. When this file and the flows disagree, one of them is wrong: f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple, TypeAlias
 
 from topology import fields
-from topology.graph import may_talk
-from topology.model import DEFAULT_NETWORK, Address, Node, Port, Prefix
+from topology.model import DEFAULT_NETWORK, SHARED_SPACE, Address, Network, Node, Port, PortKey, Prefix, Scope
 from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
 from topology.packet import Packet
 from topology.snapshot import Snapshot
+from topology.tracker import begins, talk_of
 
 
 class FromPort(NamedTuple):
@@ -33,127 +34,227 @@ class FromNode(NamedTuple):
 
 
 class FromTunnel(NamedTuple):
-    """A VXLAN packet arrives, from an address that says it is a VTEP."""
+    """A VXLAN packet arrives, from an address that says it is a VTEP; `space` is that of the destination."""
 
     node: str
     vtep: Address
     vnid: int
+    space: int = SHARED_SPACE
+
+
+class Said(NamedTuple):
+    """What a pod sent earlier, as it sent it."""
+
+    port: PortKey
+    packet: Packet
 
 
 Ingress: TypeAlias = FromPort | FromNode | FromTunnel
 
 
 @dataclass(frozen=True, slots=True)
-class _Sender:
-    """Who is believed to have sent a packet: a network (None: the VNID is unknown), a pod if on this node."""
+class _Message:
+    """A packet under way: its sender's network (None: the VNID is unknown), its sender if that is on the node where
+    it arrives, and the address space that its destination is in.
+    """
 
+    packet: Packet
     network: str | None
     port: Port | None = None
     is_node: bool = False
+    space: int = SHARED_SPACE
 
 
-def may(snapshot: Snapshot, packet: Packet, ingress: Ingress) -> Outcome:
-    """Return what should become of a packet; a drop names the node where it ends."""
+def may(snapshot: Snapshot, packet: Packet, ingress: Ingress, said: Iterable[Said] = ()) -> Outcome:
+    """Return what should become of a packet, given what pods said before; a drop names the node where it ends."""
     node = snapshot.nodes[ingress.node]
     match ingress:
         case FromPort(ofport=ofport):
             port = next((p for p in snapshot.ports.values() if (p.node, p.ofport) == (node.name, ofport)), None)
-            return Dropped(node.name) if port is None else _from_pod(snapshot, node, port, packet)
+            if port is None or not _is_own(port, packet):
+                return Dropped(node.name)
+            return _World(snapshot, tuple(said)).from_pod(node, port, packet)
         case FromNode(is_answer=is_answer):
-            return _from_node(snapshot, node, packet, is_answer=is_answer)
-        case FromTunnel(vtep=vtep, vnid=vnid):
-            return _from_tunnel(snapshot, node, packet, vtep, vnid)
+            return _World(snapshot, tuple(said)).from_node(node, packet, is_answer=is_answer)
+        case FromTunnel(vtep=vtep, vnid=vnid, space=space):
+            known = any(peer.underlay == vtep for peer in snapshot.nodes.values() if peer.name != node.name)
+            network = next((network.name for network in snapshot.networks.values() if network.vnid == vnid), None)
+            message = _Message(packet, network, space=space)
+            return _World(snapshot, tuple(said)).arrive(node, message) if known else Dropped(node.name)
 
 
-def _from_pod(snapshot: Snapshot, node: Node, port: Port, packet: Packet) -> Outcome:
-    """A pod may use its own MAC and addresses only."""
-    if packet.get(fields.ETH_SRC) != port.mac:
-        return Dropped(node.name)
+def is_believed(port: Port, packet: Packet) -> bool:
+    """Whether a pod sends an IP packet with its own MAC and address."""
+    return packet.get(fields.ETH_TYPE) != fields.ETH_ARP and _is_own(port, packet)
+
+
+def _is_own(port: Port, packet: Packet) -> bool:
+    """A pod may use its own MAC and addresses only; of ARP, it may ask."""
     if packet.get(fields.ETH_TYPE) == fields.ETH_ARP:
-        honest = packet.get(fields.ARP_SHA) == port.mac and _sender_address(packet) in port.addresses
-        return Delivered(node.name, port.key) if honest and _is_answered(snapshot, packet) else Dropped(node.name)
-    source, destination = _addresses(packet)
-    if source is None or destination is None or source not in port.addresses:
+        honest = packet.get(fields.ARP_SHA) == port.mac and packet.get(fields.ARP_OP) == 1
+        source: Address | None = IPv4Address(packet.get(fields.ARP_SPA) or 0)
+    else:
+        honest, source = True, _ends(packet)[0]
+    return honest and packet.get(fields.ETH_SRC) == port.mac and source in port.addresses
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    """The network, and what pods said in it."""
+
+    snapshot: Snapshot
+    said: tuple[Said, ...]
+
+    def from_pod(self, node: Node, port: Port, packet: Packet) -> Outcome:
+        """By whose range the destination is in: that of its own or a connected network, or everybody's."""
+        near = self._networks_near(port)
+        if packet.get(fields.ETH_TYPE) == fields.ETH_ARP:
+            own = tuple(subnet.cidr for subnet in near[0].subnets) if near else self.snapshot.cluster.cluster_cidrs
+            return Delivered(node.name, port.key) if _is_asked(packet, own) else Dropped(node.name)
+        destination = _ends(packet)[1]
+        message = _Message(packet, port.network, port)
+        for network in near:
+            if _within(destination, (subnet.cidr for subnet in network.subnets)):
+                return self._to_range(node, network, replace(message, space=network.space))
+        if destination in port.cluster_addresses:
+            return Delivered(node.name, port.key)
+        message = replace(message, packet=_known_to_all(port, packet))
+        if _within(destination, self.snapshot.cluster.service_cidrs):
+            return self._to_service(node, message)
+        return self._route(node, message)
+
+    def from_node(self, node: Node, packet: Packet, *, is_answer: bool) -> Outcome:
+        """The node speaks for itself, to all pods; for others only if it carries answers to pods of its own."""
+        own = (node.underlay, *node.gateways)
+        if packet.get(fields.ETH_TYPE) == fields.ETH_ARP:
+            honest = IPv4Address(packet.get(fields.ARP_SPA) or 0) in own
+            asked = honest and _is_asked(packet, self.snapshot.cluster.cluster_cidrs)
+            return Sent(node.name, Where.NODE) if asked else Dropped(node.name)
+        source, destination = _ends(packet)
+        message = _Message(packet, DEFAULT_NETWORK, is_node=True)
+        if source in own and _within(destination, self.snapshot.cluster.cluster_cidrs):
+            return self._route(node, message)
+        if is_answer and _within(destination, node.subnets):
+            return self.arrive(node, message)
         return Dropped(node.name)
-    if _within(destination, snapshot.cluster.service_cidrs):
-        return _to_service(snapshot, node, port, packet, destination)
-    return _route(snapshot, node, _Sender(port.network, port), packet, destination)
 
-
-def _from_node(snapshot: Snapshot, node: Node, packet: Packet, *, is_answer: bool) -> Outcome:
-    """The node speaks for itself, to all pods; for others only if it carries answers to pods of its own."""
-    own = (node.underlay, *node.gateways)
-    if packet.get(fields.ETH_TYPE) == fields.ETH_ARP:
-        answered = _sender_address(packet) in own and _is_answered(snapshot, packet)
-        return Sent(node.name, Where.NODE) if answered else Dropped(node.name)
-    source, destination = _addresses(packet)
-    if destination is None or not _within(destination, snapshot.cluster.cluster_cidrs):
+    def arrive(self, node: Node, message: _Message) -> Outcome:
+        """On the destination's node: the node itself, or a pod that the sender may talk to; none gets its own."""
+        destination = _ends(message.packet)[1]
+        if message.space == SHARED_SPACE and destination in node.gateways:
+            barred = self._is_guarded(message.packet) or message.is_node
+            return Dropped(node.name) if barred else Sent(node.name, Where.NODE)
+        for port in self.snapshot.ports.values():
+            addresses = port.addresses if message.space == port.space else ()
+            if message.space == SHARED_SPACE:
+                addresses = port.cluster_addresses or port.addresses
+            if port.node == node.name and port.ofport is not None and destination in addresses:
+                seen = replace(message, packet=_addressed(message.packet, port))
+                allowed = port != message.port and self._may_deliver(seen, port)
+                return Delivered(node.name, port.key) if allowed else Dropped(node.name)
         return Dropped(node.name)
-    sender = _Sender(DEFAULT_NETWORK, is_node=True)
-    if source in own:
-        return _route(snapshot, node, sender, packet, destination)
-    if is_answer and _within(destination, node.subnets):
-        return _arrive(snapshot, node, sender, packet, destination)
-    return Dropped(node.name)
 
+    def _networks_near(self, port: Port) -> list[Network]:
+        """The networks that a pod knows by their own addresses: none, if its own network has no range of its own."""
+        networks = self.snapshot.networks
+        home = networks[port.network]
+        keys = (key for key in self.snapshot.connections if home.name in key)
+        return [home, *(networks[key.other(home.name)] for key in keys)] if home.subnets else []
 
-def _from_tunnel(snapshot: Snapshot, node: Node, packet: Packet, vtep: Address, vnid: int) -> Outcome:
-    """Other nodes are believed, in what concerns this node's subnets."""
-    _, destination = _addresses(packet)
-    known = any(peer.underlay == vtep for peer in snapshot.nodes.values() if peer.name != node.name)
-    if not known or destination is None or not _within(destination, node.subnets):
+    def _to_range(self, node: Node, network: Network, message: _Message) -> Outcome:
+        """To the node that has this part of the range."""
+        destination = _ends(message.packet)[1]
+        for block in self.snapshot.blocks.values():
+            if block.network == network.name and destination in block.prefix and block.node in self.snapshot.nodes:
+                return self._go(node, self.snapshot.nodes[block.node], message)
         return Dropped(node.name)
-    network = next((network.name for network in snapshot.networks.values() if network.vnid == vnid), None)
-    return _arrive(snapshot, node, _Sender(network), packet, destination)
 
-
-def _to_service(snapshot: Snapshot, node: Node, port: Port, packet: Packet, destination: Address) -> Outcome:
-    """A service is there for whoever may talk to its network."""
-    for service in snapshot.services.values():
-        offered = any(_is_to(packet, wanted.protocol, wanted.port) for wanted in service.ports)
-        if service.address == destination and offered:
-            network = snapshot.projects[service.key.project].network
-            return Sent(node.name, Where.SERVICE) if may_talk(snapshot, port.network, network) else Dropped(node.name)
-    return Dropped(node.name)
-
-
-def _route(snapshot: Snapshot, node: Node, sender: _Sender, packet: Packet, destination: Address) -> Outcome:
-    """By destination: nobody, a node or controller, a pod on some node, outside."""
-    if destination.is_multicast or destination == IPv4Address("255.255.255.255"):
+    def _to_service(self, node: Node, message: _Message) -> Outcome:
+        """A service is there for whoever may use services of its network."""
+        destination = _ends(message.packet)[1]
+        for service in self.snapshot.services.values():
+            offered = any(_is_to(message.packet, wanted.protocol, wanted.port) for wanted in service.ports)
+            if service.address == destination and offered:
+                network = self.snapshot.projects[service.key.project].network
+                allowed = self._may_begin(message, network, by_service=True)
+                return Sent(node.name, Where.SERVICE) if allowed else Dropped(node.name)
         return Dropped(node.name)
-    underlays = [peer.underlay for peer in snapshot.nodes.values()]
-    if destination in (*underlays, *snapshot.cluster.control_plane):
-        where = Where.NODE if destination == node.underlay else Where.OUTSIDE
-        return Dropped(node.name) if _is_guarded(snapshot, packet) else Sent(node.name, where)
-    if not _within(destination, snapshot.cluster.cluster_cidrs):
-        return Sent(node.name, Where.OUTSIDE)
-    for place in snapshot.nodes.values():
-        if _within(destination, place.subnets):
-            here = place.name == node.name
-            return _arrive(snapshot, place, sender if here else _Sender(sender.network), packet, destination)
-    return Dropped(node.name)
+
+    def _route(self, node: Node, message: _Message) -> Outcome:
+        """By destination: nobody, a node or controller, a pod on some node, outside."""
+        destination = _ends(message.packet)[1]
+        assert destination is not None
+        if destination.is_multicast or destination == IPv4Address("255.255.255.255"):
+            return Dropped(node.name)
+        underlays = [peer.underlay for peer in self.snapshot.nodes.values()]
+        if destination in (*underlays, *self.snapshot.cluster.control_plane):
+            where = Where.NODE if destination == node.underlay else Where.OUTSIDE
+            return Dropped(node.name) if self._is_guarded(message.packet) else Sent(node.name, where)
+        if not _within(destination, self.snapshot.cluster.cluster_cidrs):
+            return Sent(node.name, Where.OUTSIDE)
+        for place in self.snapshot.nodes.values():
+            if _within(destination, place.subnets):
+                return self._go(node, place, message)
+        return Dropped(node.name)
+
+    def _go(self, here: Node, there: Node, message: _Message) -> Outcome:
+        """Another node knows the sender's network, not the sender."""
+        return self.arrive(there, message if here == there else replace(message, port=None, is_node=False))
+
+    def _may_deliver(self, message: _Message, port: Port) -> bool:
+        return self._may_begin(message, port.network) or self._may_reply(message, port)
+
+    def _may_begin(self, message: _Message, to: str, *, by_service: bool = False) -> bool:
+        """Within a network, from and to global ones, and as far as a connection goes."""
+        if message.network is None:
+            return self.snapshot.networks[to].is_global
+        if message.network == to or any(self.snapshot.networks[name].is_global for name in (message.network, to)):
+            return True
+        scope = self._scope(message.network, to)
+        if scope is None or scope.is_everything or scope.services_only:
+            return scope is not None and (scope.is_everything or by_service)
+        return any(_is_to(message.packet, port.protocol, port.port) for port in scope.ports)
+
+    def _may_reply(self, message: _Message, port: Port) -> bool:
+        """To a pod that may begin: what answers something it said, as it sees both."""
+        begun = None if message.network is None else self._scope(port.network, message.network)
+        answer = message.packet
+        if begun is None or begun.services_only:
+            return False
+        if answer.quoted is None and begun.ports and not any(_is_from(answer, *each) for each in begun.ports):
+            return False
+        known = {talk_of(each.packet, 0) for each in self.said if each.port == port.key and begins(each.packet)}
+        about = talk_of(answer if answer.quoted is None else answer.quoted, 0)
+        ways = () if about is None else (about.reverse(),) if answer.quoted is None else (about, about.reverse())
+        return any(way in known for way in ways)
+
+    def _scope(self, source: str, destination: str) -> Scope | None:
+        for connection in self.snapshot.connections.values():
+            if set(connection.key) == {source, destination} and source != destination:
+                return connection.scope(source)
+        return None
+
+    def _is_guarded(self, packet: Packet) -> bool:
+        cluster = self.snapshot.cluster
+        tcp = any(_is_to(packet, "TCP", port) for port in cluster.guarded_tcp_ports)
+        return tcp or any(_is_to(packet, "UDP", port) for port in cluster.guarded_udp_ports)
 
 
-def _arrive(snapshot: Snapshot, node: Node, sender: _Sender, packet: Packet, destination: Address) -> Outcome:
-    """On the destination's node: the node itself, or a pod that the sender may talk to; nothing returns by its port."""
-    if destination in node.gateways:
-        barred = _is_guarded(snapshot, packet) or sender.is_node
-        return Dropped(node.name) if barred else Sent(node.name, Where.NODE)
-    for port in snapshot.ports.values():
-        if port.node == node.name and port.ofport is not None and destination in port.addresses:
-            allowed = port != sender.port and _may_reach(snapshot, sender.network, port.network)
-            return Delivered(node.name, port.key) if allowed else Dropped(node.name)
-    return Dropped(node.name)
+# --- packets -------------------------------------------------------------------------------------
 
 
-def _may_reach(snapshot: Snapshot, source: str | None, destination: str) -> bool:
-    return snapshot.networks[destination].is_global if source is None else may_talk(snapshot, source, destination)
+def _known_to_all(port: Port, packet: Packet) -> Packet:
+    """A pod with an address of its own network's goes by its cluster address elsewhere."""
+    for address in port.cluster_addresses:
+        packet = packet.set(fields.family(address.version).source, int(address))
+    return packet
 
 
-def _is_guarded(snapshot: Snapshot, packet: Packet) -> bool:
-    cluster = snapshot.cluster
-    tcp = any(_is_to(packet, "TCP", port) for port in cluster.guarded_tcp_ports)
-    return tcp or any(_is_to(packet, "UDP", port) for port in cluster.guarded_udp_ports)
+def _addressed(packet: Packet, port: Port) -> Packet:
+    """A pod gets every packet at the address that it has itself."""
+    for address in port.addresses if port.cluster_addresses else ():
+        packet = packet.set(fields.family(address.version).destination, int(address))
+    return packet
 
 
 def _is_to(packet: Packet, protocol: str, port: int) -> bool:
@@ -161,17 +262,17 @@ def _is_to(packet: Packet, protocol: str, port: int) -> bool:
     return packet.get(fields.IP_PROTO) == number and packet.get(destination) == port
 
 
-def _is_answered(snapshot: Snapshot, packet: Packet) -> bool:
+def _is_from(packet: Packet, protocol: str, port: int) -> bool:
+    number, source, _ = fields.TRANSPORT[protocol]
+    return packet.get(fields.IP_PROTO) == number and packet.get(source) == port
+
+
+def _is_asked(packet: Packet, ranges: Iterable[Prefix]) -> bool:
     """ARP requests for any address that a pod or gateway could have."""
-    target = IPv4Address(packet.get(fields.ARP_TPA) or 0)
-    return packet.get(fields.ARP_OP) == 1 and _within(target, snapshot.cluster.cluster_cidrs)
+    return packet.get(fields.ARP_OP) == 1 and _within(IPv4Address(packet.get(fields.ARP_TPA) or 0), ranges)
 
 
-def _sender_address(packet: Packet) -> Address:
-    return IPv4Address(packet.get(fields.ARP_SPA) or 0)
-
-
-def _addresses(packet: Packet) -> tuple[Address | None, Address | None]:
+def _ends(packet: Packet) -> tuple[Address | None, Address | None]:
     """Return source and destination of an IP packet."""
     for kind, make in ((fields.IPV4, IPv4Address), (fields.IPV6, IPv6Address)):
         source, destination = packet.get(kind.source), packet.get(kind.destination)
@@ -180,5 +281,5 @@ def _addresses(packet: Packet) -> tuple[Address | None, Address | None]:
     return None, None
 
 
-def _within(address: Address, cidrs: tuple[Prefix, ...]) -> bool:
-    return any(address.version == cidr.version and address in cidr for cidr in cidrs)
+def _within(address: Address | None, ranges: Iterable[Prefix]) -> bool:
+    return address is not None and any(address.version == cidr.version and address in cidr for cidr in ranges)

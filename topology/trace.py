@@ -15,7 +15,7 @@ from topology import fields
 from topology.compiler import SectionKey, Tables
 from topology.fields import TRANSPORT
 from topology.flow import Entry
-from topology.model import TUN_OFPORT, VXLAN_OFPORT, Address, Node, Port
+from topology.model import TUN_OFPORT, VXLAN_OFPORT, Address, Node, Port, mac_of
 from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
 from topology.packet import Ends, Packet, arriving, icmp, transport, tunnelled
 from topology.pipeline import FeatureId, Table
@@ -109,6 +109,7 @@ class Fabric:
 def trace_pods(fabric: Fabric, source: Port, destination: Address, protocol: str = "ICMP", port: int = 80) -> Trace:
     """Follow a packet of a pod to an address, of protocol TCP, UDP, SCTP (to `port`) or ICMP (an echo request).
 
+    The address is what the pod itself would dial; by which it reaches another pod is said by `reach.known_as`.
     Raises Refused when the pod's port is not on its switch yet, has no address of the family, or the protocol is
     unknown.
     """
@@ -119,8 +120,7 @@ def trace_pods(fabric: Fabric, source: Port, destination: Address, protocol: str
     if source.ofport is None:
         raise Refused(Reason.UNKNOWN, subject, "is not on its switch yet", "wait until its port is Committed")
     # The frame goes to the gateway's MAC; to a neighbour's it would fare the same, for LOCAL writes the MAC anew.
-    gateway = fabric.snapshot.nodes[source.node].mac
-    ends = Ends(own, destination, source.mac, gateway)
+    ends = Ends(own, destination, source.mac, _gateway_mac(fabric.snapshot, source, own))
     if protocol == "ICMP":
         packet = icmp(ends)
     elif protocol in TRANSPORT:
@@ -131,6 +131,14 @@ def trace_pods(fabric: Fabric, source: Port, destination: Address, protocol: str
     if destination in source.addresses:  # what a pod sends to itself does not leave it
         return Trace(Delivered(source.node, source.key), packet, (), _NO_TRACKERS)
     return fabric.carry(source.node, arriving(packet, source.ofport))
+
+
+def _gateway_mac(snapshot: Snapshot, source: Port, own: Address) -> int:
+    """Return the MAC of the gateway that a pod has for one of its addresses."""
+    for subnet in snapshot.networks[source.network].subnets:
+        if own in subnet.cidr:
+            return mac_of(subnet.gateway)
+    return snapshot.nodes[source.node].mac
 
 
 def destined(snapshot: Snapshot, node: Node, packet: Packet) -> Where:

@@ -26,6 +26,7 @@ _ICMP_ANSWER: Final = {
     fields.PROTO_ICMP: {8: 0, 0: 8, 13: 14, 14: 13},
     fields.PROTO_ICMPV6: {128: 129, 129: 128},
 }
+_ICMP_QUERY: Final = {fields.PROTO_ICMP: frozenset({8, 13}), fields.PROTO_ICMPV6: frozenset({128})}
 _ICMP_ERROR: Final = {fields.PROTO_ICMP: frozenset({3, 4, 5, 11, 12}), fields.PROTO_ICMPV6: frozenset({1, 2, 3, 4})}
 
 
@@ -64,13 +65,15 @@ class Tracker:
         if talk.reverse() in self.talks:
             seen = Tracker(self.talks.set(talk.reverse(), True))
             return fields.CT_TRACKED | fields.CT_ESTABLISHED | fields.CT_REPLY, seen
+        if talk not in self.talks and not begins(packet):
+            return fields.CT_TRACKED | fields.CT_INVALID, self
         state = fields.CT_ESTABLISHED if self.talks.get(talk, False) else fields.CT_NEW
         return fields.CT_TRACKED | state, self
 
     def commit(self, packet: Packet, zone: int) -> Tracker:
         """Return the tracker that knows a packet's connection from now on."""
         talk = talk_of(packet, zone)
-        if talk is None or talk in self.talks or talk.reverse() in self.talks:
+        if talk is None or talk in self.talks or talk.reverse() in self.talks or not begins(packet):
             return self
         return Tracker(self.talks.set(talk, False))
 
@@ -89,6 +92,12 @@ def talk_of(packet: Packet, zone: int) -> Talk | None:
     if source is None or destination is None or ports is None:
         return None
     return Talk(zone, eth_type, protocol, source, destination, *ports)
+
+
+def begins(packet: Packet) -> bool:
+    """Tell whether a packet can be the first of a connection: an answer to a query that nobody asked is not."""
+    protocol = packet.get(fields.IP_PROTO)
+    return protocol not in _ICMP_TYPE or packet.get(_ICMP_TYPE[protocol]) in _ICMP_QUERY[protocol]
 
 
 def _ports(packet: Packet, protocol: int) -> tuple[int, int] | None:

@@ -1,21 +1,32 @@
-"""Networks: list, make, remove, join, isolate, make global."""
+"""Networks: list, make, remove, make global. Who of them may talk with whom is in `connections`."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from cli.arguments import subnet as read_subnet
 from cli.client import path
 from cli.options import Session, command
-from cli.render import Column, items, show, table
+from cli.render import Column, Item, cell, items, show, table
 from cli.results import created, done
 
 PANEL = "Networks and projects"
+
+
+def ranges(network: Item) -> list[str]:
+    """Return the subnets of a network's own, as ranges; of a flat network they are marked so."""
+    flat = " (flat)" if network.get("flat") else ""
+    return [f"{subnet.get('cidr')}{flat}" for subnet in items(network, "subnets")]
+
+
 COLUMNS = (
     Column("NAME", "name"),
     Column("VNID", "vnid", right=True),
     Column("GLOBAL", "global"),
+    Column("SUBNETS", ranges, folds=True),
+    Column("MTU", "mtu", right=True),
     Column("PROJECTS", "projects", folds=True),
     Column("NODES", lambda network: len(network.get("nodes") or []), right=True),
     Column("PORTS", "ports", right=True),
@@ -30,8 +41,6 @@ def register(app: typer.Typer) -> None:
     add(networks)
     add(create_network)
     add(delete_network)
-    add(join_networks)
-    add(isolate_networks)
     add(make_global)
 
 
@@ -52,16 +61,37 @@ def create_network(
         typer.Option("--vnid", metavar="N", show_default=False, help="Its VXLAN network identifier; else a free one."),
     ] = None,
     is_global: Annotated[bool, typer.Option("--global", help="It may talk with every network.")] = False,
+    subnet: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--subnet",
+            metavar="[NAME=]CIDR[,GATEWAY]",
+            show_default=False,
+            help="A range of its own, which may be others' too; else it shares the nodes' ranges. Repeat.",
+        ),
+    ] = None,
+    flat: Annotated[bool, typer.Option("--flat", help="Any address of its subnets may be on any node.")] = False,
+    mtu: Annotated[
+        int | None,
+        typer.Option("--mtu", metavar="BYTES", show_default=False, help="At most this; else what the nodes offer."),
+    ] = None,
 ) -> None:
     """Make a network; its projects are made too.
 
-    Example: heddle create-network red --project red
+    Example: heddle create-network red --project red --subnet 10.0.0.0/24
     """
-    body = {"name": name, "global": is_global, "projects": project or []}
-    if vnid is not None:
-        body["vnid"] = vnid
+    body: dict[str, Any] = {"name": name, "global": is_global, "projects": project or []}
+    if subnet:
+        body["subnets"] = [read_subnet(text) for text in subnet]
+    given = {"vnid": vnid, "flat": flat or None, "mtu": mtu}
+    body |= {field: value for field, value in given.items() if value is not None}
     changed = session.server.change("POST", "/networks", body)
-    done(session, changed, lambda made: f'network "{name}" {created(changed)}, VNID {made.get("vnid", "-")}')
+    done(session, changed, lambda made: f'network "{name}" {created(changed)}, {_numbers(made)}')
+
+
+def _numbers(network: Item) -> str:
+    own = ranges(network)
+    return f"VNID {cell(network.get('vnid'))}{f', subnets {cell(own)}' if own else ''}"
 
 
 def delete_network(session: Session, name: Name) -> None:
@@ -71,36 +101,6 @@ def delete_network(session: Session, name: Name) -> None:
     """
     changed = session.server.change("DELETE", path("networks", name))
     done(session, changed, lambda _: f'network "{name}" deleted')
-
-
-def join_networks(
-    session: Session,
-    first: Annotated[str, typer.Argument(metavar="A", show_default=False, help="A network.")],
-    second: Annotated[str, typer.Argument(metavar="B", show_default=False, help="Another network.")],
-) -> None:
-    """Let two networks talk with each other.
-
-    It is not transitive: red-blue and blue-green joined, red and green stay apart.
-    """
-    changed = session.server.change("POST", "/connections", {"networks": [first, second]})
-    done(session, changed, lambda _: f'networks "{first}" and "{second}" joined')
-
-
-def isolate_networks(
-    session: Session,
-    first: Annotated[str, typer.Argument(metavar="A", show_default=False, help="A network.")],
-    second: Annotated[
-        str | None, typer.Argument(metavar="B", show_default=False, help="Another one; without it, from all.")
-    ] = None,
-) -> None:
-    """Part two networks that were joined, or one from all others.
-
-    With A alone, A is also no longer global.
-    """
-    others = (second,) if second is not None else ()
-    changed = session.server.change("DELETE", path("connections", first, *others))
-    parted = f'networks "{first}" and "{second}" isolated from each other'
-    done(session, changed, lambda _: parted if others else f'network "{first}" isolated from all others')
 
 
 def make_global(session: Session, name: Name) -> None:

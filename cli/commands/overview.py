@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import typer
 
+from cli.commands.connections import scope_text
+from cli.commands.networks import ranges
 from cli.failures import ExitStatus
 from cli.options import Session, command
 from cli.render import Item, Tree, cell, items, show
@@ -44,26 +46,45 @@ def _readiness(ready: bool, body: Any) -> str:
 
 def _tree(body: Any) -> Tree:
     connections, tunnels = items(body, "connections"), items(body, "tunnels")
-    joined = _adjacent(edge["networks"] for edge in connections)
     up = _adjacent((edge["from"], edge["to"]) for edge in tunnels if edge.get("up"))
     down = _adjacent((edge["from"], edge["to"]) for edge in tunnels if not edge.get("up"))
-    networks = tuple(_network(network, joined) for network in items(body, "networks"))
+    networks = tuple(_network(network, connections) for network in items(body, "networks"))
     names = {str(node.get("name")) for node in items(body, "nodes")}
     nodes = tuple(_node(node, names, {"up": up, "down": down}) for node in items(body, "nodes"))
     below = (Tree(f"networks ({len(networks)})", networks), Tree(f"nodes ({len(nodes)})", nodes))
     return Tree(f"revision {cell(body.get('revision'))}", below)
 
 
-def _network(network: Item, joined: Mapping[str, set[str]]) -> Tree:
-    below = []
+def _network(network: Item, connections: Sequence[Item]) -> Tree:
+    name, below = str(network.get("name")), []
+    if own := ranges(network):
+        below.append(Tree(f"subnets {cell(own)}"))
     if projects := network.get("projects"):
         below.append(Tree(f"projects {cell(projects)}"))
     if network.get("global"):
         below.append(Tree("global: talks with every network"))
-    if others := joined.get(str(network.get("name"))):
-        below.append(Tree(f"joined with {cell(sorted(others))}"))
-    label = f"{cell(network.get('name'))}  VNID {cell(network.get('vnid'))}  ports: {cell(network.get('ports'))}"
+    below.extend(map(Tree, _relations(name, connections)))
+    label = f"{cell(name)}  VNID {cell(network.get('vnid'))}  ports: {cell(network.get('ports'))}"
     return Tree(label, tuple(below))
+
+
+def _relations(name: str, connections: Sequence[Item]) -> Iterator[str]:
+    """Yield whom a network is joined with: all with whom it is so without restriction in one line, others by scope."""
+    freely, others = [], []
+    for connection in connections:
+        ends = list(connection.get("networks") or ())
+        if name not in ends:
+            continue
+        scopes = [scope_text(connection.get(field)) for field in ("forward", "backward")]
+        there, back = scopes if ends[0] == name else reversed(scopes)
+        peer = ends[1] if ends[0] == name else ends[0]
+        if there == back == "everything":
+            freely.append(peer)
+        else:
+            others.append(f"joined with {cell(peer)}: may begin {there}; {cell(peer)} may begin {back}")
+    if freely:
+        yield f"joined with {cell(sorted(freely))}"
+    yield from sorted(others)
 
 
 def _node(node: Item, names: set[str], tunnels: Mapping[str, Mapping[str, set[str]]]) -> Tree:

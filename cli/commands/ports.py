@@ -19,6 +19,7 @@ PORTS = (
     Column("NETWORK", "network"),
     Column("NODE", "node"),
     Column("ADDRESSES", lambda port: [one.get("address") for one in items(port, "addresses")], folds=True),
+    Column("CLUSTER ADDRESSES", "cluster_addresses", folds=True),
     Column("MAC", "mac"),
     Column("OFPORT", "ofport", right=True),
     Column("PHASE", "phase"),

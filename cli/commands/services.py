@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from cli.arguments import pair, service_port
+from cli.arguments import pair, ports_text, service_port
 from cli.client import path
 from cli.options import Session, command
 from cli.render import NOTHING, Column, Item, items, show, table
@@ -57,8 +57,7 @@ def delete_service(session: Session, name: Name) -> None:
 
 def _ports(service: Item) -> str:
     """Return a service's ports as they are given to create-service."""
-    ports: list[dict[str, Any]] = service.get("ports") or []
-    return ", ".join(f"{port.get('port')}/{str(port.get('protocol')).lower()}" for port in ports) or NOTHING
+    return ports_text(service.get("ports") or []) or NOTHING
 
 
 COLUMNS = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from rest.resources import (
+    addresses,
     configuration,
     connections,
     flows,
@@ -30,6 +31,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *connections.ROUTES,
     *services.ROUTES,
     *ports.ROUTES,
+    *addresses.ROUTES,
     *switches.ROUTES,
     *flows.ROUTES,
     *trace.ROUTES,

@@ -1,40 +1,52 @@
-"""Connections: which networks may talk to each other."""
+"""Connections: which networks may talk to each other, and what each of them may begin."""
 
 from __future__ import annotations
 
 from typing import Final
+
+import msgspec
 
 from rest.asked import Timeout
 from rest.changes import ask, done, late, status
 from rest.lookup import known
 from rest.routing import Access, Answer, Call, Empty, Route
 from rest.shapes import ConnectionMade, Connections, ConnectionView, Late
+from rest.views import connection_view
 from store.objects import Connection as ConnectionShape
-from topology.model import Connection
+from store.objects import Scope as ScopeShape
+from topology.model import Connection, ConnectionKey, Scope
 from topology.requests import IsolateNetworks, JoinNetworks
 
 
 def index(call: Call[Empty, Empty]) -> Answer:
     """All connections, by the names of their networks."""
-    pairs = sorted(call.control.published.snapshot.connections)
-    return Answer(200, Connections(connections=tuple(ConnectionView(networks=(a, b)) for a, b in pairs)))
+    found = sorted(call.control.published.snapshot.connections.items())
+    return Answer(200, Connections(connections=tuple(connection_view(connection) for _, connection in found)))
 
 
 def show(call: Call[Empty, Empty]) -> Answer:
     """One connection, whichever network is named first."""
-    connection = Connection.between(call.where["network"], call.where["other"])
-    found = known(call.control.published.snapshot.connections, "connection", connection)
-    return Answer(200, ConnectionView(networks=(found.first, found.second)))
+    key = ConnectionKey.between(call.where["network"], call.where["other"])
+    return Answer(200, connection_view(known(call.control.published.snapshot.connections, "connection", key)))
 
 
 def create(call: Call[Timeout, ConnectionShape]) -> Answer:
-    """Let two networks talk to each other."""
-    pair = Connection.between(*call.body.networks)
-    changed = ask(call, JoinNetworks(*call.body.networks))
-    made = pair in changed.after.snapshot.connections and pair not in changed.before.snapshot.connections
+    """Let two networks talk to each other, or change what each of them may begin."""
+    body = call.body
+    changed = ask(call, JoinNetworks(*body.networks, _scope(body.forward), _scope(body.backward)))
+    key = ConnectionKey.between(*body.networks)
+    # The built-in network talks with all as it is: there is nothing to keep about it.
+    connection = changed.after.snapshot.connections.get(key, Connection(key))
+    made = key in changed.after.snapshot.connections and key not in changed.before.snapshot.connections
     left = late(call, changed.submitted)
-    view = ConnectionMade(networks=(pair.first, pair.second), late=left)
-    return Answer(status(made, left), view, (("Location", f"/v1/connections/{pair.first}/{pair.second}"),))
+    view = ConnectionMade(**msgspec.structs.asdict(connection_view(connection)), late=left)
+    return Answer(status(made, left), view, (("Location", f"/v1/connections/{key.first}/{key.second}"),))
+
+
+def _scope(asked: ScopeShape | None) -> Scope | None:
+    """Return a scope with its ports in order: the same ones in another order are no change."""
+    scope = None if asked is None else asked.value()
+    return None if scope is None else scope._replace(ports=tuple(sorted(scope.ports)))
 
 
 def delete(call: Call[Timeout, Empty]) -> Answer:
@@ -52,11 +64,11 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(
         "POST",
         "/v1/connections",
-        "Let two networks talk to each other",
+        "Let two networks talk to each other, or change what each of them may begin",
         create,
         Access.ADMINISTRATION,
         answers={200: ConnectionMade, 201: ConnectionMade, 202: ConnectionMade},
-        refusals=frozenset({404, 422}),
+        refusals=frozenset({404, 409, 422, 507}),
     ),
     Route(
         "DELETE",

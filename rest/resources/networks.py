@@ -6,12 +6,14 @@ from typing import Any, Final
 
 import msgspec
 
-from rest.asked import NetworkChange, NetworkCreation, Timeout
+from rest.asked import NetworkChange, NetworkCreation, SubnetCreation, Timeout
 from rest.changes import Changed, ask, done, late, status
 from rest.lookup import known
 from rest.routing import Access, Answer, Call, Empty, Route
-from rest.shapes import Late, NetworkMade, Networks, NetworkView
-from rest.views import network_view
+from rest.shapes import Late, NetworkDetail, NetworkMade, Networks
+from rest.views import network_detail, network_view
+from store.fields import address, prefix
+from topology.model import Subnet
 from topology.requests import CreateNetwork, DeleteNetwork, SetGlobal
 
 
@@ -25,13 +27,15 @@ def index(call: Call[Empty, Empty]) -> Answer:
 def show(call: Call[Empty, Empty]) -> Answer:
     """One network."""
     published = call.control.published
-    return Answer(200, network_view(published, known(published.snapshot.networks, "network", call.where["network"])))
+    return Answer(200, network_detail(published, known(published.snapshot.networks, "network", call.where["network"])))
 
 
 def create(call: Call[Timeout, NetworkCreation]) -> Answer:
     """Make a network and its projects."""
     body = call.body
-    changed = ask(call, CreateNetwork(body.name, body.vnid, body.is_global, body.projects))
+    subnets = tuple(_subnet(position, len(body.subnets), asked) for position, asked in enumerate(body.subnets))
+    request = CreateNetwork(body.name, body.vnid, body.is_global, body.projects, subnets, body.flat, body.mtu)
+    changed = ask(call, request)
     made = body.name not in changed.before.snapshot.networks
     return _made(call, body.name, changed, made=made)
 
@@ -45,6 +49,20 @@ def change(call: Call[Timeout, NetworkChange]) -> Answer:
 def delete(call: Call[Timeout, Empty]) -> Answer:
     """Remove a network with its projects and connections."""
     return done(call, ask(call, DeleteNetwork(call.where["network"])))
+
+
+def _subnet(position: int, count: int, asked: SubnetCreation) -> Subnet:
+    """Return the subnet asked for at a position. Raises Malformed.
+
+    A single one without a name is called "default", several "s1", "s2", …: the same body again means the same.
+    """
+    path = f"$.subnets[{position}]"
+    cidr = prefix(asked.cidr, f"{path}.cidr")
+    name = asked.name or ("default" if count == 1 else f"s{position + 1}")
+    if asked.gateway is not None:
+        return Subnet(name, cidr, address(asked.gateway, f"{path}.gateway"))
+    # A single address has no second one; that it is no subnet is for admission to say.
+    return Subnet(name, cidr, cidr[min(1, cidr.num_addresses - 1)])
 
 
 def _made(call: Call[Timeout, Any], name: str, changed: Changed, *, made: bool) -> Answer:
@@ -71,7 +89,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "Show a network",
         show,
         Access.ADMINISTRATION,
-        answers={200: NetworkView},
+        answers={200: NetworkDetail},
         refusals=frozenset({404}),
     ),
     Route(

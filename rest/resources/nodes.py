@@ -12,7 +12,7 @@ from rest.lookup import known
 from rest.routing import Access, Answer, Call, Empty, Route
 from rest.shapes import Late, NodeMade, Nodes, NodeView, Token
 from rest.views import node_view
-from store.objects import address, prefixes
+from store.fields import address, prefixes
 from topology.requests import CreateNode, DeleteNode
 
 

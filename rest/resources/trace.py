@@ -13,6 +13,7 @@ from rest.owners import feature_text, owner_text
 from rest.problems import INVALID, UNKNOWN, Problem
 from rest.routing import Access, Answer, Call, Empty, Route
 from rest.shapes import Place, Step, TraceView
+from rest.views import known_as
 from topology import trace
 from topology.compiler import SectionKey
 from topology.model import Address, Port
@@ -52,7 +53,7 @@ def _pod(published: Published, text: str, path: str) -> Port:
 
 
 def _destination(published: Published, text: str, source: Port) -> Address:
-    """Return the address that a packet is sent to: as it is written, or a pod's of the family of the source."""
+    """Return the address that a packet is sent to: as it is written, or one by which the source knows the pod."""
     try:
         return ip_address(text)
     except ValueError:
@@ -62,7 +63,8 @@ def _destination(published: Published, text: str, source: Port) -> Address:
         raise Problem(INVALID, "query, $.to", f'"{text}" is neither a pod nor an IP address', remedy).at("$.to")
     port = _pod(published, text, "$.to")
     families = {address.version for address in source.addresses}
-    return next((address for address in port.addresses if address.version in families), port.addresses[0])
+    known = known_as(published.snapshot, source, port)
+    return next((address for address in known if address.version in families), known[0])
 
 
 def _view(published: Published, found: trace.Trace) -> TraceView:

@@ -127,9 +127,22 @@ function chips(left, top, width, height, node, ports, networks, chosen) {
   });
 }
 
-/** Return a port's addresses as one text. */
+/** Return a port's addresses as one text; its cluster addresses, if it has any, in brackets. */
 export function addresses(port) {
-  return port.addresses.map((entry) => entry.address.split("/")[0]).join(", ");
+  const own = port.addresses.map((entry) => entry.address.split("/")[0]).join(", ");
+  return port.cluster_addresses.length ? `${own} (${port.cluster_addresses.join(", ")})` : own;
+}
+
+/** Return the ranges of a network's own as one text; empty without any. */
+export function ranges(network) {
+  return network.subnets.map((subnet) => subnet.cidr).join(", ");
+}
+
+/** Return in words what a scope lets a network begin. */
+export function scopeText(scope) {
+  if (!scope) return "nothing";
+  if (scope.services_only) return "services";
+  return scope.ports.map(({ protocol, port }) => `${port}/${protocol.toLowerCase()}`).join(", ") || "everything";
 }
 
 /** Draw networks as discs, global ones in the middle, and connections between them. */
@@ -140,13 +153,34 @@ export function drawNetworks(svg, view, choose) {
   const layout = networkPlaces(inner, ordered.length - inner);
   const at = new Map(ordered.map((network, index) => [network.name, layout.places[index]]));
   svg.setAttribute("viewBox", `0 0 ${WIDTH} ${layout.height}`);
-  const edge = (from, to) => line(towards(from, to, layout.radius), towards(to, from, layout.radius), "connection");
-  const lines = topology.connections.map(({ networks: [a, b] }) => edge(at.get(a), at.get(b)));
+  const lines = topology.connections.map((connection) => edge(connection, at, layout.radius));
   const discs = ordered.map((network) => {
     const group = disc(network, at.get(network.name), layout.radius, view);
     return choosable(group, () => choose("network", network.name));
   });
-  replace(svg, [...lines, ...discs], "");
+  replace(svg, [arrowHead(), ...lines, ...discs], "");
+}
+
+/** Draw a connection: arrows lead to whom somebody may begin, no arrows mean both; dashes, that not all is allowed. */
+function edge(connection, at, radius) {
+  const [first, second] = connection.networks;
+  const there = scopeText(connection.forward);
+  const back = scopeText(connection.backward);
+  const free = there === "everything" && back === "everything";
+  const limited = [there, back].some((words) => words !== "everything" && words !== "nothing");
+  const from = towards(at.get(first), at.get(second), radius);
+  const to = towards(at.get(second), at.get(first), radius);
+  const drawn = line(from, to, `connection${free ? "" : " arrow"}${limited ? " limited" : ""}`);
+  if (!free && connection.forward) drawn.setAttribute("marker-end", "url(#head)");
+  if (!free && connection.backward) drawn.setAttribute("marker-start", "url(#head)");
+  drawn.append(make("title", {}, `${first} may begin towards ${second}: ${there}\n${second} towards ${first}: ${back}`));
+  return drawn;
+}
+
+function arrowHead() {
+  const shape = make("path", { d: "M0 0 L10 5 L0 10 z", class: "head" });
+  const box = { viewBox: "0 0 10 10", refX: 9, refY: 5, markerWidth: 4, markerHeight: 4, orient: "auto-start-reverse" };
+  return make("defs", {}, make("marker", { id: "head", ...box }, shape));
 }
 
 /** Return the point where a line from one place to another leaves the disc around the first. */
@@ -167,7 +201,7 @@ function disc(network, place, radius, { topology, chosen }) {
       role: "button",
       "aria-label": `network ${network.name}, VNID ${network.vnid}${network.global ? ", global" : ""}`,
     },
-    make("title", {}, `${network.name}\n${network.ports} pods on ${network.nodes.length} of ${topology.nodes.length} nodes`),
+    make("title", {}, disclosed(network, topology.nodes.length)),
     make("circle", { class: "disc", cx: place.x, cy: place.y, r: radius, fill }),
   );
   if (network.global) group.append(make("circle", { class: "halo", cx: place.x, cy: place.y, r: radius + 9, stroke: fill }));
@@ -177,7 +211,19 @@ function disc(network, place, radius, { topology, chosen }) {
     text(place.x, place.y + size * 0.85, `VNID ${network.vnid}`, size * 0.76, "inside", "middle"),
     text(place.x, place.y + size * 1.75, `${network.ports} pods`, size * 0.76, "inside", "middle"),
   );
+  const [own, ...more] = network.subnets;
+  if (own) {
+    const range = more.length ? `${own.cidr} +${more.length}` : own.cidr;
+    group.append(text(place.x, place.y - size * 1.35, range, size * 0.62, "inside", "middle"));
+  }
   return group;
+}
+
+/** Return what a network's disc says when the pointer rests on it. */
+function disclosed(network, nodes) {
+  const own = ranges(network);
+  const pods = `${network.ports} pods on ${network.nodes.length} of ${nodes} nodes`;
+  return [network.name, ...(own ? [`${own}${network.flat ? ", flat" : ""}`] : []), pods].join("\n");
 }
 
 function text(x, y, content, size, kind, anchor) {

@@ -1,6 +1,6 @@
 // The page: asks the API every two seconds, keeps what is chosen, and lets draw.js draw.
 
-import { addresses, drawNetworks, drawNodes } from "./draw.js";
+import { addresses, drawNetworks, drawNodes, ranges, scopeText } from "./draw.js";
 
 const EVERY_MS = 2000;
 const MOST_PORTS = 2000; // with more pods only numbers are shown
@@ -109,15 +109,28 @@ function ofNode(node) {
 function ofNetwork(network) {
   const joined = view.topology.connections
     .filter((connection) => connection.networks.includes(network.name))
-    .map((connection) => connection.networks.find((name) => name !== network.name));
+    .map((connection) => relation(network, connection));
+  const own = ranges(network);
   return {
     Network: network.name,
     VNID: String(network.vnid),
-    "May talk with": network.global ? "all networks (global)" : joined.join(", ") || "itself and global networks",
+    Ranges: own ? `${own}${network.flat ? ", on any node" : ""}` : "those of the nodes",
+    ...(network.mtu ? { MTU: `${network.mtu} bytes` } : {}),
+    "May talk with": network.global ? "all networks (global)" : joined.join("; ") || "itself and global networks",
     Projects: network.projects.join(", ") || "none",
     Nodes: network.nodes.join(", ") || "none",
     Pods: String(network.ports),
   };
+}
+
+/** Return whom a network is joined with, and what either may begin if that is not everything. */
+function relation(network, connection) {
+  const isFirst = connection.networks[0] === network.name;
+  const peer = connection.networks[isFirst ? 1 : 0];
+  const own = scopeText(isFirst ? connection.forward : connection.backward);
+  const other = scopeText(isFirst ? connection.backward : connection.forward);
+  if (own === "everything" && other === "everything") return peer;
+  return `${peer} (may begin ${own}, ${peer} ${other})`;
 }
 
 function facts(pairs) {

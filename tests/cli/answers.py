@@ -12,20 +12,59 @@ NETWORKS = [
         "vnid": 11,
         "global": False,
         "space": 0,
+        "subnets": [],
+        "flat": False,
+        "mtu": None,
         "projects": ["blue"],
         "nodes": ["n2"],
         "ports": 1,
     },
-    {"name": "default", "vnid": 0, "global": True, "space": 0, "projects": [], "nodes": [], "ports": 0},
+    {
+        "name": "default",
+        "vnid": 0,
+        "global": True,
+        "space": 0,
+        "subnets": [],
+        "flat": False,
+        "mtu": None,
+        "projects": [],
+        "nodes": [],
+        "ports": 0,
+    },
     {
         "name": "red",
         "vnid": 10,
         "global": False,
         "space": 0,
+        "subnets": [],
+        "flat": False,
+        "mtu": None,
         "projects": ["red", "shop"],
         "nodes": ["n1", "n2"],
         "ports": 1,
     },
+]
+EAST = {
+    "name": "east",
+    "vnid": 12,
+    "global": False,
+    "space": 12,
+    "subnets": [
+        {"name": "s1", "cidr": "10.0.0.0/24", "gateway": "10.0.0.1"},
+        {"name": "office", "cidr": "10.0.1.0/24", "gateway": "10.0.1.254"},
+    ],
+    "flat": True,
+    "mtu": 1400,
+    "projects": ["east"],
+    "nodes": ["n1"],
+    "ports": 1,
+}
+EVERYTHING = {"services_only": False, "ports": []}
+WEB_ONLY = {"services_only": False, "ports": [{"protocol": "TCP", "port": 80}, {"protocol": "UDP", "port": 53}]}
+CONNECTIONS: list[dict[str, Any]] = [
+    {"networks": ["blue", "east"], "forward": {"services_only": True, "ports": []}, "backward": EVERYTHING},
+    {"networks": ["blue", "red"], "forward": EVERYTHING, "backward": EVERYTHING},
+    {"networks": ["east", "red"], "forward": None, "backward": WEB_ONLY},
 ]
 PROJECTS = [
     {"name": "blue", "network": "blue", "ports": 1},
@@ -75,7 +114,9 @@ PORTS = [
         "host_interface": "v0123456789abcd",
         "mac": "0a:58:0a:80:00:02",
         "addresses": [{"address": "10.128.0.2/23", "gateway": "10.128.0.1"}],
+        "cluster_addresses": [],
         "routes": [{"dst": "0.0.0.0/0", "gw": "10.128.0.1"}],
+        "mtu": None,
         "vnid": 10,
         "space": 0,
         "pod_uid": "",
@@ -93,7 +134,9 @@ PORTS = [
         "host_interface": "v0123456789abce",
         "mac": "0a:58:0a:80:02:02",
         "addresses": [{"address": "10.128.2.2/23", "gateway": "10.128.2.1"}],
+        "cluster_addresses": [],
         "routes": [{"dst": "0.0.0.0/0", "gw": "10.128.2.1"}],
+        "mtu": None,
         "vnid": 11,
         "space": 0,
         "pod_uid": "",
@@ -102,6 +145,55 @@ PORTS = [
         "reason": "the switch has not reported interface v0123456789abce",
     },
 ]
+OWN_PORT = {
+    "node": "n1",
+    "container": "8d5f0e",
+    "interface": "eth0",
+    "project": "east",
+    "pod": "c",
+    "network": "east",
+    "host_interface": "v0123456789abcf",
+    "mac": "0a:58:0a:00:00:02",
+    "addresses": [{"address": "10.0.0.2/24", "gateway": "10.0.0.1"}],
+    "cluster_addresses": ["10.128.0.3"],
+    "routes": [{"dst": "0.0.0.0/0", "gw": "10.0.0.1"}],
+    "mtu": 1400,
+    "vnid": 12,
+    "space": 12,
+    "pod_uid": "",
+    "ofport": 4,
+    "phase": "Committed",
+    "reason": "",
+}
+ADDRESSES = [
+    {
+        "address": "10.128.0.2",
+        "space": 0,
+        "network": "red",
+        "state": "held",
+        "port": {"project": "red", "pod": "a", "container": "8d5f0c", "interface": "eth0"},
+        "node": "n1",
+    },
+    {"address": "10.128.0.9", "space": 0, "network": None, "state": "quarantined", "port": None, "node": "n1"},
+    {"address": "10.0.0.9", "space": 12, "network": "east", "state": "quarantined", "port": None, "node": "n1"},
+]
+SOUND: dict[str, Any] = {"ok": True, "ports": 3, "held": 4, "quarantined": 2, "findings": []}
+UNSOUND = {
+    **SOUND,
+    "ok": False,
+    "findings": [
+        {
+            "kind": "held-twice",
+            "subject": "address 10.128.0.2",
+            "cause": "is held by port red/a (n1/8d5f0c/eth0) and port red/z (n1/8d5f0f/eth0)",
+        },
+        {
+            "kind": "not-on-switch",
+            "subject": "port blue/b (n2/8d5f0d/eth0)",
+            "cause": "is Pending: the switch has not reported interface v0123456789abce",
+        },
+    ],
+}
 SWITCHES = [
     {
         "node": "n1",
@@ -168,8 +260,8 @@ FLOWS = [
 TOPOLOGY = {
     "nodes": NODES,
     "tunnels": [{"from": "n1", "to": "n2", "kind": "vxlan", "up": False}],
-    "networks": NETWORKS,
-    "connections": [{"networks": ["blue", "red"]}],
+    "networks": [*NETWORKS, EAST],
+    "connections": CONNECTIONS,
     "revision": 12,
 }
 
@@ -190,11 +282,13 @@ def furnish(fake: Fake) -> None:
     red, shop, web = ({**made, "late": []} for made in (NETWORKS[2], PROJECTS[2], SERVICES[0]))
     node = {**NODES[0], "token": "hdl-0123456789", "late": []}
     lists = {
-        "networks": NETWORKS,
+        "addresses": ADDRESSES,
+        "connections": CONNECTIONS,
+        "networks": [*NETWORKS, EAST],
         "projects": PROJECTS,
         "services": SERVICES,
         "nodes": NODES,
-        "ports": PORTS,
+        "ports": [*PORTS, OWN_PORT],
         "switches": SWITCHES,
     }
     for name, found in lists.items():
@@ -208,7 +302,8 @@ def furnish(fake: Fake) -> None:
     fake.on("POST", "/services", Answer(web, 201))
     fake.on("POST", "/nodes", Answer(node, 201))
     fake.on("POST", "/nodes/n1/token", Answer({"node": "n1", "token": "hdl-9876543210"}, 201))
-    fake.on("POST", "/connections", Answer({"networks": ["blue", "red"], "late": []}, 201))
+    fake.on("GET", "/addresses/check", SOUND)
+    fake.on("POST", "/connections", Answer({**CONNECTIONS[1], "late": []}, 201))
     fake.on("PATCH", "/networks/red", {**red, "global": True})
     for path in (
         "networks/red",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import typer
 
-from cli.arguments import datapath_id, pair, service_port
+from cli.arguments import datapath_id, pair, ports_text, service_port, subnet
 from cli.failures import one_line
 from cli.main import build
 from cli.options import COMMON, Output, resolve
@@ -42,6 +42,21 @@ def test_service_ports() -> None:
     for text in ("", "80/", "tcp/80", "80/icmp", "-1", "²"):
         with pytest.raises(typer.BadParameter, match="is no port"):
             service_port(text)
+
+
+def test_ports_are_written_as_they_are_given() -> None:
+    given = ["80/tcp", "53/udp", "5000/sctp"]
+    assert ports_text(map(service_port, given)) == ", ".join(given)
+
+
+def test_subnets() -> None:
+    assert subnet("10.0.0.0/24") == {"cidr": "10.0.0.0/24"}
+    assert subnet("a=10.0.0.0/24") == {"name": "a", "cidr": "10.0.0.0/24"}
+    assert subnet("10.0.0.0/24,10.0.0.9") == {"cidr": "10.0.0.0/24", "gateway": "10.0.0.9"}
+    assert subnet("a=fd00::/64,fd00::1") == {"name": "a", "cidr": "fd00::/64", "gateway": "fd00::1"}
+    for text in ("", "10.0.0.0", "=10.0.0.0/24", "10.0.0.0/24,", "a=b=10.0.0.0/24", "10.0.0.0/24,1,2", "a,10.0.0.0/24"):
+        with pytest.raises(typer.BadParameter, match="is no subnet"):
+            subnet(text)
 
 
 def test_pairs() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from tests.cli.answers import NETWORKS, furnish, trace
+from tests.cli.answers import CONNECTIONS, NETWORKS, UNSOUND, furnish, trace
 from tests.cli.conftest import Ended
 from tests.cli.server import Answer, Fake, problem
 
@@ -18,9 +18,17 @@ COMMANDS = {
         "create-network red",
         "create-network red --project red --project shop --vnid 10 --global",
         "create-network red -o json",
+        "create-network red --subnet 10.0.0.0/24 --subnet office=10.0.1.0/24,10.0.1.254 --flat --mtu 1400",
     ],
     "delete-network": ["delete-network red", "delete-network red -o json"],
-    "join-networks": ["join-networks red blue", "join-networks red blue --output yaml"],
+    "connections": ["connections", "connections -o json"],
+    "join-networks": [
+        "join-networks red blue",
+        "join-networks red blue --output yaml",
+        "join-networks red blue --one-way",
+        "join-networks red blue --one-way --port 80 --port 53/udp",
+        "join-networks red blue --services-only",
+    ],
     "isolate-networks": ["isolate-networks red blue", "isolate-networks red"],
     "make-global": ["make-global red"],
     "projects": ["projects"],
@@ -37,6 +45,13 @@ COMMANDS = {
     "renew-token": ["renew-token n1", "renew-token n1 -o json"],
     "delete-node": ["delete-node n1", "delete-node n1 --drain --timeout 2.5"],
     "ports": ["ports", "ports --node n1 --network red --project red -o json"],
+    "addresses": [
+        "addresses",
+        "addresses --network east --node n1 --state held -o json",
+        "addresses --check",
+        "addresses --check -o json",
+        "addresses --check --network east",
+    ],
     "switches": ["switches", "switches -o json"],
     "flows": ["flows n1", "flows n1 --table delivery", "flows n1 -t 0 -o json", "flows n1 --owner 'network RED'"],
     "trace": [
@@ -85,6 +100,20 @@ def test_the_trace_s_verdict_is_the_exit_status(
     ended = heddle("trace", "--from", "red/a", "--to", "blue/b")
     assert ended.status == status
     assert ended.out.splitlines()[-1] == f"{verdict} on n2, by base in table DELIVERY"
+
+
+def test_a_ledger_that_is_not_sound(fake: Fake, transcript: Callable[[str], str]) -> None:
+    fake.on("GET", "/addresses/check", UNSOUND)
+    said = transcript("addresses --check").splitlines()
+    assert said[2].split()[0] == "FAULT"
+    assert [line.split()[0] for line in said[3:5]] == ["held-twice", "not-on-switch"]
+    assert said[-2:] == ["not sound: 2 findings; 3 ports, 4 addresses held, 2 in quarantine", "status: 1"]
+
+
+def test_a_connection_with_scopes_is_told_in_words(fake: Fake, heddle: Callable[..., Ended]) -> None:
+    fake.on("POST", "/connections", Answer({**CONNECTIONS[2], "late": []}, 201))
+    said = heddle("join-networks", "red", "east", "--one-way", "--port", "80", "--port", "53/udp").out
+    assert said == 'networks "red" and "east" joined; "east" may begin nothing; "red" may begin 80/tcp, 53/udp\n'
 
 
 def test_status_says_why_it_is_not_ready(fake: Fake, heddle: Callable[..., Ended]) -> None:

@@ -23,7 +23,7 @@ from tests.cli.server import Fake
 from tests.rest.conftest import ADMIN_TOKEN, CLOSED, OPEN
 from tests.rest.control import MemoryControl
 from topology.model import PortKey
-from topology.requests import PortSeen, ReportPort
+from topology.requests import ForgetPort, PortSeen, ReportPort
 
 Run = Callable[..., Ended]
 
@@ -116,6 +116,43 @@ def test_the_whole_story(url: str, control: MemoryControl, heddle: Run) -> None:
     done(heddle("delete-node", "n1", "--drain"))
     done(heddle("delete-network", "red"))
     assert "red" not in done(heddle("networks"))
+
+
+def test_networks_with_ranges_of_their_own(url: str, control: MemoryControl, heddle: Run) -> None:
+    done(heddle("create-node", "n1", "--underlay", "192.0.2.11"))
+    control.connect("n1")
+    for name in ("east", "west"):
+        out = done(heddle("create-network", name, "--project", name, "--subnet", "10.0.0.0/24", "--mtu", "1400"))
+        assert out.endswith(", subnets 10.0.0.0/24\n")
+        add_pod(control, "n1", name, "a")
+    done(heddle("create-network", "north", "--subnet", "own=10.1.0.0/24,10.1.0.9", "--flat"))
+    assert "10.1.0.0/24 (flat)" in done(heddle("networks"))
+    assert [line.split()[4:6] for line in done(heddle("ports")).splitlines()[1:]] == [
+        ["10.0.0.2/24", "10.128.0.2"],
+        ["10.0.0.2/24", "10.128.0.3"],
+    ]
+    assert "10.0.0.0/24" in heddle("join-networks", "east", "west").err
+    out = done(heddle("join-networks", "north", "east", "--one-way", "--port", "80"))
+    assert out == 'networks "north" and "east" joined; "east" may begin nothing; "north" may begin 80/tcp\n'
+    assert done(heddle("connections")).splitlines()[1].split() == ["east", "north", "nothing", "80/tcp"]
+    assert "joined with east: may begin 80/tcp; east may begin nothing" in done(heddle("topology"))
+
+    done(heddle("create-network", "deleted", "--project", "deleted"))
+    add_pod(control, "n1", "deleted", "b")
+    control.submit(ForgetPort(PortKey("n1", "c5", "eth0")))
+    assert [line.split()[:4] for line in done(heddle("addresses")).splitlines()[1:]] == [
+        ["10.128.0.2", "0", "east", "held"],
+        ["10.128.0.3", "0", "west", "held"],
+        ["10.128.0.4", "0", "-", "quarantined"],
+        ["10.0.0.2", "10", "east", "held"],
+        ["10.0.0.2", "11", "west", "held"],
+    ]
+    assert len(done(heddle("addresses", "--network", "east", "--node", "n1", "--state", "held")).splitlines()) == 3
+    assert done(heddle("addresses", "--check")) == "sound: 2 ports, 4 addresses held, 1 in quarantine\n"
+    control.submit(ReportPort(PortKey("n1", "c9", "eth0"), "east", "late", "v9"))
+    unsound = heddle("addresses", "--check")
+    assert unsound.status == 1
+    assert "not-on-switch  port east/late" in unsound.out
 
 
 def test_flows_of_a_node(url: str, control: MemoryControl, heddle: Run) -> None:

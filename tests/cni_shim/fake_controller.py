@@ -52,6 +52,8 @@ class FakeController:
     failure: tuple[int, str, str] | None = None  # (status, title, detail) for every port call
     phase_reason: str = ""
     phase: str = "Committed"
+    own_range: bool = False  # pods are on a network with a range of its own: tenant addresses, and cluster addresses
+    mtu: int | None = None  # the network's
     ready: bool = True
     requests: list[tuple[str, str]] = field(default_factory=list)
     ports: dict[Key, dict[str, Any]] = field(default_factory=dict)
@@ -157,11 +159,20 @@ class FakeController:
                 "vnid": 10,
                 "mac": mac,
                 "addresses": [{"address": f"{address}/23", "gateway": "10.128.0.1"}],
+                "cluster_addresses": [],
                 "routes": [{"dst": "0.0.0.0/0", "gw": "10.128.0.1"}],
+                "mtu": self.mtu,
                 "phase": "Pending",
                 "ofport": 0,
                 "reason": "",
             }
+            if self.own_range:
+                self.ports[key] |= {
+                    "mac": "0a:58:0a:00:00:05",
+                    "addresses": [{"address": "10.0.0.5/24", "gateway": "10.0.0.1"}],
+                    "cluster_addresses": [address],
+                    "routes": [{"dst": "0.0.0.0/0", "gw": "10.0.0.1"}],
+                }
             return 201, self.ports[key]
 
     def _get(self, key: Key, wait: float) -> tuple[int, Any]:

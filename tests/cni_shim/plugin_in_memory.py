@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,3 +95,17 @@ class Plugin:
         outcome = self.call("ADD", **configuration)
         assert outcome.status == 0, (outcome.value, outcome.log)
         return dict(outcome.value)
+
+    def chained(self, program: str, command: str, configuration: dict[str, object]) -> str:
+        """Output of another plugin, executed on the machine as a runtime does."""
+        done = subprocess.run(
+            ["ip", "netns", "exec", self.machine.name, program],
+            input=json.dumps(configuration),
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **self.environment(command)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{program} {command}: {done.stdout or done.stderr}")
+        return done.stdout

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Callable
 
 import pytest
@@ -191,11 +190,11 @@ def test_portmap_can_follow_in_the_chain(plugin: Plugin, machine: Machine) -> No
         "runtimeConfig": {"portMappings": [{"hostPort": 8081, "containerPort": 80, "protocol": "tcp"}]},
         "prevResult": result,
     }
-    final = chained(plugin, "/usr/lib/cni/portmap", "ADD", portmap)
+    final = plugin.chained("/usr/lib/cni/portmap", "ADD", portmap)
     assert json.loads(final) == result
     rules = run("ip", "netns", "exec", machine.name, "iptables-save", "-t", "nat")
     assert "--to-destination 10.128.0.2:80" in rules
-    chained(plugin, "/usr/lib/cni/portmap", "DEL", portmap)
+    plugin.chained("/usr/lib/cni/portmap", "DEL", portmap)
     assert plugin.call("CHECK", cniVersion="1.0.0", prevResult=json.loads(final)).status == 0
     assert plugin.call("DEL", cniVersion="1.0.0", prevResult=json.loads(final)).status == 0
     assert "10.128.0.2" not in run("ip", "netns", "exec", machine.name, "iptables-save", "-t", "nat")
@@ -212,21 +211,7 @@ def test_bandwidth_can_follow_in_the_chain(plugin: Plugin, machine: Machine) -> 
         "runtimeConfig": {"bandwidth": rate},
         "prevResult": result,
     }
-    chained(plugin, "/usr/lib/cni/bandwidth", "ADD", bandwidth)
+    plugin.chained("/usr/lib/cni/bandwidth", "ADD", bandwidth)
     assert "tbf" in run("tc", "-n", machine.name, "qdisc", "show", "dev", plugin.host)
-    chained(plugin, "/usr/lib/cni/bandwidth", "DEL", bandwidth)
+    plugin.chained("/usr/lib/cni/bandwidth", "DEL", bandwidth)
     assert plugin.call("DEL").status == 0
-
-
-def chained(plugin: Plugin, program: str, command: str, configuration: dict[str, object]) -> str:
-    """Output of another plugin, executed on the machine as a runtime does."""
-    done = subprocess.run(
-        ["ip", "netns", "exec", plugin.machine.name, program],
-        input=json.dumps(configuration),
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **plugin.environment(command)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout

@@ -12,7 +12,7 @@ from lab.hosts import Host, Target
 from lab.laboratory import Lab
 from lab.node import Node
 from lab.runtime import CniError
-from tests.lab.watching import eventually, flows_return, forwarding
+from tests.lab.watching import eventually, flows_return, forwarding, in_sync
 
 pytestmark = [pytest.mark.netns, pytest.mark.ovs]
 
@@ -32,17 +32,13 @@ def _pairs(lab: Lab) -> list[tuple[Host, Target]]:
     ]
 
 
-def _in_sync(lab: Lab) -> bool:
-    return all(status["phase"] == "InSync" for status in lab.api.get("/v1/switches")["switches"])
-
-
 def test_kill_and_restart_loses_nothing(lab: Lab) -> None:
     before = {name: forwarding(node) for name, node in lab.nodes.items()}
     with lab.pings(_pairs(lab)) as pings:
         lab.controller.kill()
         assert not lab.controller.is_running()
         lab.controller.start()
-        assert eventually(lambda: _in_sync(lab))
+        assert eventually(lambda: in_sync(lab))
     assert pings.lost == {}
     assert {name: forwarding(node) for name, node in lab.nodes.items()} == before
     assert lab.pods_by_name["red/a"].tcp(lab.pods_by_name["red/c"])
@@ -52,7 +48,7 @@ def test_stop_by_sigterm_loses_nothing(lab: Lab) -> None:
     with lab.pings(_pairs(lab)) as pings:
         lab.controller.stop()
         lab.controller.start()
-        assert eventually(lambda: _in_sync(lab))
+        assert eventually(lambda: in_sync(lab))
     assert pings.lost == {}
 
 
@@ -63,7 +59,7 @@ def test_an_acknowledged_change_survives_kill(lab: Lab) -> None:
         lab.controller.kill()
         assert red.ping(blue), "the data path does not need the controller"
         lab.controller.start()
-        assert eventually(lambda: _in_sync(lab))
+        assert eventually(lambda: in_sync(lab))
         assert red.ping(blue)
         assert blue.tcp(red)
     finally:
@@ -86,7 +82,7 @@ def test_changes_meanwhile_are_put_right(lab: Lab) -> None:
         assert refused.value.code == TRY_AGAIN
         lab.node("n3").restart_ovs()
         lab.controller.start()
-        assert eventually(lambda: _in_sync(lab) and not _flows_about(address, node))
+        assert eventually(lambda: in_sync(lab) and not _flows_about(address, node))
         assert flows_return(lab.node("n3"), before["n3"]) == {}
         assert eventually(lambda: bool(witness.ping(lab.pods_by_name["default/a"])))
     assert forwarding(lab.node("n1")) == before["n1"]

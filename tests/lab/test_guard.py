@@ -18,11 +18,14 @@ from lab.node import Node
 from lab.pod import Pod
 from lab.probes import Verdict, together
 from tests.lab.watching import marked, others, overtake, watching
+from topology.model import SHARED_SPACE, format_mac
+from topology.pipeline import SPACE_MAC
 
 pytestmark = [pytest.mark.netns, pytest.mark.ovs]
 
 VXLAN_PORT, GENEVE_PORT = 4789, 6081
 CONTROL_PORTS = (6653, 6640, 8080)
+SHARED_SPACE_MAC = format_mac(SPACE_MAC | SHARED_SPACE)  # tells the receiving node the space of the address
 
 
 @pytest.fixture
@@ -62,7 +65,7 @@ def _datagram(source: Pod, mac: str, target: IPv4Address, port: int, payload: by
 def _inner(victim: Pod, liar: Pod, mark: bytes) -> bytes:
     """What would come out of a tunnel: a datagram to `victim` from `liar`."""
     packet = udp_packet(str(liar.address), str(victim.address), (5555, ECHO_PORT), mark)
-    return ethernet(victim.mac, liar.mac, ETH_P_IP, packet)
+    return ethernet(SHARED_SPACE_MAC, liar.mac, ETH_P_IP, packet)
 
 
 def _tunnelled(lab: Lab, mark: bytes) -> list[tuple[int, bytes]]:

@@ -69,6 +69,19 @@ def test_demo_agrees_and_leaves_nothing(unique_name: Callable[[], str]) -> None:
     assert "yes no" not in said
 
 
+def test_tenancy_demo_agrees_and_leaves_nothing(unique_name: Callable[[], str]) -> None:
+    name = unique_name()
+    with _started("lab.demo_tenancy", name) as demo:
+        said, _ = demo.communicate(timeout=120)
+        assert demo.returncode == 0, said
+        assert _left(name) == []
+    assert "everything is as expected" in said
+    assert said.count("answer expected") == 3
+    assert said.count("from \\ to") == 4
+    assert "no yes" not in said
+    assert "yes no" not in said
+
+
 @pytest.mark.parametrize(
     ("moment", "number"),
     [

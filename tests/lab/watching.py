@@ -55,6 +55,11 @@ def eventually(holds: Callable[[], bool], patience: float = 15.0) -> bool:
     return True
 
 
+def in_sync(lab: Lab) -> bool:
+    """Whether every switch is connected and has what it should have."""
+    return all(status["phase"] == "InSync" for status in lab.api.get("/v1/switches")["switches"])
+
+
 def forwarding(node: Node) -> set[str]:
     """The flows that forward packets on a node: not the sentinels, which may remain for a class that is empty now."""
     return {flow for flow in node.flows() if f"table={int(Table.SENTINELS)}," not in flow}

@@ -46,6 +46,24 @@ def test_the_state_of_the_network(network: TestApp, control: MemoryControl) -> N
     assert found["heddle_switch_conflicts", n1] == 0
 
 
+def test_addresses_of_networks_with_ranges_of_their_own(network: TestApp) -> None:
+    subnets = [{"cidr": "10.0.0.0/29"}, {"cidr": "10.0.1.0/29"}]
+    network.post_json("/v1/networks", {"name": "east", "projects": ["east"], "subnets": subnets}, status=201)
+    for container in ("c1", "c2", "c3"):
+        report(network, "n1", container, project="east")
+    network.delete("/v1/nodes/n1/ports/c3/eth0", headers={"Authorization": "Bearer token-1-of-n1"})
+    found = metrics(network)
+    n1, east = (("node", "n1"),), (("network", "east"),)
+    assert found["heddle_network_addresses_held", east] == 2
+    assert found["heddle_network_addresses_quarantined", east] == 1
+    assert found["heddle_network_addresses_free", east] == 2 * 5 - 3
+    assert ("heddle_network_addresses_held", (("network", "red"),)) not in found
+    # Each of them has a cluster address besides.
+    assert found["heddle_addresses_held", n1] == 2
+    assert found["heddle_addresses_quarantined", n1] == 1
+    assert found["heddle_addresses_free", n1] == 506
+
+
 def test_flows_by_feature_are_those_of_the_table(network: TestApp, control: MemoryControl) -> None:
     def counted(node: str) -> dict[str, float]:
         return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from hashlib import sha256
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import schemathesis
@@ -21,7 +21,7 @@ from rest.resources import ROUTES
 from rest.routing import Access
 from tests.rest.conftest import ADMIN_TOKEN, OPEN
 from tests.rest.control import MemoryControl
-from topology.model import PortKey, Service, ServiceKey, ServicePort
+from topology.model import PortKey, Service, ServiceKey, ServicePort, Subnet
 from topology.requests import CreateNetwork, CreateNode, CreateService, JoinNetworks, PortSeen, ReportPort
 
 OPTIONS = Options(admin_sha256=sha256(ADMIN_TOKEN.encode()).hexdigest())
@@ -37,11 +37,15 @@ def furnished() -> MemoryControl:
     control.connect("node-1")
     for name in (NETWORK, "blue"):
         control.submit(CreateNetwork(name, projects=(name,)))
+    own = Subnet("default", IPv4Network("10.0.0.0/24"), IPv4Address("10.0.0.1"))
+    control.submit(CreateNetwork("east", projects=("east",), subnets=(own,), mtu=1400))
     control.submit(JoinNetworks(NETWORK, "blue"))
+    control.submit(JoinNetworks(NETWORK, "east", backward=None))
     web = Service(ServiceKey(NETWORK, "web"), IPv4Address("172.30.0.10"), (ServicePort("TCP", 80),))
     control.submit(CreateService(web))
     control.submit(ReportPort(KEY, NETWORK, "a", "v0"))
     control.submit(PortSeen("node-1", "v0", 5))
+    control.submit(ReportPort(KEY._replace(container="c1"), "east", "a", "v1"))
     return control
 
 

@@ -8,6 +8,9 @@ from importlib.resources import files
 import pytest
 from webtest import TestApp
 
+from tests.rest.test_resources import report
+
+WEB = {"protocol": "TCP", "port": 80}
 STATIC = files("rest").joinpath("static")
 NAMES = sorted(file.name for file in STATIC.iterdir())
 
@@ -57,6 +60,9 @@ def test_the_files_fit_together(app: TestApp) -> None:
 
 def test_what_the_page_reads_is_there(network: TestApp) -> None:
     """Names of fields that the scripts use on answers are fields of them."""
+    network.post_json("/v1/networks", {"name": "east", "projects": ["east"], "subnets": [{"cidr": "10.0.0.0/24"}]})
+    network.post_json("/v1/connections", {"networks": ["red", "blue"], "forward": {"ports": [WEB]}, "backward": None})
+    report(network, "n1", "c1", project="east")
     scripts = STATIC.joinpath("page.js").read_text() + STATIC.joinpath("draw.js").read_text()
     topology = network.get("/v1/topology").json
     used = {
@@ -64,9 +70,18 @@ def test_what_the_page_reads_is_there(network: TestApp) -> None:
         "network": set(re.findall(r"\bnetwork\.(\w+)", scripts)),
         "topology": set(re.findall(r"\btopology\.(\w+)", scripts)),
         "tunnel": set(re.findall(r"\btunnel\.(\w+)", scripts)),
+        "connection": set(re.findall(r"\bconnection\.(\w+)", scripts)),
+        "scope": set(re.findall(r"\bscope\.(\w+)", scripts)),
+        "subnet": set(re.findall(r"\b(?:subnet|own)\.(\w+)", scripts)),
+        "port": set(re.findall(r"\bport\.(\w+)", scripts)),
     }
     assert used["node"] <= set(topology["nodes"][0])
-    assert used["network"] <= set(topology["networks"][0])
+    east = next(each for each in topology["networks"] if each["name"] == "east")
+    assert used["network"] <= set(east)
+    assert used["subnet"] <= set(east["subnets"][0])
+    assert used["connection"] <= set(topology["connections"][0])
+    assert used["scope"] <= set(topology["connections"][0]["backward"])
+    assert used["port"] <= set(network.get("/v1/ports").json["ports"][0])
     assert used["topology"] <= set(topology)
     assert used["tunnel"] <= set(topology["tunnels"][0])
     assert all(used.values())

@@ -10,6 +10,8 @@ from webtest import TestApp
 from tests.rest.control import MemoryControl
 
 Json = dict[str, Any]
+EVERYTHING = {"services_only": False, "ports": []}
+BLUE_RED = {"networks": ["blue", "red"], "forward": EVERYTHING, "backward": EVERYTHING}
 
 
 def problem(response: Any) -> Json:
@@ -117,12 +119,15 @@ def test_a_network_is_made_with_its_projects(app: TestApp) -> None:
         "vnid": 10,
         "global": False,
         "space": 0,
+        "subnets": [],
+        "flat": False,
+        "mtu": None,
         "projects": ["red", "shop"],
         "nodes": [],
         "ports": 0,
     }
     assert made.json == {**expected, "late": []}
-    assert app.get("/v1/networks/red").json == expected
+    assert app.get("/v1/networks/red").json == {**expected, "blocks": []}
     assert app.get("/v1/projects/shop").json == {"name": "shop", "network": "red", "ports": 0}
     assert [network["name"] for network in app.get("/v1/networks").json["networks"]] == ["default", "red"]
     assert app.post_json("/v1/networks", {"name": "red"}, status=200).json == {**expected, "late": []}
@@ -183,11 +188,11 @@ def test_projects(network: TestApp) -> None:
 
 def test_connections(network: TestApp) -> None:
     made = network.post_json("/v1/connections", {"networks": ["red", "blue"]}, status=201)
-    assert made.json == {"networks": ["blue", "red"], "late": []}
+    assert made.json == {**BLUE_RED, "late": []}
     assert made.headers["Location"].endswith("/v1/connections/blue/red")
     network.post_json("/v1/connections", {"networks": ["blue", "red"]}, status=200)
-    assert network.get("/v1/connections").json == {"connections": [{"networks": ["blue", "red"]}]}
-    assert network.get("/v1/connections/red/blue").json == {"networks": ["blue", "red"]}
+    assert network.get("/v1/connections").json == {"connections": [BLUE_RED]}
+    assert network.get("/v1/connections/red/blue").json == BLUE_RED
     network.delete("/v1/connections/red/blue", status=204)
     network.delete("/v1/connections/red/blue", status=204)
     network.get("/v1/connections/red/blue", status=404)
@@ -249,7 +254,9 @@ def test_a_report_gets_an_assignment(network: TestApp) -> None:
         "vnid": 10,
         "mac": "0a:58:0a:80:00:02",
         "addresses": [{"address": "10.128.0.2/23", "gateway": "10.128.0.1"}],
+        "cluster_addresses": [],
         "routes": [{"dst": "0.0.0.0/0", "gw": "10.128.0.1"}],
+        "mtu": None,
         "phase": "Pending",
     }
     assert report(network, "n1", "c1", pod_uid="u1") == expected

@@ -8,7 +8,7 @@ from webtest import TestApp
 
 from store.base import StoreError
 from tests.rest.control import MemoryControl
-from tests.rest.test_resources import problem, report
+from tests.rest.test_resources import BLUE_RED, problem, report
 
 
 def test_the_topology_is_a_graph(network: TestApp, control: MemoryControl) -> None:
@@ -19,7 +19,7 @@ def test_the_topology_is_a_graph(network: TestApp, control: MemoryControl) -> No
     assert [node["name"] for node in body["nodes"]] == ["n1", "n2"]
     assert [node["ports"] for node in body["nodes"]] == [1, 0]
     assert body["tunnels"] == [{"from": "n1", "to": "n2", "kind": "vxlan", "up": True}]
-    assert body["connections"] == [{"networks": ["blue", "red"]}]
+    assert body["connections"] == [BLUE_RED]
     assert next(item for item in body["networks"] if item["name"] == "red")["nodes"] == ["n1"]
     assert network.get("/v1/topology?tunnels=false").json == {**body, "tunnels": []}
     control.disconnect("n2")

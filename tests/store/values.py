@@ -6,8 +6,12 @@ from hypothesis import strategies as st
 
 from topology.model import (
     LAST_VNID,
+    VNIDS,
+    ZONES,
+    AddressBlock,
     Cluster,
     Connection,
+    ConnectionKey,
     Network,
     Node,
     Port,
@@ -15,10 +19,13 @@ from topology.model import (
     Prefix,
     Project,
     Quarantine,
+    Scope,
     Service,
     ServiceKey,
     ServicePort,
     Subject,
+    Subnet,
+    Watermark,
     mac_of,
 )
 from topology.snapshot import Event, Put, Remove
@@ -56,14 +63,26 @@ nodes = st.builds(
     underlay=addresses,
     subnets=st.lists(prefixes(), min_size=1, max_size=2).map(tuple),
 )
-networks = st.builds(Network, name=few | labels, vnid=st.integers(0, LAST_VNID), is_global=st.booleans(), space=spaces)
+networks = st.builds(
+    Network,
+    name=few | labels,
+    vnid=st.integers(0, LAST_VNID),
+    is_global=st.booleans(),
+    subnets=st.lists(st.builds(Subnet, labels, prefixes(), addresses), max_size=3).map(tuple),
+    flat=st.booleans(),
+    mtu=st.none() | st.integers(576, 65535),
+    zone=st.none() | st.integers(1, 65535),
+)
+blocks = st.builds(AddressBlock, few, prefixes(), few)
 projects = st.builds(Project, name=few | labels, network=few)
-connections = st.builds(Connection.between, few, few | labels)
+service_ports = st.builds(ServicePort, st.sampled_from(["TCP", "UDP", "SCTP"]), l4_ports)
+scopes = st.none() | st.builds(Scope, st.booleans(), st.lists(service_ports, max_size=3).map(tuple))
+connections = st.builds(Connection, st.builds(ConnectionKey.between, few, few | labels), scopes, scopes)
 services = st.builds(
     Service,
     key=st.builds(ServiceKey, few, labels),
     address=addresses,
-    ports=st.lists(st.builds(ServicePort, st.sampled_from(["TCP", "UDP", "SCTP"]), l4_ports), max_size=3).map(tuple),
+    ports=st.lists(service_ports, max_size=3).map(tuple),
 )
 ports = st.builds(
     Port,
@@ -75,11 +94,13 @@ ports = st.builds(
     mac=addresses.map(mac_of),
     addresses=st.lists(addresses, max_size=2).map(tuple),
     space=spaces,
+    cluster_addresses=st.lists(addresses, max_size=2).map(tuple),
     ofport=st.none() | st.integers(1, 0xFEFF),
     pod_uid=st.from_regex(r"[a-zA-Z0-9_.-]{0,40}", fullmatch=True),
 )
 quarantines = st.builds(Quarantine, space=st.integers(0, 1), address=st.integers(0, 5).map(IPv4Address), node=few)
+watermarks = st.builds(Watermark, st.sampled_from([VNIDS, ZONES]), st.integers(0, LAST_VNID))
 values: st.SearchStrategy[Subject] = (
-    clusters | nodes | networks | projects | connections | services | ports | quarantines
+    clusters | nodes | networks | blocks | projects | connections | services | ports | quarantines | watermarks
 )
 events: st.SearchStrategy[Event] = st.builds(Put, values) | st.builds(Remove, values)

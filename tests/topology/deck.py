@@ -18,7 +18,7 @@ from topology.compiler import FlowTable, SectionKey
 from topology.fields import REG0, TUN_IPV4_DST, TUNNEL_ID
 from topology.flow import DROP, Actions, Flow, Match, Op, copy, entries, load, match, output
 from topology.matches import masked
-from topology.model import Cluster, Service, ServiceKey, ServicePort, mac_of
+from topology.model import SHARED_SPACE, Cluster, Service, ServiceKey, ServicePort, mac_of
 from topology.packet import Ends, Packet, arp, arriving, icmp, transport, tunnelled
 from topology.snapshot import Snapshot, empty
 from topology.switch import Switch
@@ -176,7 +176,7 @@ def _node(source: IPv4Address, destination: IPv4Address) -> Packet:
 
 
 def _tunnel(vnid: int, destination: IPv4Address, vtep: IPv4Address = THERE, source: IPv4Address = REMOTE) -> Packet:
-    return tunnelled(transport("TCP", Ends(source, destination), 80), vnid, vtep, HERE)
+    return tunnelled(transport("TCP", Ends(source, destination), 80), vnid, vtep, HERE, SHARED_SPACE)
 
 
 TRIALS = {
@@ -247,7 +247,8 @@ MORE_TRIALS = {
         "Multicast does not leave by the node; it is for nobody there.",
     ),
     "ping": Trial(
-        "ping from the other node, VNID 0xd, to 10.1.0.2", tunnelled(icmp(Ends(REMOTE, POD_D)), 0xD, THERE, HERE)
+        "ping from the other node, VNID 0xd, to 10.1.0.2",
+        tunnelled(icmp(Ends(REMOTE, POD_D)), 0xD, THERE, HERE, SHARED_SPACE),
     ),
     "arp": Trial(
         "ARP request of 10.1.0.2 for 10.1.0.3",

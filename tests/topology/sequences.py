@@ -3,28 +3,41 @@
 Legal because what a switch must hold depends on the present state, never on how it came about.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from topology.compiler import Tables, compile_all, update
+from topology.model import Watermark
 from topology.snapshot import Event, Put, Remove, Snapshot, apply_all
 
 States = Sequence[Snapshot]
 
+# What a snapshot holds, dependants behind what they depend on.
+TABLES = (
+    *("networks", "projects", "nodes", "blocks", "connections", "services", "quarantined", "watermarks", "ports"),
+)
+
 
 def events_between(old: Snapshot, new: Snapshot) -> tuple[Event, ...]:
     """Return events that lead from one state to another, dependants first when they go and last when they come."""
-    tables = ("networks", "projects", "nodes", "connections", "services", "quarantined", "ports")
-    gone = [Remove(value) for name in reversed(tables) for value in _missing(getattr(old, name), getattr(new, name))]
-    made = [Put(value) for name in tables for value in _missing(getattr(new, name), getattr(old, name))]
+    pairs = [(_objects(old, name), _objects(new, name)) for name in TABLES]
+    gone = [Remove(value) for before, after in reversed(pairs) for value in _missing(before, after)]
+    made = [Put(value) for before, after in pairs for value in _missing(after, before)]
     changed = [
         Put(value)
-        for name in tables
-        for key, value in sorted(getattr(new, name).items())
-        if key in getattr(old, name) and getattr(old, name)[key] != value
+        for before, after in pairs
+        for key, value in sorted(after.items())
+        if key in before and before[key] != value
     ]
     settings = (Put(new.cluster),) if new.cluster != old.cluster else ()
     return (*gone, *settings, *changed, *made)
+
+
+def _objects(snapshot: Snapshot, name: str) -> Mapping[Any, Any]:
+    if name == "watermarks":
+        return {pool: Watermark(pool, last) for pool, last in snapshot.watermarks.items()}
+    objects: Mapping[Any, Any] = getattr(snapshot, name)
+    return objects
 
 
 def _missing(one: Any, other: Any) -> Iterable[Any]:

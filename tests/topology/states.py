@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Final
 
 from tests.topology.asking import ip, node, report, service
-from tests.topology.strategies import after
+from tests.topology.strategies import after, own_range
 from topology import requests
-from topology.model import Cluster, PortKey, ServiceKey
+from topology.model import EVERYTHING, Cluster, PortKey, Scope, ServiceKey, ServicePort
 from topology.requests import Request
 from topology.snapshot import Snapshot, empty
 
@@ -19,8 +20,9 @@ def _pod(name: str, project: str, place: str, ofport: int | None = None) -> tupl
     return (reported,) if ofport is None else (reported, requests.PortSeen(place, f"v{name}", ofport))
 
 
-def _network(name: str) -> Request:
-    return requests.CreateNetwork(name, projects=(name,))
+def _network(name: str, *cidrs: str) -> requests.CreateNetwork:
+    subnets = tuple(subnet for cidr in cidrs for subnet in own_range(cidr))
+    return requests.CreateNetwork(name, projects=(name,), subnets=subnets)
 
 
 # Name of the state, name of the state it starts from, and what is asked there.
@@ -63,6 +65,55 @@ STEPS: Final[tuple[tuple[str, str | None, tuple[Request, ...]], ...]] = (
         "services of two networks",
         (requests.JoinNetworks("red", "blue"),),
     ),
+    (
+        "networks with ranges of their own",
+        "a second node",
+        (_network("red", "10.0.0.0/24"), _network("blue", "10.0.0.0/24"), _network("lime", "10.1.0.0/26")),
+    ),
+    (
+        "pods with equal addresses",
+        "networks with ranges of their own",
+        (*_pod("a", "red", "n1", 3), *_pod("b", "blue", "n1", 4)),
+    ),
+    ("a block on another node", "pods with equal addresses", _pod("c", "red", "n2", 3)),
+    (
+        "connected ranges",
+        "pods with equal addresses",
+        (*_pod("c", "lime", "n2", 3), requests.JoinNetworks("red", "lime")),
+    ),
+    (
+        "a flat network",
+        "a second node",
+        (
+            replace(_network("red", "10.0.0.0/24"), flat=True),
+            *_pod("a", "red", "n1", 3),
+            *_pod("c", "red", "n2", 3),
+        ),
+    ),
+    (
+        "red may ask blue",
+        "a pod",
+        (*_pod("b", "blue", "n2", 4), requests.JoinNetworks("red", "blue", EVERYTHING, None)),
+    ),
+    (
+        "ports of each other",
+        "a pod",
+        (
+            *_pod("b", "blue", "n2", 4),
+            requests.JoinNetworks(
+                "red",
+                "blue",
+                Scope(ports=(ServicePort("TCP", 443), ServicePort("UDP", 53))),
+                Scope(ports=(ServicePort("SCTP", 80),)),
+            ),
+        ),
+    ),
+    (
+        "services of each other only",
+        "services of two networks",
+        (requests.JoinNetworks("red", "blue", *[Scope(services_only=True)] * 2),),
+    ),
+    ("red may ask blue, which is global", "red may ask blue", (requests.SetGlobal("blue", True),)),
 )
 
 

@@ -7,7 +7,7 @@ is made by `admit` and `apply` alone, as the controller makes it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import TypeVar
@@ -19,22 +19,35 @@ from topology.admission import admit
 from topology.fields import BY_NAME, TRANSPORT
 from topology.model import (
     DEFAULT_NETWORK,
+    EVERYTHING,
+    SHARED_SPACE,
     TUN_OFPORT,
     Address,
     Cluster,
     Node,
+    Port,
     PortKey,
+    Scope,
     Service,
     ServiceKey,
     ServicePort,
+    Subnet,
     mac_of,
 )
-from topology.packet import Ends, Packet, arp, arriving, icmp, transport, tunnelled
+from topology.packet import ICMP_UNREACHABLE, Ends, Packet, arp, arriving, icmp, transport, tunnelled
+from topology.reach import known_as
 from topology.requests import Refused, Request
 from topology.snapshot import Event, Snapshot, apply_all, empty
 from topology.specification import FromNode, FromPort, FromTunnel, Ingress
 
 T = TypeVar("T")
+
+
+def own_range(cidr: str, name: str = "default", gateway: str | None = None) -> tuple[Subnet, ...]:
+    """Return one subnet of a network's own; its gateway is the first address unless given."""
+    prefix = IPv4Network(cidr)
+    return (Subnet(name, prefix, prefix[1] if gateway is None else IPv4Address(gateway)),)
+
 
 NODES = ("n1", "n2", "n3")
 NETWORKS = ("red", "blue", "green")
@@ -43,6 +56,21 @@ CONTAINERS = ("c1", "c2", "c3")
 SERVICES = ("web", "dns")
 UNDERLAYS = tuple(IPv4Address(f"192.0.2.{number}") for number in (11, 12, 13, 14))
 SERVICE_ADDRESSES = tuple(IPv4Address(f"172.30.0.{number}") for number in (1, 10))
+RANGES: tuple[tuple[Subnet, ...], ...] = (
+    (),
+    own_range("10.0.0.0/28"),
+    (*own_range("10.0.0.0/30"), *own_range("10.0.1.0/29", "more", "10.0.1.6")),  # small: full soon, the gateway last
+    own_range("10.0.1.0/28"),
+    own_range("192.0.2.0/24"),  # where nodes and controllers are
+    own_range("198.51.100.0/26"),  # where others are
+)
+SCOPES = (
+    EVERYTHING,
+    None,
+    Scope(services_only=True),
+    Scope(ports=(ServicePort("TCP", 443), ServicePort("UDP", 53))),
+    Scope(ports=(ServicePort("SCTP", 53),)),
+)
 SERVICE_PORTS = (ServicePort("TCP", 443), ServicePort("UDP", 53), ServicePort("SCTP", 53))
 CONTROLLER = IPv4Address("192.0.2.1")
 CLUSTER = Cluster(control_plane=(CONTROLLER,))
@@ -132,12 +160,15 @@ def any_request() -> st.SearchStrategy[Request]:
             st.none() | st.integers(10, 12),
             st.booleans(),
             st.lists(projects, max_size=2).map(tuple),
+            st.sampled_from(RANGES),
+            st.booleans(),
+            st.sampled_from((None, 1400)),
         ),
         st.builds(requests.DeleteNetwork, networks),
         st.builds(requests.SetGlobal, networks, st.booleans()),
         st.builds(requests.CreateProject, projects, networks),
         st.builds(requests.DeleteProject, projects),
-        st.builds(requests.JoinNetworks, networks, networks),
+        st.builds(requests.JoinNetworks, networks, networks, *[st.sampled_from(SCOPES)] * 2),
         st.builds(requests.IsolateNetworks, networks, st.none() | networks),
         services(),
         st.builds(requests.DeleteService, service_keys),
@@ -148,7 +179,11 @@ def any_request() -> st.SearchStrategy[Request]:
 
 # More than the snapshots here ever give out.
 RELEASE_ALL = requests.ReleaseAddresses(
-    tuple((0, subnet + number) for subnet in map(IPv4Address, ("10.128.0.0", "10.128.2.0")) for number in range(2, 9))
+    (
+        *((0, ip + number) for ip in map(IPv4Address, ("10.128.0.0", "10.128.2.0")) for number in range(2, 9)),
+        *((space, IPv4Address("10.0.0.0") + number) for space in (10, 11, 12) for number in (1, 2, 3, 4, 257, 258)),
+        *((space, subnets[0].cidr[0] + number) for space in (10, 11) for subnets in RANGES[4:] for number in (2, 3)),
+    )
 )
 
 
@@ -159,16 +194,19 @@ _LATER = st.lists(any_request(), max_size=4)
 
 @st.composite
 def snapshots(draw: st.DrawFn, nodes: int = 3) -> Snapshot:
-    """Draw a network of `nodes` nodes with three tenants, some pods, connections, global networks and services."""
+    """Draw a network of `nodes` nodes with three tenants, some pods, connections, global networks and services.
+
+    Tenants have ranges of their own, which may overlap, or none; connections have scopes.
+    """
     asked: list[Request] = [requests.SetCluster(CLUSTER)]
     asked += [requests.CreateNode(name, address) for name, address in zip(NODES[:nodes], UNDERLAYS, strict=False)]
     asked += [
-        requests.CreateNetwork("red", projects=("red", "red-test")),
-        requests.CreateNetwork("blue", projects=("blue",)),
-        requests.CreateNetwork("green", is_global=pick(draw, (False, True)), projects=("green",)),
+        _tenant(draw, "red", "red", "red-test"),
+        _tenant(draw, "blue", "blue"),
+        replace(_tenant(draw, "green", "green"), is_global=pick(draw, (False, True))),
     ]
-    if pick(draw, (False, True)):
-        asked.append(requests.JoinNetworks("red", pick(draw, ("blue", "green"))))
+    for one, other in (("red", "blue"), ("green", "red"), ("blue", "green"))[: pick(draw, (0, 1, 1, 2, 3))]:
+        asked.append(requests.JoinNetworks(one, other, pick(draw, SCOPES), pick(draw, SCOPES)))
     asked += draw(_SERVICES)
     asked += draw(_REPORTS)
     snapshot = after(empty(), *asked)
@@ -177,6 +215,11 @@ def snapshots(draw: st.DrawFn, nodes: int = 3) -> Snapshot:
             interface = snapshot.ports[key].host_interface
             snapshot = after(snapshot, requests.PortSeen(key.node, interface, 3 + number))
     return after(snapshot, *draw(_LATER))
+
+
+def _tenant(draw: st.DrawFn, name: str, *projects: str) -> requests.CreateNetwork:
+    subnets = pick(draw, (*RANGES[:4], *RANGES))
+    return requests.CreateNetwork(name, None, False, projects, subnets, bool(subnets) and once_in(draw, 4))
 
 
 # --- packets -------------------------------------------------------------------------------------
@@ -201,8 +244,8 @@ class Sending:
                 return arriving(self.packet, ofport)
             case FromNode():
                 return arriving(self.packet, TUN_OFPORT)
-            case FromTunnel(node=node, vtep=vtep, vnid=vnid):
-                return tunnelled(self.packet, vnid, vtep, snapshot.nodes[node].underlay)
+            case FromTunnel(node=node, vtep=vtep, vnid=vnid, space=space):
+                return tunnelled(self.packet, vnid, vtep, snapshot.nodes[node].underlay, space)
 
 
 _NOBODY = tuple(
@@ -218,23 +261,30 @@ _KINDS = ("TCP", "TCP", "TCP", "UDP", "UDP", "UDP", "SCTP", "ICMP", "ICMP", "ICM
 WAYS = (*("port",) * 5, *("node",) * 2, *("tunnel",) * 2, "stray")
 
 
-def _address(draw: st.DrawFn, snapshot: Snapshot, source: Address | None = None) -> Address:
-    """Draw an address that means something in the network, mostly a pod's, or nearly does; rarely `source`."""
-    pods = sorted((address == source, address) for port in snapshot.ports.values() for address in port.addresses)
-    kind = pick(draw, (0, 0, 0, 0, 1, 1, 2))
-    if kind == 0 and pods:
-        return pick(draw, pods)[1]
+def _address(draw: st.DrawFn, snapshot: Snapshot, source: Port | None = None) -> Address:
+    """Draw an address that means something: mostly a pod's as `source` knows it, first of connected networks."""
+    pods = [snapshot.ports[key] for key in sorted(snapshot.ports)]
+    kind = pick(draw, (0, 0, 0, 0, 1, 1, 2, 3, 3, 4))
+    peers = () if source is None else snapshot.peers.get(source.network, ())
+    others = [pod for pod in pods if pod != source]
+    near = [pod for pod in others if pod.network in peers] if kind == 0 else others
+    if kind < 2 and (near or others):
+        pod = pick(draw, near or others)
+        return (known_as(pod, source, snapshot) if source else pod.cluster_addresses or pod.addresses)[0]
+    if kind < 3 and pods:
+        return pick(draw, [address for pod in pods for address in (*pod.addresses, *pod.cluster_addresses)])
     known: set[Address] = {
         *(gateway for node in snapshot.nodes.values() for gateway in node.gateways),
         *(node.underlay for node in snapshot.nodes.values()),
         *(service.address for service in snapshot.services.values()),
+        *(subnet.gateway for network in snapshot.networks.values() for subnet in network.subnets),
         CONTROLLER,
     }
-    return pick(draw, _NOBODY if kind == 2 else sorted(known))
+    return pick(draw, _NOBODY if kind == 4 else sorted(known))
 
 
-def _packet(draw: st.DrawFn, snapshot: Snapshot, source: Address, mac: int) -> Packet:
-    """Draw a packet from an address and a MAC; sometimes it says that it is from another."""
+def _packet(draw: st.DrawFn, snapshot: Snapshot, source: Address, mac: int, port: Port | None = None) -> Packet:
+    """Draw a packet from an address and a MAC, those of `port` if given; sometimes it says that it is from another."""
     if once_in(draw, 15):
         source = _address(draw, snapshot)
     if once_in(draw, 15):
@@ -243,7 +293,7 @@ def _packet(draw: st.DrawFn, snapshot: Snapshot, source: Address, mac: int) -> P
         service = snapshot.services[pick(draw, sorted(snapshot.services))]
         offer = pick(draw, service.ports)
         return transport(offer.protocol, Ends(source, service.address, mac), offer.port)
-    ends = Ends(source, _address(draw, snapshot, source), mac)
+    ends = Ends(source, _address(draw, snapshot, port), mac)
     kind = pick(draw, _KINDS)
     if kind == "ICMP":
         return icmp(ends, pick(draw, (None, 0, 3, 11)))
@@ -255,12 +305,13 @@ def _packet(draw: st.DrawFn, snapshot: Snapshot, source: Address, mac: int) -> P
     return transport(kind, ends, pick(draw, (443, 53, 80, 8080, 4789, 5000, 22)))
 
 
-def _nearby(draw: st.DrawFn, snapshot: Snapshot, node: Node, packet: Packet) -> Packet:
-    """Draw the same packet, mostly to one of the node's own pods."""
-    near = sorted(address for _, address in snapshot.holder if address in node.subnets[0])
+def _nearby(draw: st.DrawFn, snapshot: Snapshot, node: Node, packet: Packet) -> tuple[Packet, int]:
+    """Draw the same packet, mostly to one of the node's own pods, and the address space of its destination."""
+    near = sorted(place for place, key in snapshot.holder.items() if key.node == node.name)
     if not near or packet.get(fields.IPV4_DST) is None or once_in(draw, 3):
-        return packet
-    return packet.set(fields.IPV4_DST, int(pick(draw, near)))
+        return packet, pick(draw, (SHARED_SPACE, SHARED_SPACE, 10, 11, 4711))
+    space, address = pick(draw, near)
+    return packet.set(fields.IPV4_DST, int(address)), space
 
 
 @st.composite
@@ -268,22 +319,29 @@ def sendings(draw: st.DrawFn, snapshot: Snapshot, ways: tuple[str, ...] = WAYS) 
     """Draw a packet and where it comes in: mostly honest ones, from pods, the nodes themselves, and tunnels."""
     node = snapshot.nodes[pick(draw, sorted(snapshot.nodes))]
     way = pick(draw, ways)
-    attached = sorted((port.key, port) for port in snapshot.ports.values() if port.ofport is not None)
+    attached = [snapshot.ports[key] for key in sorted(snapshot.ports) if snapshot.ports[key].ofport is not None]
     if way == "port" and attached:
-        _, port = pick(draw, attached)
+        port = pick(draw, attached)
         assert port.ofport is not None
-        return Sending(FromPort(port.node, port.ofport), _packet(draw, snapshot, port.addresses[0], port.mac))
+        return Sending(FromPort(port.node, port.ofport), _packet(draw, snapshot, port.addresses[0], port.mac, port))
     if way == "node":
         stranger = IPv4Address("198.51.100.7")
         source = pick(draw, (*node.gateways, *node.gateways, node.underlay, stranger, stranger))
         packet = _packet(draw, snapshot, source, node.mac)
-        return Sending(FromNode(node.name), _nearby(draw, snapshot, node, packet))
+        return Sending(FromNode(node.name), _nearby(draw, snapshot, node, packet)[0])
     packet = _packet(draw, snapshot, _address(draw, snapshot), node.mac)
     if way == "tunnel":
         vteps = sorted({*(peer.underlay for peer in snapshot.nodes.values()), IPv4Address("192.0.2.99")})
-        ingress = FromTunnel(node.name, pick(draw, vteps), pick(draw, (0, 10, 11, 12, 13, 4711)))
-        return Sending(ingress, _nearby(draw, snapshot, node, packet))
+        packet, space = _nearby(draw, snapshot, node, packet)
+        vnid = pick(draw, (0, 10, 11, 12, 13, 4711))
+        return Sending(FromTunnel(node.name, pick(draw, vteps), vnid, space), packet)
     return Sending(FromPort(node.name, pick(draw, range(3, 9))), packet)
+
+
+def failure(packet: Packet, port: Port) -> Packet:
+    """Return the ICMP error (port unreachable) that a pod answers to a packet it got."""
+    ends = Ends(port.addresses[0], IPv4Address(packet.get(fields.IPV4_SRC) or 0), port.mac)
+    return icmp(ends, ICMP_UNREACHABLE, 3, packet)
 
 
 def answer(packet: Packet) -> Packet:

@@ -11,6 +11,7 @@ from topology.admission import admit
 from topology.model import (
     FIRST_VNID,
     LAST_VNID,
+    VNIDS,
     Cluster,
     Connection,
     Network,
@@ -22,6 +23,7 @@ from topology.model import (
     Service,
     ServiceKey,
     ServicePort,
+    Watermark,
     mac_of,
 )
 from topology.requests import Reason, Refused, Request
@@ -169,6 +171,7 @@ def test_every_reason_but_exhaustion_is_among_them() -> None:
 RED, BLUE, GREEN = Network("red", 10), Network("blue", 11), Network("green", 12, is_global=True)
 PORT = Port(KEY, "red", "pod-c1", "red", "vc1", mac_of(ip("10.128.0.2")), (ip("10.128.0.2"),), ofport=3)
 GONE = (Remove(PORT), Put(Quarantine(0, ip("10.128.0.2"), "n1")))
+JOINED = Connection.between("red", "blue")
 N1 = Node("n1", 1, ip("192.0.2.11"), nets("10.128.0.0/23"))
 
 GRANTED: list[tuple[Request, tuple[Event, ...]]] = [
@@ -185,7 +188,7 @@ GRANTED: list[tuple[Request, tuple[Event, ...]]] = [
     (requests.CreateNetwork("default", is_global=True), ()),
     (
         requests.CreateNetwork("pink", projects=("p", "p", "q")),
-        (Put(Network("pink", 13)), Put(Project("p", "pink")), Put(Project("q", "pink"))),
+        (Put(Watermark(VNIDS, 13)), Put(Network("pink", 13)), Put(Project("p", "pink")), Put(Project("q", "pink"))),
     ),
     (requests.CreateNetwork("pink", LAST_VNID, True), (Put(Network("pink", LAST_VNID, is_global=True)),)),
     (requests.DeleteNetwork("blue"), (Remove(Project("blue", "blue")), Remove(BLUE))),
@@ -195,8 +198,8 @@ GRANTED: list[tuple[Request, tuple[Event, ...]]] = [
     (requests.CreateProject("blue", "blue"), ()),
     (requests.CreateProject("new", "default"), (Put(Project("new", "default")),)),
     (requests.DeleteProject("blue"), (Remove(Project("blue", "blue")),)),
-    (requests.JoinNetworks("red", "blue"), (Put(Connection("blue", "red")),)),
-    (requests.JoinNetworks("green", "red"), (Put(Connection("green", "red")),)),
+    (requests.JoinNetworks("red", "blue"), (Put(JOINED),)),
+    (requests.JoinNetworks("green", "red"), (Put(Connection.between("green", "red")),)),
     (requests.JoinNetworks("red", "default"), ()),
     (requests.IsolateNetworks("red"), ()),
     (requests.IsolateNetworks("red", "blue"), ()),
@@ -232,7 +235,7 @@ def test_isolating_undoes_every_join_and_being_global(world: Snapshot) -> None:
     asked = (requests.JoinNetworks("red", "blue"), requests.JoinNetworks("red", "green"))
     joined = after(world, *asked, requests.SetGlobal("red", True))
     events = admit(joined, requests.IsolateNetworks("red"))
-    assert events == (Remove(Connection("blue", "red")), Remove(Connection("green", "red")), Put(RED))
+    assert events == (Remove(JOINED), Remove(Connection.between("green", "red")), Put(RED))
     alone, _ = apply_all(joined, events)
     assert alone.connections == world.connections
     assert admit(alone, requests.IsolateNetworks("red")) == ()
@@ -241,7 +244,7 @@ def test_isolating_undoes_every_join_and_being_global(world: Snapshot) -> None:
 def test_a_deleted_networks_connections_go_with_it(world: Snapshot) -> None:
     joined = after(world, requests.JoinNetworks("red", "blue"))
     events = admit(joined, requests.DeleteNetwork("blue"))
-    assert events == (Remove(Connection("blue", "red")), Remove(Project("blue", "blue")), Remove(BLUE))
+    assert events == (Remove(JOINED), Remove(Project("blue", "blue")), Remove(BLUE))
 
 
 def test_a_project_with_services_is_in_use(world: Snapshot) -> None:

@@ -10,10 +10,10 @@ from tests.topology.asking import ip, nets, node, report
 from tests.topology.strategies import after, any_request, granted, snapshots
 from topology import requests
 from topology.admission import admit
-from topology.allocation import free_addresses, free_subnets
-from topology.model import FIRST_VNID, Address, Cluster, PortKey
+from topology.allocation import any_taken, free_addresses, free_subnets
+from topology.model import FIRST_VNID, Address, Cluster, Port, PortKey, mac_of
 from topology.requests import Reason, Refused, Request
-from topology.snapshot import Put, Snapshot, apply_all, empty
+from topology.snapshot import Put, Snapshot, apply_all, empty, places
 
 
 def addresses(snapshot: Snapshot) -> set[Address]:
@@ -99,15 +99,14 @@ def test_nothing_is_given_twice(snapshot: Snapshot, asked: list[Request]) -> Non
         check_one_holder_each(snapshot)
         for key, port in snapshot.ports.items():
             if key not in before.ports:
-                places = {(port.space, address) for address in port.addresses}
-                assert not places & (set(before.quarantined) | set(before.holder))
+                assert not set(places(port)) & (set(before.quarantined) | set(before.holder))
         assert granted(snapshot, request) == () or isinstance(request, requests.PortSeen | requests.CreateNode)
 
 
 def check_one_holder_each(snapshot: Snapshot) -> None:
     """What `admission` promises of every snapshot."""
     networks, ports, nodes = snapshot.networks.values(), snapshot.ports.values(), snapshot.nodes.values()
-    held = [(port.space, address) for port in ports for address in port.addresses]
+    held = [place for port in ports for place in places(port)]
     numbered = [(port.node, port.ofport) for port in ports if port.ofport is not None]
     subnets = [subnet for each in nodes for subnet in each.subnets]
     for values in (
@@ -125,12 +124,30 @@ def check_one_holder_each(snapshot: Snapshot) -> None:
     for port in ports:
         home = snapshot.nodes[port.node]
         assert snapshot.projects[port.project].network == port.network
-        for address, subnet in zip(port.addresses, home.subnets, strict=True):
+        for address, subnet in zip(port.cluster_addresses or port.addresses, home.subnets, strict=True):
             assert address in subnet
             assert address not in (subnet[0], subnet[1], subnet[-1])
+        check_own_addresses(snapshot, port)
+    for block in snapshot.blocks.values():
+        assert any_taken(snapshot, block.prefix, snapshot.networks[block.network].space)
+        same = [other for other in snapshot.blocks.values() if other.network == block.network and other != block]
+        assert not any(block.prefix.overlaps(other.prefix) for other in same)
     assert all(project.network in snapshot.networks for project in snapshot.projects.values())
     assert all(name in snapshot.networks for connection in snapshot.connections for name in connection)
     assert all(key.project in snapshot.projects for key in snapshot.services)
+
+
+def check_own_addresses(snapshot: Snapshot, port: Port) -> None:
+    """A pod of a network with ranges has an address from a block of its node, and no host's address of a subnet."""
+    network = snapshot.networks[port.network]
+    assert port.space == network.space == (network.vnid if network.subnets else 0)
+    assert bool(port.cluster_addresses) == bool(network.subnets)
+    assert port.mac == mac_of(port.addresses[0])
+    for address in port.addresses if network.subnets else ():
+        subnet = next(each for each in network.subnets if address in each.cidr)
+        assert address not in (subnet.cidr[0], subnet.cidr[-1], subnet.gateway)
+        blocks = [block for block in snapshot.blocks.values() if block.network == port.network]
+        assert [block.node for block in blocks if address in block.prefix] == [port.node]
 
 
 def test_free_addresses_are_counted_without_those_held_and_in_quarantine() -> None:

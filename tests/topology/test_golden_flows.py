@@ -43,3 +43,5 @@ def test_every_step_was_granted(named: dict[str, Snapshot]) -> None:
     assert sorted(named["services of two networks"].services) == [("blue", "api"), ("red", "api")]
     assert sorted(key.container for key in named["joined networks"].ports) == ["a", "b"]
     assert list(named["joined elsewhere"].connections) == [("blue", "red")]
+    assert len({port.addresses for port in named["pods with equal addresses"].ports.values()}) == 1
+    assert sorted(block.node for block in named["a flat network"].blocks.values()) == ["n1", "n2"]

@@ -35,9 +35,10 @@ STATES = {
     "trk,rel": fields.CT_TRACKED | fields.CT_RELATED,
     "trk,inv": fields.CT_TRACKED | fields.CT_INVALID,
 }
+MOST_TRACKED = 3  # times that a packet passes conntrack and goes on
 # What ofproto/trace calls the fields of the packet in the end, and what of it we compare.
 SHOWN = {fields.spec(field).ovs: field for field in fields.all_fields()}
-COMPARED = ("reg0", "reg1", "reg2", "reg3", "reg4", "dl_src", "dl_dst", "nw_src", "nw_dst", "arp_op", "tun_dst")
+COMPARED = (*(f"reg{number}" for number in range(7)), "dl_src", "dl_dst", "nw_src", "nw_dst", "arp_op", "tun_dst")
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def in_words(packet: Packet) -> str:
 
 
 def told_by_openvswitch(switch: DummySwitch, packet: Packet, state: str) -> Seen:
-    text = switch.run("ovs-appctl", "ofproto/trace", BRIDGE, in_words(packet), "--ct-next", state)
+    text = switch.run("ovs-appctl", "ofproto/trace", BRIDGE, in_words(packet), *["--ct-next", state] * MOST_TRACKED)
     steps = re.findall(r"^ *(\d+)\. .*cookie 0x(\w+)$", text, re.M)
     last = text[text.rindex("\nFlow: ") if "\nFlow: " in text else 0 :]
     begun, ended = re.findall(r"^(?:Final f|F)low: (.*)$", last, re.M)

@@ -36,6 +36,8 @@ def test_every_table_and_register_is_explained() -> None:
         pipeline.OUTPUT_PORT,
         pipeline.SPACE,
         pipeline.SCRATCH,
+        pipeline.CLUSTER_SOURCE,
+        pipeline.BY_SERVICE,
     ]
     assert list(pipeline.REGISTER_PURPOSE) == registers
     assert len(set(registers)) == len(registers)

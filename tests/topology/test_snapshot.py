@@ -12,7 +12,7 @@ from tests.topology.sequences import events_between
 from tests.topology.strategies import any_request, granted, snapshots
 from topology.model import Hosting, Port
 from topology.requests import Request
-from topology.snapshot import BLOCK_BITS, Block, Change, Put, Remove, Snapshot, apply, apply_all, empty
+from topology.snapshot import BLOCK_BITS, Block, Change, Put, Remove, Snapshot, apply, apply_all, empty, places
 
 
 def grouped(pairs: list[tuple[Any, Any]]) -> dict[Any, set[Any]]:
@@ -30,9 +30,9 @@ def plain(index: Map[Any, Any]) -> dict[Any, Any]:
 
 def taken(snapshot: Snapshot) -> dict[Block, int]:
     """Return the bit maps of held and quarantined addresses."""
-    places = {(port.space, address) for port in snapshot.ports.values() for address in port.addresses}
+    held = {place for port in snapshot.ports.values() for place in places(port)}
     blocks: dict[Block, int] = {}
-    for space, address in places | set(snapshot.quarantined):
+    for space, address in held | set(snapshot.quarantined):
         block = Block(space, address.version, int(address) >> BLOCK_BITS)
         blocks[block] = blocks.get(block, 0) | 1 << (int(address) % (1 << BLOCK_BITS))
     return blocks
@@ -48,6 +48,8 @@ def recomputed(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
         "network_by_vnid": {network.vnid: network.name for network in networks},
         "global_networks": {network.name: None for network in networks if network.is_global},
         "peers": grouped(pairs),
+        "blocks_of": grouped([(block.network, block.prefix) for block in snapshot.blocks.values()]),
+        "blocks_on": grouped([((block.network, block.node), block.prefix) for block in snapshot.blocks.values()]),
         "projects_of": grouped([(project.network, name) for name, project in snapshot.projects.items()]),
         "services_of": grouped([(key.project, key) for key in snapshot.services]),
         "service_by_address": {service.address: key for key, service in snapshot.services.items()},
@@ -56,7 +58,7 @@ def recomputed(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
         "port_by_ofport": {(port.node, port.ofport): port.key for port in ports if port.ofport is not None},
         "port_by_pod": grouped([((port.project, port.pod), port.key) for port in ports]),
         "ports_in": Counter(port.project for port in ports),
-        "holder": {(port.space, address): port.key for port in ports for address in port.addresses},
+        "holder": {place: port.key for port in ports for place in places(port)},
         "taken": taken(snapshot),
         "hosted": Counter((port.node, port.network) for port in ports),
         "hosts": grouped([(port.network, port.node) for port in ports]),
@@ -69,7 +71,10 @@ def check_indexes(snapshot: Snapshot) -> None:
         assert plain(getattr(snapshot, name)) == wanted, name
 
 
-OBJECTS = ("cluster", "nodes", "networks", "projects", "connections", "ports", "services", "quarantined")
+OBJECTS = (
+    *("cluster", "nodes", "networks", "projects", "connections", "blocks", "ports", "services", "quarantined"),
+    "watermarks",
+)
 
 
 def test_every_index_is_checked() -> None:

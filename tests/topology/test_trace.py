@@ -7,13 +7,14 @@ import pytest
 from immutables import Map
 
 from tests.topology.asking import ip, node, report, service
-from tests.topology.strategies import after
+from tests.topology.strategies import after, own_range
 from topology import fields, requests
 from topology.compiler import SectionKey, compile_all
-from topology.model import Port, PortKey, ServiceKey
+from topology.model import Port, PortKey, Scope, ServiceKey, ServicePort
 from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
 from topology.packet import Ends, arp, arriving, transport
 from topology.pipeline import FeatureId, Table
+from topology.reach import known_as
 from topology.requests import Reason, Refused
 from topology.snapshot import Put, Remove, Snapshot, apply_all, empty
 from topology.text import flow_text
@@ -93,11 +94,82 @@ def test_verdict(fabric: Fabric, source: str, destination: str, protocol: str, n
         assert flow_text(last.entry.flow).endswith("actions=drop")
 
 
+@pytest.fixture(scope="module")
+def ranges() -> Fabric:
+    """Return a world with ranges: red and lime overlap; red and blue are connected, red may ask pink, all one port."""
+    own = {"red": own_range("10.0.0.0/24"), "lime": own_range("10.0.0.0/24"), "blue": own_range("10.0.1.0/24")}
+    only_443 = Scope(ports=(ServicePort("TCP", 443),))
+    world = after(
+        empty(),
+        node("n1", "192.0.2.11"),
+        node("n2", "192.0.2.12"),
+        *(requests.CreateNetwork(name, projects=(name,), subnets=own.get(name, ())) for name in (*own, "pink")),
+        *pod("a", "red", "n1", 3),
+        *pod("b", "red", "n2", 4),
+        *pod("c", "lime", "n1", 4),
+        *pod("d", "blue", "n2", 5),
+        *pod("e", "pink", "n2", 6),
+        *pod("f", "default", "n2", 7),
+        requests.JoinNetworks("red", "blue"),
+        requests.JoinNetworks("red", "pink", backward=None),
+        requests.JoinNetworks("lime", "blue", only_443, None),  # refused: to blue, 10.0.0.0/24 would be two
+        requests.JoinNetworks("lime", "pink", only_443, None),
+    )
+    assert sorted(world.connections) == [("blue", "red"), ("lime", "pink"), ("pink", "red")]
+    assert [port(world, name).addresses[0] for name in "abc"] == [ip("10.0.0.2"), ip("10.0.0.16"), ip("10.0.0.2")]
+    return Fabric(world, compile_all(world))
+
+
+# Source, destination, the address by which it is dialled, protocol and port, and whether it arrives.
+KNOWN: list[tuple[str, str, str, str, int, bool]] = [
+    ("a", "b", "10.0.0.16", "TCP", 80, True),
+    ("a", "d", "10.0.1.2", "TCP", 80, True),
+    ("d", "a", "10.0.0.2", "TCP", 80, True),
+    ("a", "c", "10.128.0.3", "TCP", 80, False),
+    ("a", "e", "10.128.2.4", "UDP", 80, True),
+    ("e", "a", "10.128.0.2", "UDP", 80, False),
+    ("c", "e", "10.128.2.4", "TCP", 443, True),
+    ("c", "e", "10.128.2.4", "TCP", 80, False),
+    ("c", "f", "10.128.2.5", "TCP", 80, True),
+    ("f", "c", "10.128.0.3", "TCP", 80, True),
+    ("c", "c", "10.0.0.2", "TCP", 80, True),
+]
+
+
+@pytest.mark.parametrize(("source", "target", "address", "protocol", "number", "arrives"), KNOWN)
+def test_pods_know_each_other_by_tenant_or_cluster_address(
+    ranges: Fabric, source: str, target: str, address: str, protocol: str, number: int, arrives: bool
+) -> None:
+    here, there = port(ranges.snapshot, source), port(ranges.snapshot, target)
+    assert known_as(there, here, ranges.snapshot) == (ip(address),)
+    trace = trace_pods(ranges, here, ip(address), protocol, number)
+    assert (trace.outcome == Delivered(there.node, there.key)) == arrives, trace.steps
+
+
+def test_a_bare_address_is_what_the_pod_would_dial(ranges: Fabric) -> None:
+    """The same address is the pod itself, another's pod, or somewhere outside: it depends on who dials."""
+    a, b, c, d, e = (port(ranges.snapshot, name) for name in "abcde")
+    outcomes = {each.pod: trace_pods(ranges, each, ip("10.0.0.2"), "TCP", 80).outcome for each in (a, b, c, d, e)}
+    assert outcomes == {
+        "a": Delivered("n1", a.key),
+        "b": Delivered("n1", a.key),
+        "c": Delivered("n1", c.key),
+        "d": Delivered("n1", a.key),
+        "e": Sent("n2", Where.OUTSIDE),
+    }
+    by_itself = trace_pods(ranges, a, ip("10.128.0.2"), "TCP", 80)  # its cluster address
+    assert by_itself.outcome == Delivered("n1", a.key)
+    assert by_itself.packet.get(fields.IPV4_DST) == int(ip("10.0.0.2"))
+    assert by_itself.packet.get(fields.IPV4_SRC) == int(ip("10.128.0.2"))
+
+
 def test_steps_tell_the_way(fabric: Fabric) -> None:
     trace = trace_pods(fabric, port(fabric.snapshot, "a"), ip("10.128.2.2"), "TCP", 80)
     assert [(step.node, step.table_name, step.feature) for step in trace.steps] == [
         ("n1", "DISPATCH", "BASE"),
         ("n1", "POD_INGRESS", "PORTS"),
+        ("n1", "TRACKING", "BASE"),
+        ("n1", "CROSSING", "BASE"),
         ("n1", "SERVICES", "BASE"),
         ("n1", "EGRESS_POLICY", "BASE"),
         ("n1", "ROUTING", "BASE"),

@@ -10,11 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Final
 
 from topology import names
 from topology.admission.checks import known_network, known_project, require
-from topology.allocation import free_vnid
-from topology.model import DEFAULT_NETWORK, FIRST_VNID, LAST_VNID, Connection, Network, Project
+from topology.admission.ranges import check_ranges, check_scope, check_subnets
+from topology.allocation import free_vnid, free_zone
+from topology.model import (
+    DEFAULT_NETWORK,
+    FIRST_VNID,
+    LAST_VNID,
+    VNIDS,
+    ZONES,
+    Connection,
+    ConnectionKey,
+    Network,
+    Project,
+    Watermark,
+)
+from topology.reach import needs_zone
 from topology.requests import (
     CreateNetwork,
     CreateProject,
@@ -26,7 +40,9 @@ from topology.requests import (
     Refused,
     SetGlobal,
 )
-from topology.snapshot import Event, Put, Remove, Snapshot
+from topology.snapshot import Event, Put, Remove, Snapshot, apply, apply_all
+
+_SOON: Final = 4096  # numbers given before
 
 
 def create_network(snapshot: Snapshot, request: CreateNetwork) -> tuple[Event, ...]:
@@ -39,8 +55,11 @@ def create_network(snapshot: Snapshot, request: CreateNetwork) -> tuple[Event, .
     for project in projects:
         require(names.label_fault, "project", project)
         _check_not_elsewhere(snapshot, project, request.name)
-    network = Network(request.name, _vnid(snapshot, request), request.is_global)
-    return (Put(network), *(Put(Project(project, network.name)) for project in projects))
+    check_subnets(snapshot, request)
+    vnid = _vnid(snapshot, request)
+    network = Network(request.name, vnid, request.is_global, request.subnets, request.flat, request.mtu)
+    counted = () if request.vnid is not None else (Put(Watermark(VNIDS, vnid)),)
+    return (*counted, Put(network), *(Put(Project(project, network.name)) for project in projects))
 
 
 def delete_network(snapshot: Snapshot, request: DeleteNetwork) -> tuple[Event, ...]:
@@ -53,8 +72,10 @@ def delete_network(snapshot: Snapshot, request: DeleteNetwork) -> tuple[Event, .
         _check_unused(snapshot, project, f'network "{network.name}"')
     return (
         *_disconnected(snapshot, network.name),
+        *(Remove(snapshot.blocks[network.name, prefix]) for prefix in snapshot.blocks_of.get(network.name, {})),
         *(Remove(snapshot.projects[project]) for project in projects),
         Remove(network),
+        *_passed_over(snapshot, network.vnid),
     )
 
 
@@ -88,11 +109,21 @@ def delete_project(snapshot: Snapshot, request: DeleteProject) -> tuple[Event, .
 
 
 def join_networks(snapshot: Snapshot, request: JoinNetworks) -> tuple[Event, ...]:
-    """Let two networks talk to each other."""
-    connection = _pair(snapshot, request.first, request.second, "joined with")
-    if connection in snapshot.connections or DEFAULT_NETWORK in connection:
+    """Let two networks talk to each other, or change what each of them may begin."""
+    key = _pair(snapshot, request.first, request.second, "joined with")
+    if DEFAULT_NETWORK in key:
         return ()
-    return (Put(connection),)
+    scopes = (request.forward, request.backward)
+    for scope in scopes:
+        check_scope(key, scope)
+    if scopes == (None, None):
+        cause, remedy = "neither of the two may begin anything", "isolate them instead"
+        raise Refused(Reason.INVALID, f'connection of "{key.first}" and "{key.second}"', cause, remedy)
+    connection = Connection(key, *(scopes if key.first == request.first else reversed(scopes)))
+    if snapshot.connections.get(key) == connection:
+        return ()
+    check_ranges(snapshot, key)
+    return (*_zones(snapshot, connection), Put(connection))
 
 
 def isolate_networks(snapshot: Snapshot, request: IsolateNetworks) -> tuple[Event, ...]:
@@ -103,24 +134,45 @@ def isolate_networks(snapshot: Snapshot, request: IsolateNetworks) -> tuple[Even
             raise _built_in(network.name, "isolated")
         cut = _disconnected(snapshot, network.name)
         return (*cut, Put(replace(network, is_global=False))) if network.is_global else cut
-    connection = _pair(snapshot, request.first, request.second, "isolated from")
-    for name in connection:
+    key = _pair(snapshot, request.first, request.second, "isolated from")
+    for name in key:
         if name == DEFAULT_NETWORK:
             raise _built_in(name, "isolated")
         if snapshot.networks[name].is_global:
             cause, remedy = "is global and talks with all networks", "isolate it alone, which ends its being global"
             raise Refused(Reason.IN_USE, f'network "{name}"', cause, remedy)
-    return (Remove(connection),) if connection in snapshot.connections else ()
+    connection = snapshot.connections.get(key)
+    return () if connection is None else (Remove(connection),)
+
+
+def _zones(snapshot: Snapshot, connection: Connection) -> tuple[Event, ...]:
+    """Allot a conntrack zone to each of the two networks that needs one from now on."""
+    state, _ = apply(snapshot, Put(connection))
+    events: tuple[Event, ...] = ()
+    for name in connection.key:
+        if state.networks[name].zone is None and needs_zone(name, state):
+            zone = free_zone(state)
+            more = (Put(Watermark(ZONES, zone)), Put(replace(state.networks[name], zone=zone)))
+            state, _ = apply_all(state, more)
+            events = (*events, *more)
+    return events
 
 
 def _same_network(
     snapshot: Snapshot, old: Network, request: CreateNetwork, projects: tuple[str, ...]
 ) -> tuple[Event, ...]:
     same = (request.vnid is None or request.vnid == old.vnid) and request.is_global == old.is_global
+    same &= (request.subnets, request.flat, request.mtu) == (old.subnets, old.flat, old.mtu)
     if same and all(project in snapshot.projects_of.get(old.name, {}) for project in projects):
         return ()
     cause = f"exists already, with VNID {old.vnid}{' and global' if old.is_global else ''}"
     raise Refused(Reason.TAKEN, f'network "{old.name}"', cause, "choose another name, or change the one that exists")
+
+
+def _passed_over(snapshot: Snapshot, vnid: int) -> tuple[Event, ...]:
+    """Count a number that was asked for, not allotted, as given, if else it would be given again soon."""
+    last = snapshot.watermarks.get(VNIDS, FIRST_VNID - 1)
+    return (Put(Watermark(VNIDS, vnid)),) if 0 < vnid - last <= _SOON else ()
 
 
 def _vnid(snapshot: Snapshot, request: CreateNetwork) -> int:
@@ -156,18 +208,18 @@ def _check_unused(snapshot: Snapshot, project: str, subject: str) -> None:
         raise Refused(Reason.IN_USE, subject, cause, "delete them first")
 
 
-def _pair(snapshot: Snapshot, first: str, second: str, verb: str) -> Connection:
+def _pair(snapshot: Snapshot, first: str, second: str, verb: str) -> ConnectionKey:
     for name in (first, second):
         known_network(snapshot, name)
     if first == second:
         cause = f"cannot be {verb} itself"
         raise Refused(Reason.INVALID, f'network "{first}"', cause, "name two different networks")
-    return Connection.between(first, second)
+    return ConnectionKey.between(first, second)
 
 
 def _disconnected(snapshot: Snapshot, network: str) -> tuple[Event, ...]:
     peers: Iterable[str] = sorted(snapshot.peers.get(network, {}))
-    return tuple(Remove(Connection.between(network, peer)) for peer in peers)
+    return tuple(Remove(snapshot.connections[ConnectionKey.between(network, peer)]) for peer in peers)
 
 
 def _built_in(name: str, verb: str) -> Refused:

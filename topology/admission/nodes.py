@@ -156,6 +156,12 @@ def _unfit(cluster: Cluster, snapshot: Snapshot) -> Iterator[Refused]:
         if fault is not None:
             remedy = f'choose other ranges, or delete node "{node.name}"'
             yield Refused(Reason.IN_USE, subject, f'of node "{node.name}", {fault}', remedy)
+    for _, network in sorted(snapshot.networks.items()):
+        for own in network.subnets:
+            other = overlapping(own.cidr, reserved_ranges(cluster))
+            if other is not None:
+                cause = f'{other} overlaps subnet {own.cidr} of network "{network.name}"'
+                yield Refused(Reason.IN_USE, subject, cause, f'choose other ranges, or delete "{network.name}"')
     for _, service in sorted(snapshot.services.items()):
         if not inside(ip_network(service.address), cluster.service_cidrs):
             name = f'service "{service.key.project}/{service.key.name}"'

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
 from topology import names
 from topology.admission.checks import known_node, known_project, require
-from topology.allocation import free_address
-from topology.model import TUN_OFPORT, VXLAN_OFPORT, Network, Port, PortKey, Quarantine, mac_of
+from topology.allocation import any_taken, free_address, free_own_address
+from topology.model import (
+    SHARED_SPACE,
+    TUN_OFPORT,
+    VXLAN_OFPORT,
+    Address,
+    AddressBlock,
+    Network,
+    Port,
+    PortKey,
+    Prefix,
+    Quarantine,
+    mac_of,
+)
 from topology.requests import (
     ForgetPort,
     PortSeen,
@@ -19,7 +32,7 @@ from topology.requests import (
     ReportPort,
     SwitchPorts,
 )
-from topology.snapshot import Event, Put, Remove, Snapshot
+from topology.snapshot import Event, Put, Remove, Snapshot, apply_all, places
 
 # Interfaces of the node itself: whoever has one of them as a "pod" would take the node's place.
 _NODE_INTERFACES: Final = frozenset({"br0", "br-ex", "tun0", "vxlan0", "lo"})
@@ -38,7 +51,13 @@ def report_port(snapshot: Snapshot, request: ReportPort) -> tuple[Event, ...]:
         return ()
     _check_interface(snapshot, request)
     network: Network = snapshot.networks[project.network]
-    addresses = tuple(free_address(snapshot, node, subnet, network.space) for subnet in node.subnets)
+    shared = tuple(free_address(snapshot, node, subnet) for subnet in node.subnets)
+    addresses: tuple[Address, ...] = shared
+    cluster_addresses: tuple[Address, ...] = ()
+    block: AddressBlock | None = None
+    if network.subnets:
+        own, block = free_own_address(snapshot, network, node.name)
+        addresses, cluster_addresses = (own,), tuple(one for one in shared if one.version == own.version)
     port = Port(
         key=request.key,
         project=project.name,
@@ -48,9 +67,10 @@ def report_port(snapshot: Snapshot, request: ReportPort) -> tuple[Event, ...]:
         mac=mac_of(addresses[0]),
         addresses=addresses,
         space=network.space,
+        cluster_addresses=cluster_addresses,
         pod_uid=request.pod_uid,
     )
-    return (Put(port),)
+    return (Put(port),) if block is None else (Put(block), Put(port))
 
 
 def forget_port(snapshot: Snapshot, request: ForgetPort) -> tuple[Event, ...]:
@@ -99,12 +119,27 @@ def switch_ports(snapshot: Snapshot, request: SwitchPorts) -> tuple[Event, ...]:
 def release_addresses(snapshot: Snapshot, request: ReleaseAddresses) -> tuple[Event, ...]:
     """End the quarantine of addresses; those that are not in it are left alone."""
     wanted = dict.fromkeys(request.addresses)
-    return tuple(Remove(snapshot.quarantined[place]) for place in wanted if place in snapshot.quarantined)
+    released = tuple(Remove(snapshot.quarantined[place]) for place in wanted if place in snapshot.quarantined)
+    after, _ = apply_all(snapshot, released)
+    return (*released, *_empty_blocks(after, wanted))
+
+
+def _empty_blocks(snapshot: Snapshot, released: Iterable[tuple[int, Address]]) -> Iterator[Event]:
+    """Give back the blocks in which, with these addresses released, nobody has any."""
+    concerned: set[AddressBlock] = set()
+    for space, address in released:
+        network = None if space == SHARED_SPACE else snapshot.network_by_vnid.get(space)
+        if network is not None:
+            prefixes: Iterable[Prefix] = snapshot.blocks_of.get(network, {})
+            concerned.update(snapshot.blocks[network, prefix] for prefix in prefixes if address in prefix)
+    for block in sorted(concerned):
+        if not any_taken(snapshot, block.prefix, snapshot.networks[block.network].space):
+            yield Remove(block)
 
 
 def gone(port: Port) -> tuple[Event, ...]:
     """Return the end of a port: its addresses go into quarantine."""
-    return (Remove(port), *(Put(Quarantine(port.space, address, port.node)) for address in port.addresses))
+    return (Remove(port), *(Put(Quarantine(*place, port.node)) for place in places(port)))
 
 
 def _check_syntax(request: ReportPort) -> None:

@@ -13,7 +13,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, Protocol
 
-from topology.features import arp, base, connections, guard, networks, node, ports, services, tunnels
+from topology.features import (
+    arp,
+    base,
+    blocks,
+    connections,
+    guard,
+    networks,
+    node,
+    ports,
+    services,
+    spaces,
+    tracking,
+    tunnels,
+)
 from topology.features.section import Section, SubjectKey
 from topology.flow import Flow
 from topology.pipeline import FeatureId
@@ -38,5 +51,18 @@ class Feature(Protocol):
         ...
 
 
-FEATURES: Final[tuple[Feature, ...]] = (base, node, guard, arp, tunnels, ports, networks, connections, services)
+FEATURES: Final[tuple[Feature, ...]] = (
+    base,
+    node,
+    guard,
+    arp,
+    tunnels,
+    ports,
+    networks,
+    connections,
+    services,
+    spaces,
+    blocks,
+    tracking,
+)
 BY_ID: Final[dict[int, Feature]] = {int(feature.ID): feature for feature in FEATURES}

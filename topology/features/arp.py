@@ -7,20 +7,21 @@ address asked for into the answer's MAC. The answer tells nothing about who exis
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from topology import pipeline
-from topology.features.section import Section, SubjectKey, of_each_node
+from topology.features.section import Section, SubjectKey, has_other_range, on_every_node
 from topology.fields import ARP_OP, ARP_SHA, ARP_SPA, ARP_THA, ARP_TPA, ETH_ARP, ETH_DST, ETH_SRC, ETH_TYPE
 from topology.flow import IN_PORT_NUMBER, Actions, Flow, at, copy, load, match_fields, output
 from topology.matches import in_space, masked
-from topology.model import SHARED_SPACE
+from topology.model import SHARED_SPACE, Cluster, Hosting, Network, Node, Prefix
 from topology.pipeline import SCRATCH
 from topology.snapshot import Change, Snapshot
 
 ID: Final = pipeline.FeatureId.ARP
 
+_SHARED: Final = ""  # no network is called so
 _REPLY: Final = 2  # ar$op of a reply (RFC 826)
 _MAC_PREFIX: Final = 0x0A58 << 32
 
@@ -38,21 +39,43 @@ _ANSWER: Final[Actions] = (
 )
 
 
-def subjects(node: str, snapshot: Snapshot) -> Iterable[SubjectKey]:
-    """The address spaces."""
-    return ((SHARED_SPACE,),) if node in snapshot.nodes else ()
+def subjects(node: str, snapshot: Snapshot) -> Iterator[SubjectKey]:
+    """The shared address space, and those of networks with subnets that have ports on the node."""
+    if node in snapshot.nodes:
+        yield (_SHARED,)
+        for name in snapshot.hosting.get(node, {}):
+            yield (name,)
 
 
 def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     """Answer for each prefix of the space."""
     if node not in snapshot.nodes:
         return
-    for cidr in snapshot.cluster.cluster_cidrs:
+    name = str(subject[0])
+    network = snapshot.networks.get(name)
+    if name == _SHARED:
+        yield from _answers(SHARED_SPACE, snapshot.cluster.cluster_cidrs)
+    elif network is not None and (node, name) in snapshot.hosted:
+        yield from _answers(network.space, tuple(subnet.cidr for subnet in network.subnets))
+
+
+def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
+    """The cluster's settings concern every node, a node only itself; a network the nodes that have ports of it."""
+    match change.subject:
+        case Hosting(node=node, network=network):
+            yield Section(node, (network,))
+        case Network(name=name) if has_other_range(change):
+            for node in snapshot.hosts.get(name, {}):
+                yield Section(node, (name,))
+        case Node(name=name):
+            for subject in subjects(name, snapshot):
+                yield Section(name, subject)
+        case Cluster():
+            yield from on_every_node((_SHARED,), snapshot)
+
+
+def _answers(space: int, cidrs: tuple[Prefix, ...]) -> Iterator[Flow]:
+    for cidr in cidrs:
         if cidr.version == 4:
-            terms = match_fields((ETH_TYPE, ETH_ARP), (ARP_OP, 1), (ARP_TPA, masked(cidr)), in_space(SHARED_SPACE))
+            terms = match_fields((ETH_TYPE, ETH_ARP), (ARP_OP, 1), (ARP_TPA, masked(cidr)), in_space(space))
             yield at(pipeline.ARP_ANSWER, terms, _ANSWER)
-
-
-def touched(change: Change, snapshot: Snapshot) -> Iterable[Section]:
-    """The cluster's settings concern every node; a node only itself."""
-    return of_each_node((SHARED_SPACE,), change, snapshot)

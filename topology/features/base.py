@@ -8,8 +8,9 @@ from typing import Final
 
 from topology import pipeline
 from topology.features.section import WHOLE_NODE, Section, SubjectKey, families, of_each_node
-from topology.flow import DROP, Flow, at, goto, load, match, output_field
-from topology.matches import in_space, to_prefix
+from topology.fields import ETH_TYPE, IS_RELATED
+from topology.flow import DROP, Flow, at, goto, load, match, match_fields, output_field
+from topology.matches import in_space, in_state, to_prefix
 from topology.model import SHARED_SPACE, TUN_OFPORT, VXLAN_OFPORT, Cluster, Prefix
 from topology.pipeline import OUTPUT_PORT, Table
 from topology.snapshot import Change, Snapshot
@@ -34,6 +35,8 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     yield at(pipeline.DISPATCH_TUNNEL, match(in_port=VXLAN_OFPORT), (goto(Table.TUNNEL_INGRESS),))
     yield at(pipeline.DISPATCH_NODE, match(in_port=TUN_OFPORT), (goto(Table.NODE_INGRESS),))
     yield at(pipeline.DISPATCH_POD, (), (goto(Table.POD_INGRESS),))
+    yield at(pipeline.NO_TRACK, (), (goto(Table.CROSSING),))
+    yield at(pipeline.CROSS_SHARED, match_fields(in_space(SHARED_SPACE)), (goto(Table.SERVICES),))
     yield at(pipeline.NO_SERVICE, (), (goto(Table.EGRESS_POLICY),))
     yield at(pipeline.EGRESS_POLICY_NONE, (), (goto(Table.ROUTING),))
     yield at(pipeline.INGRESS_POLICY_NONE, (), (goto(Table.DELIVERY),))
@@ -56,6 +59,6 @@ def _routes(cluster: Cluster) -> Iterator[Flow]:
     for kind in families(cluster):
         for cidr in _NOT_UNICAST[kind.version]:
             yield at(pipeline.ROUTE_MULTICAST, to_prefix(cidr), DROP)
-        yield at(
-            pipeline.ROUTE_OUTSIDE, match(eth_type=kind.eth_type), (load(OUTPUT_PORT, TUN_OFPORT), goto(Table.OUTPUT))
-        )
+        outside = match_fields((ETH_TYPE, kind.eth_type), in_space(SHARED_SPACE))
+        yield at(pipeline.ROUTE_OUTSIDE, outside, (load(OUTPUT_PORT, TUN_OFPORT), goto(Table.OUTPUT)))
+        yield at(pipeline.REPLY_RELATED, in_state(kind, IS_RELATED), (goto(Table.OUTPUT),))

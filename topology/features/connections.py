@@ -1,63 +1,129 @@
-"""Connections: two networks that may talk. Not transitive; one flow per direction on each node that hosts either."""
+"""Connections: what two networks may begin towards each other. A relation, not transitive.
+
+One flow per direction on each node that hosts either network: the receiver's node decides delivery, the sender's node
+decides services. Where a direction may begin only some things, or nothing, replies are asked of conntrack on the node
+of whoever began. Between networks with ranges of their own, the range of one leads into its space from the other.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from topology import pipeline
-from topology.features.section import Section, SubjectKey
-from topology.flow import Flow, at, goto, match
-from topology.model import Connection, Hosting, Network, Node
-from topology.pipeline import Table
+from topology.features.section import Section, SubjectKey, families
+from topology.fields import CT_STATE, ETH_TYPE, IP_PROTO, IS_REPLY, TRANSPORT, Family, Field
+from topology.flow import Flow, at, conntrack, goto, load, match_fields
+from topology.matches import in_space, to_prefix
+from topology.model import Cluster, Connection, ConnectionKey, Hosting, Network, Node, Scope
+from topology.pipeline import BY_SERVICE, DESTINATION_VNID, SOURCE_VNID, SPACE, Table
+from topology.reach import begins_tracked
 from topology.snapshot import Change, Snapshot
 
 ID: Final = pipeline.FeatureId.CONNECTIONS
 
+_DELIVER: Final = (goto(Table.OUTPUT),)
+
 
 def subjects(node: str, snapshot: Snapshot) -> Iterator[SubjectKey]:
     """The connections of the networks that have ports on the node."""
-    found = {
-        Connection.between(network, peer)
+    yield from {
+        ConnectionKey.between(network, peer)
         for network in snapshot.hosting.get(node, {})
         for peer in snapshot.peers.get(network, {})
     }
-    yield from found
 
 
 def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
-    """The pairs (A, B) and (B, A): the receiver's node decides delivery, the sender's node decides services."""
-    connection = Connection(*map(str, subject))
-    first, second = snapshot.networks.get(connection.first), snapshot.networks.get(connection.second)
-    if connection not in snapshot.connections or first is None or second is None:
+    """Both directions."""
+    key = ConnectionKey(*map(str, subject))
+    connection = snapshot.connections.get(key)
+    first, second = snapshot.networks.get(key.first), snapshot.networks.get(key.second)
+    hosted = any((node, network) in snapshot.hosted for network in key)
+    if connection is None or first is None or second is None or not hosted or node not in snapshot.nodes:
         return
-    if node not in snapshot.nodes:
-        return
-    if (node, first.name) not in snapshot.hosted and (node, second.name) not in snapshot.hosted:
-        return
+    kinds = families(snapshot.cluster)
     for source, destination in ((first, second), (second, first)):
-        pair = match(reg0=source.vnid, reg1=destination.vnid)
-        yield at(pipeline.DELIVER_CONNECTED, pair, (goto(Table.OUTPUT),))
+        may = connection.scope(source.name)
+        if may is not None:
+            yield from _may_begin(may, source, destination, kinds)
+        begun = connection.scope(destination.name)
+        if begun is not None and begins_tracked(destination.name, source.name, snapshot):
+            yield from _may_reply(begun, source, destination, kinds)
+        if (node, source.name) in snapshot.hosted:
+            yield from _crossing(source, destination)
 
 
 def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
     """A connection where either network has ports; the first and last port of a network on a node."""
     match change.subject:
-        case Connection() as connection:
-            for node in _hosts(connection, snapshot):
-                yield Section(node, connection)
+        case Connection(key=key):
+            yield from _everywhere((key,), snapshot)
         case Hosting(node=node, network=network):
             for peer in snapshot.peers.get(network, {}):
-                yield Section(node, Connection.between(network, peer))
+                yield Section(node, ConnectionKey.between(network, peer))
         case Network(name=name):
-            for peer in snapshot.peers.get(name, {}):
-                connection = Connection.between(name, peer)
-                for node in _hosts(connection, snapshot):
-                    yield Section(node, connection)
+            keys = (ConnectionKey.between(name, peer) for peer in snapshot.peers.get(name, {}))
+            yield from _everywhere(keys, snapshot)
         case Node(name=name):
             for subject in subjects(name, snapshot):
                 yield Section(name, subject)
+        case Cluster():
+            yield from _everywhere(snapshot.connections, snapshot)
 
 
-def _hosts(connection: Connection, snapshot: Snapshot) -> set[str]:
-    return {node for network in connection for node in snapshot.hosts.get(network, {})}
+def _everywhere(keys: Iterable[ConnectionKey], snapshot: Snapshot) -> Iterator[Section]:
+    for key in keys:
+        for node in _hosts(key, snapshot):
+            yield Section(node, key)
+
+
+def _hosts(key: ConnectionKey, snapshot: Snapshot) -> set[str]:
+    hosts = {node for network in key for node in snapshot.hosts.get(network, {})}
+    return {node for node in hosts if node in snapshot.nodes}
+
+
+def _pair(source: Network, destination: Network) -> tuple[tuple[Field, int], ...]:
+    return ((SOURCE_VNID, source.vnid), (DESTINATION_VNID, destination.vnid))
+
+
+def _may_begin(may: Scope, source: Network, destination: Network, kinds: tuple[Family, ...]) -> Iterator[Flow]:
+    pair = _pair(source, destination)
+    if may.is_everything:
+        yield at(pipeline.DELIVER_CONNECTED, match_fields(*pair), _DELIVER)
+    if may.services_only:
+        yield at(pipeline.DELIVER_SERVICE, match_fields(*pair, (BY_SERVICE, 1)), _DELIVER)
+    for protocol, port in may.ports:
+        number, _, field = TRANSPORT[protocol]
+        for kind in kinds:
+            terms = (*pair, (ETH_TYPE, kind.eth_type), (IP_PROTO, number), (field, port))
+            yield at(pipeline.DELIVER_PORT, match_fields(*terms), _DELIVER)
+
+
+def _may_reply(begun: Scope, source: Network, destination: Network, kinds: tuple[Family, ...]) -> Iterator[Flow]:
+    """Only replies pass from `source`, and only to what is in scope for those that they reply to.
+
+    The ports are looked at behind conntrack, which puts fragments together.
+    """
+    if destination.zone is None:
+        return
+    pair = _pair(source, destination)
+    for kind in kinds:  # conntrack takes packets only that are known to be IP
+        ask = (conntrack(destination.zone, table=Table.REPLIES),)
+        yield at(pipeline.DELIVER_REPLY, match_fields(*pair, (ETH_TYPE, kind.eth_type)), ask)
+    is_reply = (CT_STATE, (IS_REPLY, IS_REPLY))
+    if begun.is_everything:
+        yield at(pipeline.REPLY_KNOWN, match_fields(*pair, is_reply), _DELIVER)
+    for protocol, port in begun.ports:
+        number, field, _ = TRANSPORT[protocol]
+        for kind in kinds:
+            terms = (*pair, (ETH_TYPE, kind.eth_type), (IP_PROTO, number), (field, port))
+            yield at(pipeline.REPLY_KNOWN, match_fields(*terms, is_reply), _DELIVER)
+
+
+def _crossing(source: Network, destination: Network) -> Iterator[Flow]:
+    """Between two networks with ranges of their own: the destination's range leads into its space."""
+    if source.subnets:
+        for subnet in destination.subnets:
+            enter = (load(SPACE, destination.space), goto(Table.EGRESS_POLICY))
+            yield at(pipeline.CROSS_PEER, to_prefix(subnet.cidr, in_space(source.space)), enter)

@@ -45,7 +45,7 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterable[Flow]:
     address = ip_address(str(subject[1]))
     if not _is_guarded(address, snapshot):
         return ()
-    return (at(pipeline.ROUTE_GUARDED, to_address(address), (goto(Table.NODE_GUARD),)),)
+    return (at(pipeline.ROUTE_GUARDED, to_address(address, in_space(SHARED_SPACE)), (goto(Table.NODE_GUARD),)),)
 
 
 def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:

@@ -9,15 +9,12 @@ from topology import fields, pipeline
 from topology.features.section import WHOLE_NODE, Section, SubjectKey, of_each_node
 from topology.fields import ETH_DST, ETH_TYPE, Family, family
 from topology.flow import Flow, at, conntrack, goto, load, match, match_fields, output
-from topology.matches import from_address, in_space, masked, to_address, to_prefix
+from topology.matches import from_address, in_space, in_state, masked, to_address, to_prefix
 from topology.model import SHARED_SPACE, TUN_OFPORT, Address, Cluster, Node, Prefix
 from topology.pipeline import NODE_ZONE, OUTPUT_PORT, Table
 from topology.snapshot import Change, Snapshot
 
 ID: Final = pipeline.FeatureId.NODE
-
-_REPLY: Final = fields.CT_TRACKED | fields.CT_ESTABLISHED | fields.CT_REPLY
-_RELATED: Final = fields.CT_TRACKED | fields.CT_RELATED
 
 
 def subjects(node: str, snapshot: Snapshot) -> Iterable[SubjectKey]:
@@ -60,10 +57,8 @@ def _ingress(kind: Family, subnet: Prefix, own: tuple[Address, ...], cluster: Cl
                 yield at(pipeline.NODE_SOURCE, terms, (goto(Table.ROUTING),))
     tracked = (conntrack(NODE_ZONE, table=Table.NODE_REPLIES),)
     yield at(pipeline.NODE_TRACK, to_prefix(subnet), tracked)
-    reply = match(eth_type=kind.eth_type, ct_state=(_REPLY, _REPLY))
-    related = match(eth_type=kind.eth_type, ct_state=(_RELATED, _RELATED))
-    yield at(pipeline.NODE_REPLY, reply, (goto(Table.LOCAL),))
-    yield at(pipeline.NODE_RELATED, related, (goto(Table.LOCAL),))
+    yield at(pipeline.NODE_REPLY, in_state(kind, fields.IS_REPLY), (goto(Table.LOCAL),))
+    yield at(pipeline.NODE_RELATED, in_state(kind, fields.IS_RELATED), (goto(Table.LOCAL),))
 
 
 def _egress(kind: Family, own: tuple[Address, ...], mac: int) -> Iterator[Flow]:

@@ -7,11 +7,11 @@ from typing import Final
 
 from topology import pipeline
 from topology.features.section import Section, SubjectKey
-from topology.fields import ETH_ARP, ETH_DST, ETH_SRC, IN_PORT
-from topology.flow import Actions, Flow, at, goto, load, match
+from topology.fields import ETH_ARP, ETH_DST, ETH_SRC, IN_PORT, family
+from topology.flow import IN_PORT_NUMBER, Actions, Flow, at, goto, load, match, output
 from topology.matches import from_address, in_space, to_address
-from topology.model import SHARED_SPACE, Address, Network, Node, Port, PortKey
-from topology.pipeline import DESTINATION_VNID, OUTPUT_PORT, SOURCE_VNID, SPACE, Table
+from topology.model import SHARED_SPACE, Address, Network, Node, Port, PortKey, mac_of
+from topology.pipeline import CLUSTER_SOURCE, DESTINATION_VNID, OUTPUT_PORT, SOURCE_VNID, SPACE, Table
 from topology.snapshot import Change, Snapshot
 
 ID: Final = pipeline.FeatureId.PORTS
@@ -30,8 +30,10 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     network = snapshot.networks.get(port.network)
     if network is None:
         return
-    for address in port.addresses:
-        yield from _address(port, port.ofport, address, network)
+    for position, address in enumerate(port.addresses):
+        known_as = port.cluster_addresses[position] if port.cluster_addresses else None
+        yield from _ingress(port, port.ofport, address, network.vnid, known_as)
+        yield from _delivery(port, port.ofport, network.vnid, address, known_as)
 
 
 def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
@@ -53,22 +55,31 @@ def _number(network: object) -> int | None:
     return network.vnid if isinstance(network, Network) else None
 
 
-def _address(port: Port, ofport: int, address: Address, network: Network) -> Iterator[Flow]:
+def _ingress(port: Port, ofport: int, address: Address, vnid: int, known_as: Address | None) -> Iterator[Flow]:
     own = ((IN_PORT, ofport), (ETH_SRC, port.mac))
-    tag = (load(SOURCE_VNID, network.vnid), *_enter_space(port.space))
-    yield at(pipeline.POD_ADDRESS, from_address(address, *own), (*tag, goto(Table.SERVICES)))
+    space = _enter_space(port.space)
+    name = () if known_as is None else (load(CLUSTER_SOURCE, int(known_as)),)
+    tag = (load(SOURCE_VNID, vnid), *space, *name)
+    yield at(pipeline.POD_ADDRESS, from_address(address, *own), (*tag, goto(Table.TRACKING)))
     if address.version == 4:
         request = match(
             in_port=ofport, eth_src=port.mac, eth_type=ETH_ARP, arp_op=1, arp_spa=int(address), arp_sha=port.mac
         )
-        yield at(pipeline.POD_ARP, request, (*_enter_space(port.space), goto(Table.ARP_RESPONDER)))
-    found = (
-        load(DESTINATION_VNID, network.vnid),
-        load(OUTPUT_PORT, ofport),
-        load(ETH_DST, port.mac),
-        goto(Table.INGRESS_POLICY),
-    )
-    yield at(pipeline.LOCAL_POD, to_address(address, in_space(port.space)), found)
+        yield at(pipeline.POD_ARP, request, (*space, goto(Table.ARP_RESPONDER)))
+
+
+def _delivery(port: Port, ofport: int, vnid: int, address: Address, known_as: Address | None) -> Iterator[Flow]:
+    found = (load(DESTINATION_VNID, vnid), load(OUTPUT_PORT, ofport), load(ETH_DST, port.mac))
+    onwards = goto(Table.INGRESS_POLICY)
+    yield at(pipeline.LOCAL_POD, to_address(address, in_space(port.space)), (*found, onwards))
+    if known_as is not None:
+        kind = family(address.version)
+        inside = load(kind.destination, int(address))
+        yield at(pipeline.LOCAL_POD, to_address(known_as, in_space(SHARED_SPACE)), (*found, inside, onwards))
+        # What a pod sends to an address that it has itself does not leave it; its cluster address it has not.
+        himself = to_address(known_as, in_space(port.space), (CLUSTER_SOURCE, int(known_as)))
+        back = (load(kind.source, int(known_as)), inside, load(ETH_SRC, mac_of(known_as)), load(ETH_DST, port.mac))
+        yield at(pipeline.CROSS_SELF, himself, (*back, output(IN_PORT_NUMBER)))
 
 
 def _enter_space(space: int) -> Actions:

@@ -14,8 +14,8 @@ from topology.features.section import Section, SubjectKey
 from topology.fields import IP_PROTO, TRANSPORT
 from topology.flow import Flow, at, goto, load
 from topology.matches import to_address
-from topology.model import TUN_OFPORT, Connection, Hosting, Network, Node, Project, Service, ServiceKey
-from topology.pipeline import DESTINATION_VNID, OUTPUT_PORT, Table
+from topology.model import TUN_OFPORT, Connection, ConnectionKey, Hosting, Network, Node, Project, Service, ServiceKey
+from topology.pipeline import BY_SERVICE, DESTINATION_VNID, OUTPUT_PORT, Table
 from topology.snapshot import Change, Snapshot
 
 ID: Final = pipeline.FeatureId.SERVICES
@@ -38,7 +38,12 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     for port in service.ports:
         number, _, destination = TRANSPORT[port.protocol]
         terms = to_address(service.address, (IP_PROTO, number), (destination, port.port))
-        found = (load(DESTINATION_VNID, network.vnid), load(OUTPUT_PORT, TUN_OFPORT), goto(Table.DELIVERY))
+        found = (
+            load(DESTINATION_VNID, network.vnid),
+            load(OUTPUT_PORT, TUN_OFPORT),
+            load(BY_SERVICE, 1),
+            goto(Table.DELIVERY),
+        )
         yield at(pipeline.SERVICE_PORT, terms, found)
 
 
@@ -52,7 +57,7 @@ def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
                 yield from _everywhere(key, snapshot)
         case Network(name=name):
             yield from _of_network(name, snapshot)
-        case Connection(first=first, second=second):
+        case Connection(key=ConnectionKey(first=first, second=second)):
             yield from _used_at(first, second, snapshot)
             yield from _used_at(second, first, snapshot)
         case Hosting(node=node, network=network):

@@ -6,17 +6,16 @@ from collections.abc import Iterator
 from typing import Final
 
 from topology import pipeline
-from topology.features.section import Section, SubjectKey
-from topology.fields import TUNNEL_ID, family
-from topology.flow import Flow, at, copy, goto, load, output
+from topology.features.section import Section, SubjectKey, families
+from topology.fields import ETH_DST, ETH_TYPE, TUNNEL_ID, family
+from topology.flow import Flow, at, copy, goto, match_fields
 from topology.matches import in_space, to_prefix
-from topology.model import SHARED_SPACE, VXLAN_OFPORT, Node
-from topology.pipeline import SOURCE_VNID, Table
+from topology.model import SHARED_SPACE, Node
+from topology.pipeline import SOURCE_VNID, SPACE, SPACE_BITS, VNID_BITS, Table
 from topology.snapshot import Change, Snapshot
+from topology.tunnelling import to_vtep
 
 ID: Final = pipeline.FeatureId.TUNNELS
-
-_VNID_BITS: Final = 24
 
 
 def subjects(node: str, snapshot: Snapshot) -> Iterator[SubjectKey]:
@@ -34,17 +33,12 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
         return
     outer = family(peer.underlay.version)
     vtep = int(peer.underlay)
-    for subnet in this.subnets:
-        terms = to_prefix(subnet, (outer.tunnel_source, vtep))
-        tagged = (copy(TUNNEL_ID, SOURCE_VNID, _VNID_BITS), goto(Table.LOCAL))
+    for kind in families(snapshot.cluster):
+        terms = match_fields((ETH_TYPE, kind.eth_type), (outer.tunnel_source, vtep))
+        tagged = (copy(TUNNEL_ID, SOURCE_VNID, VNID_BITS), copy(ETH_DST, SPACE, SPACE_BITS), goto(Table.LOCAL))
         yield at(pipeline.TUNNEL_PEER, terms, tagged)
     for subnet in peer.subnets:
-        send = (
-            copy(SOURCE_VNID, TUNNEL_ID, _VNID_BITS),
-            load(outer.tunnel_destination, vtep),
-            output(VXLAN_OFPORT),
-        )
-        yield at(pipeline.TUNNEL_ROUTE, to_prefix(subnet, in_space(SHARED_SPACE)), send)
+        yield at(pipeline.TUNNEL_ROUTE, to_prefix(subnet, in_space(SHARED_SPACE)), to_vtep(peer.underlay))
 
 
 def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:

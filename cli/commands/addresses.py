@@ -1,0 +1,87 @@
+"""The ledger of addresses: who holds which, and whether it is sound."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from cli.failures import ExitStatus, Misused
+from cli.options import Session, command
+from cli.render import Column, Item, Part, cell, items, show, table
+
+
+class State(StrEnum):
+    """How far an address is from being free."""
+
+    HELD = "held"
+    QUARANTINED = "quarantined"
+
+
+def _pod(entry: Item) -> object:
+    port = entry.get("port")
+    return f"{port.get('project')}/{port.get('pod')}" if isinstance(port, dict) else None
+
+
+COLUMNS = (
+    Column("ADDRESS", "address"),
+    Column("SPACE", "space", right=True),
+    Column("NETWORK", "network"),
+    Column("STATE", "state"),
+    Column("POD", _pod),
+    Column("NODE", "node"),
+)
+FINDINGS = (
+    Column("FAULT", "kind"),
+    Column("WITH", "subject", folds=True),
+    Column("HOW IT SHOWS", "cause", folds=True),
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to the app."""
+    command(app, "What is there")(addresses)
+
+
+def addresses(
+    session: Session,
+    network: Annotated[
+        str | None, typer.Option("--network", metavar="NETWORK", show_default=False, help="Only those of this network.")
+    ] = None,
+    node: Annotated[
+        str | None, typer.Option("--node", metavar="NODE", show_default=False, help="Only those on this node.")
+    ] = None,
+    state: Annotated[
+        State | None, typer.Option("--state", show_default=False, help="Only those in this state.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Prove instead that all of it is sound.")] = False,
+) -> None:
+    """List the addresses that pods hold, and those that nobody may get yet.
+
+    Space 0 is the one that all nodes share; a network with subnets of its own has a space with its VNID as number.
+
+    With --check: no address is held twice; each is where it may be, and known to be taken; what is in quarantine
+    nobody holds; and every pod's port is on its switch, and nobody else's. The exit status is 1 when one is not so.
+    """
+    if not check:
+        body = session.server.get("/addresses", network=network, node=node, state=state)
+        show(session.output, body, lambda body: table(COLUMNS, items(body, "addresses")))
+        return
+    if (network, node, state) != (None, None, None):
+        raise Misused("--check looks at all addresses; leave out --network, --node and --state")
+    body = session.server.get("/addresses/check")
+    show(session.output, body, _proof)
+    if not body.get("ok"):
+        raise typer.Exit(ExitStatus.REFUSED)
+
+
+def _proof(body: Any) -> Part | tuple[Part, ...]:
+    looked_at = (
+        f"{cell(body.get('ports'))} ports, {cell(body.get('held'))} addresses held, "
+        f"{cell(body.get('quarantined'))} in quarantine"
+    )
+    if body.get("ok"):
+        return f"sound: {looked_at}"
+    findings = items(body, "findings")
+    return table(FINDINGS, findings), "", f"not sound: {len(findings)} findings; {looked_at}"

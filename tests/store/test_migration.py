@@ -1,0 +1,136 @@
+"""Files of schema 1, as the version before networks had subnets wrote them: they open, and nothing in them is lost."""
+
+import sqlite3
+from contextlib import closing
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+
+from store.base import StoreError
+from store.sqlite import APPLICATION_ID, SCHEMA_VERSION, SqliteStore
+from topology.compiler import compile_all
+from topology.model import (
+    EVERYTHING,
+    Connection,
+    ConnectionKey,
+    Network,
+    Node,
+    Port,
+    PortKey,
+    Project,
+    Quarantine,
+    Service,
+    ServiceKey,
+    ServicePort,
+)
+from topology.snapshot import Put, apply_all, empty
+
+SCHEMA = f"""
+CREATE TABLE object (kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID;
+CREATE TABLE token (node TEXT NOT NULL PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE) WITHOUT ROWID;
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = 1;
+"""
+ROWS = [
+    (
+        "node",
+        "n1",
+        '{"name":"n1","dpid":"0000000000000001","underlay":"192.0.2.11","subnets":["10.128.0.0/23"]}',
+    ),
+    ("network", "blue", '{"name":"blue","vnid":11,"global":true,"space":0}'),
+    ("network", "red", '{"name":"red","vnid":10,"global":false,"space":0}'),
+    ("project", "red", '{"name":"red","network":"red"}'),
+    ("connection", "blue/red", '{"networks":["blue","red"]}'),
+    (
+        "service",
+        "red/web",
+        '{"name":"web","project":"red","address":"172.30.0.10","ports":[{"protocol":"TCP","port":80}]}',
+    ),
+    (
+        "port",
+        "n1/c1/eth0",
+        (
+            '{"node":"n1","container":"c1","interface":"eth0","project":"red","pod":"a","network":"red",'
+            '"host_interface":"v1","mac":"0a:58:0a:80:00:02","addresses":["10.128.0.2"],"space":0,"pod_uid":"u"}'
+        ),
+    ),
+    ("quarantine", "0/10.128.0.3", '{"space":0,"address":"10.128.0.3","node":"n1"}'),
+]
+VALUES = {
+    Node("n1", 1, IPv4Address("192.0.2.11"), (IPv4Network("10.128.0.0/23"),)),
+    Network("blue", 11, is_global=True),
+    Network("red", 10),
+    Project("red", "red"),
+    Connection(ConnectionKey("blue", "red"), EVERYTHING, EVERYTHING),
+    Service(ServiceKey("red", "web"), IPv4Address("172.30.0.10"), (ServicePort("TCP", 80),)),
+    Port(
+        PortKey("n1", "c1", "eth0"),
+        "red",
+        "a",
+        "red",
+        "v1",
+        0x0A580A800002,
+        (IPv4Address("10.128.0.2"),),
+        pod_uid="u",
+    ),
+    Quarantine(0, IPv4Address("10.128.0.3"), "n1"),
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file of schema 1."""
+    path = tmp_path / "heddle.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(SCHEMA)
+        connection.executemany("INSERT INTO object VALUES (?, ?, ?)", ROWS)
+        connection.execute("INSERT INTO token VALUES ('n1', 'aa')")
+        connection.commit()
+    return path
+
+
+def version(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return found
+
+
+def test_everything_of_an_older_file_is_there(path: Path) -> None:
+    store = SqliteStore(path)
+    loaded = store.load()
+    assert {event.value for event in loaded} == VALUES
+    assert store.node_of("aa") == "n1"
+    snapshot, _ = apply_all(empty(), loaded)
+    assert compile_all(snapshot)["n1"].conflicts == ()
+    store.commit([Put(Network("green", 12, mtu=1400))])
+    store.close()
+    assert version(path) == SCHEMA_VERSION
+    again = SqliteStore(path)
+    assert {event.value for event in again.load()} == VALUES | {Network("green", 12, mtu=1400)}
+    again.close()
+
+
+def test_a_row_that_cannot_be_read_stops_no_migration_and_is_named(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("INSERT INTO object VALUES ('network', 'torn', '{\"name\":')")
+        connection.commit()
+    store = SqliteStore(path)
+    with pytest.raises(StoreError, match="network torn cannot be read"):
+        store.load()
+    store.close()
+
+
+def test_a_migration_is_all_or_nothing(path: Path) -> None:
+    """A step that fails leaves the file as it was: the older version can still open it."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "CREATE TRIGGER full BEFORE UPDATE ON object WHEN old.key = 'red' BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+        connection.commit()
+    with pytest.raises(StoreError):
+        SqliteStore(path)
+    assert version(path) == 1
+    with closing(sqlite3.connect(path)) as connection:
+        bodies = connection.execute("SELECT kind, key, body FROM object").fetchall()
+    assert sorted(bodies) == sorted(ROWS)

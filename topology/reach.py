@@ -1,0 +1,50 @@
+"""Who may begin what towards whom, and by which address pods know each other. Questions to a snapshot; no flows."""
+
+from __future__ import annotations
+
+from topology.model import Address, ConnectionKey, Port, Scope
+from topology.snapshot import Snapshot
+
+
+def scope(source: str, destination: str, snapshot: Snapshot) -> Scope | None:
+    """Return what the connection of two different networks lets `source` begin; None: nothing."""
+    connection = snapshot.connections.get(ConnectionKey.between(source, destination))
+    return None if connection is None else connection.scope(source)
+
+
+def is_one_way(source: str, destination: str, snapshot: Snapshot) -> bool:
+    """Whether, by their connection, `source` may begin towards pods of `destination`, which may not begin all back."""
+    there = scope(source, destination, snapshot)
+    back = scope(destination, source, snapshot)
+    if there is None or there.services_only:
+        return False
+    return back is None or not back.is_everything
+
+
+def begins_tracked(source: str, destination: str, snapshot: Snapshot) -> bool:
+    """Whether replies to what `source` begins have to be told from what `destination` begins.
+
+    A connection shows only while neither network is global.
+    """
+    apart = source not in snapshot.global_networks and destination not in snapshot.global_networks
+    return apart and is_one_way(source, destination, snapshot)
+
+
+def needs_tracking(network: str, snapshot: Snapshot) -> bool:
+    """Whether what pods of a network begin is committed."""
+    return any(begins_tracked(network, peer, snapshot) for peer in snapshot.peers.get(network, {}))
+
+
+def needs_zone(network: str, snapshot: Snapshot) -> bool:
+    """Whether a network has to have a conntrack zone: also while it, or who it is connected to, is global."""
+    return any(is_one_way(network, peer, snapshot) for peer in snapshot.peers.get(network, {}))
+
+
+def known_as(target: Port, source: Port, snapshot: Snapshot) -> tuple[Address, ...]:
+    """Return the addresses by which a pod reaches another (or itself): its own, or else its cluster addresses.
+
+    Its own hold inside its network, and in connected networks if both have ranges of their own.
+    """
+    near = target.network == source.network or target.network in snapshot.peers.get(source.network, {})
+    own_ranges = bool(source.cluster_addresses) and bool(target.cluster_addresses)
+    return target.addresses if near and own_ranges else target.cluster_addresses or target.addresses
