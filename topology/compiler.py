@@ -7,7 +7,7 @@ one that comes later in order of (feature, subject) is left out whole, and liste
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 from zlib import crc32
@@ -17,6 +17,7 @@ from immutables import Map
 from topology.features import BY_ID, FEATURES
 from topology.features.section import SubjectKey
 from topology.flow import DIGEST_MASK, SHARDS, Entry, FlowKey, entries, owner_class, sentinel
+from topology.model import Node
 from topology.snapshot import Change, Snapshot
 
 
@@ -109,7 +110,7 @@ def touched(changes: Iterable[Change], before: Snapshot, after: Snapshot) -> Dir
     return dirty
 
 
-def update(tables: Tables, changes: Iterable[Change], before: Snapshot, after: Snapshot) -> tuple[Tables, Dirty]:
+def update(tables: Tables, changes: Collection[Change], before: Snapshot, after: Snapshot) -> tuple[Tables, Dirty]:
     """Return the tables after the changes, and the sections that were computed anew, by node.
 
     Nodes that exist no more have no table; a node with conflicts is compiled in full, for which of two
@@ -125,8 +126,9 @@ def update(tables: Tables, changes: Iterable[Change], before: Snapshot, after: S
             new = compile_node(node, after)
             keys |= {*old.sections, *new.sections}
         tables = tables.set(node, new)
-    for node in before.nodes:
-        if node not in after.nodes and node in tables:
+    for change in changes:
+        node = change.before.name if isinstance(change.before, Node) else ""
+        if node in tables and node not in after.nodes:
             tables = tables.delete(node)
     return tables, {node: keys for node, keys in dirty.items() if node in after.nodes}
 
