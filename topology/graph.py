@@ -87,12 +87,3 @@ def as_topology(snapshot: Snapshot) -> View:
 def tunnels(snapshot: Snapshot) -> tuple[Tunnel, ...]:
     """Return the tunnel of every two nodes."""
     return as_topology(snapshot).tunnels
-
-
-def may_talk(snapshot: Snapshot, first: str, second: str) -> bool:
-    """Tell whether pods of two networks may talk: one network, connected networks, or one of them is global.
-
-    Raises KeyError for a network that does not exist.
-    """
-    a, b = snapshot.networks[first], snapshot.networks[second]
-    return first == second or a.is_global or b.is_global or ConnectionKey.between(first, second) in snapshot.connections

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from tests.topology.asking import node, report
 from tests.topology.strategies import after, snapshots
 from topology import requests
-from topology.graph import Kind, Vertex, as_topology, graph, may_talk, tunnels
+from topology.graph import Kind, Vertex, as_topology, graph, tunnels
 from topology.model import Connection, PortKey, Tunnel
 from topology.snapshot import Snapshot, empty
 
@@ -51,18 +51,6 @@ def test_plain_values_are_in_order(world: Snapshot) -> None:
     assert view.tunnels == (Tunnel("n1", "n2"),)
     assert [each.name for each in view.networks] == ["blue", "default", "green", "red"]
     assert view.connections == (Connection.between("blue", "red"), Connection.between("green", "red"))
-
-
-def test_talking_is_symmetric_not_transitive_and_global_to_all(world: Snapshot) -> None:
-    pairs = {pair for pair in combinations(("blue", "green", "red"), 2) if may_talk(world, *pair)}
-    assert pairs == {("blue", "red"), ("green", "red")}
-    assert may_talk(world, "red", "blue")
-    assert may_talk(world, "blue", "blue")
-    assert all(may_talk(world, name, "default") for name in world.networks)
-    everywhere = after(world, requests.SetGlobal("green", True))
-    assert may_talk(everywhere, "green", "blue")
-    with pytest.raises(KeyError):
-        may_talk(world, "red", "pink")
 
 
 @given(snapshots())
