@@ -1,0 +1,26 @@
+"""The whole network at one moment: an immutable value with the indexes that make a change cost what it changes.
+
+`apply` is the only way from one snapshot to the next. It checks nothing (see `admission`) and decides nothing
+(see `features`); it keeps the indexes, and tells what changed, derived facts (`Hosting`) included. A new kind of object
+needs an entry in `value.Snapshot`, a keeper in `objects`, and a line in `changing`.
+"""
+
+from topology.snapshot.changing import apply, apply_all
+from topology.snapshot.events import Change, Event, Put, Remove
+from topology.snapshot.value import BLOCK_BITS, BLOCK_SIZE, BUILT_IN, Block, Snapshot, empty, places
+
+__all__ = [
+    "BLOCK_BITS",
+    "BLOCK_SIZE",
+    "BUILT_IN",
+    "Block",
+    "Change",
+    "Event",
+    "Put",
+    "Remove",
+    "Snapshot",
+    "apply",
+    "apply_all",
+    "empty",
+    "places",
+]

@@ -1,0 +1,62 @@
+"""From one snapshot to the next: `apply`, by the keeper of each kind of object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from topology.model import (
+    AddressBlock,
+    Cluster,
+    Connection,
+    Network,
+    Node,
+    Port,
+    Project,
+    Quarantine,
+    Service,
+    Watermark,
+)
+from topology.snapshot.events import Change, Event
+from topology.snapshot.objects import (
+    keep_block,
+    keep_cluster,
+    keep_connection,
+    keep_network,
+    keep_node,
+    keep_project,
+    keep_quarantine,
+    keep_service,
+    keep_watermark,
+)
+from topology.snapshot.ports import keep_port
+from topology.snapshot.value import Snapshot
+
+
+def apply(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    """Return the snapshot after `event` and what changed; no change at all when the event says what is so already."""
+    keep = _KEEPERS[type(event.value)]
+    return keep(snapshot, event)
+
+
+def apply_all(snapshot: Snapshot, events: tuple[Event, ...]) -> tuple[Snapshot, tuple[Change, ...]]:
+    """Apply events in order."""
+    changes: list[Change] = []
+    for event in events:
+        snapshot, more = apply(snapshot, event)
+        changes.extend(more)
+    return snapshot, tuple(changes)
+
+
+_KEEPERS: Final[dict[type, Callable[[Snapshot, Event], tuple[Snapshot, tuple[Change, ...]]]]] = {
+    Cluster: keep_cluster,
+    Node: keep_node,
+    Network: keep_network,
+    Project: keep_project,
+    Connection: keep_connection,
+    AddressBlock: keep_block,
+    Service: keep_service,
+    Port: keep_port,
+    Quarantine: keep_quarantine,
+    Watermark: keep_watermark,
+}

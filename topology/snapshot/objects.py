@@ -1,0 +1,159 @@
+"""What each kind of object changes in a snapshot, ports excepted: the object's entry, and the indexes it stands in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from immutables import Map
+
+from topology.model import (
+    AddressBlock,
+    Cluster,
+    Connection,
+    Network,
+    Node,
+    Project,
+    Quarantine,
+    Service,
+    Watermark,
+)
+from topology.snapshot.events import Change, Event, Put
+from topology.snapshot.index import before_after, exclude, include, mark, swap, table
+from topology.snapshot.value import Snapshot
+
+
+def keep_cluster(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, Cluster)
+    if not isinstance(event, Put) or event.value == snapshot.cluster:
+        return snapshot, ()
+    return replace(snapshot, cluster=event.value), (Change(snapshot.cluster, event.value),)
+
+
+def keep_node(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, Node)
+    name = event.value.name
+    before, after = before_after(snapshot.nodes, name, event)
+    if before == after:
+        return snapshot, ()
+    state = replace(
+        snapshot,
+        nodes=table(snapshot.nodes, name, after),
+        node_by_dpid=swap(snapshot.node_by_dpid, before and before.dpid, after and after.dpid, name),
+        node_by_underlay=swap(snapshot.node_by_underlay, before and before.underlay, after and after.underlay, name),
+    )
+    if after is None:
+        latest = {place: address for place, address in state.latest.items() if place[0] != name}
+        state = replace(state, latest=Map(latest))
+    return state, (Change(before, after),)
+
+
+def keep_network(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, Network)
+    name = event.value.name
+    before, after = before_after(snapshot.networks, name, event)
+    if before == after:
+        return snapshot, ()
+    was_global = name if before is not None and before.is_global else None
+    is_global = name if after is not None and after.is_global else None
+    state = replace(
+        snapshot,
+        networks=table(snapshot.networks, name, after),
+        network_by_vnid=swap(
+            snapshot.network_by_vnid,
+            None if before is None else before.vnid,
+            None if after is None else after.vnid,
+            name,
+        ),
+        global_networks=swap(snapshot.global_networks, was_global, is_global, None),
+    )
+    return state, (Change(before, after),)
+
+
+def keep_project(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, Project)
+    name = event.value.name
+    before, after = before_after(snapshot.projects, name, event)
+    if before == after:
+        return snapshot, ()
+    projects_of = snapshot.projects_of
+    if before is not None:
+        projects_of = exclude(projects_of, before.network, name)
+    if after is not None:
+        projects_of = include(projects_of, after.network, name)
+    state = replace(snapshot, projects=table(snapshot.projects, name, after), projects_of=projects_of)
+    return state, (Change(before, after),)
+
+
+def keep_connection(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, Connection)
+    first, second = key = event.value.key
+    before, after = before_after(snapshot.connections, key, event)
+    if before == after:
+        return snapshot, ()
+    keep = include if after is not None else exclude
+    state = replace(
+        snapshot,
+        connections=table(snapshot.connections, key, after),
+        peers=keep(keep(snapshot.peers, first, second), second, first),
+    )
+    return state, (Change(before, after),)
+
+
+def keep_block(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, AddressBlock)
+    network, prefix, _ = event.value
+    before, after = before_after(snapshot.blocks, (network, prefix), event)
+    if before == after:
+        return snapshot, ()
+    blocks_on = snapshot.blocks_on
+    if before is not None:
+        blocks_on = exclude(blocks_on, (network, before.node), prefix)
+    if after is not None:
+        blocks_on = include(blocks_on, (network, after.node), prefix)
+    keep = include if after is not None else exclude
+    state = replace(
+        snapshot,
+        blocks=table(snapshot.blocks, (network, prefix), after),
+        blocks_of=keep(snapshot.blocks_of, network, prefix),
+        blocks_on=blocks_on,
+    )
+    return state, (Change(before, after),)
+
+
+def keep_service(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, Service)
+    key = event.value.key
+    before, after = before_after(snapshot.services, key, event)
+    if before == after:
+        return snapshot, ()
+    keep = include if after is not None else exclude
+    state = replace(
+        snapshot,
+        services=table(snapshot.services, key, after),
+        services_of=keep(snapshot.services_of, key.project, key),
+        service_by_address=swap(snapshot.service_by_address, before and before.address, after and after.address, key),
+    )
+    return state, (Change(before, after),)
+
+
+def keep_quarantine(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, Quarantine)
+    key = (event.value.space, event.value.address)
+    before, after = before_after(snapshot.quarantined, key, event)
+    if before == after:
+        return snapshot, ()
+    quarantined = table(snapshot.quarantined, key, after)
+    taken = mark(snapshot.taken, key, after is not None or key in snapshot.holder)
+    return replace(snapshot, quarantined=quarantined, taken=taken), (Change(before, after),)
+
+
+def keep_watermark(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, Watermark)
+    pool = event.value.pool
+    last = snapshot.watermarks.get(pool)
+    before = None if last is None else Watermark(pool, last)
+    after = event.value if isinstance(event, Put) else None
+    if before == after:
+        return snapshot, ()
+    marks = table(snapshot.watermarks, pool, None if after is None else after.last)
+    return replace(snapshot, watermarks=marks), (Change(before, after),)

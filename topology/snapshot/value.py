@@ -1,0 +1,106 @@
+"""The snapshot itself: objects by key, and the indexes by which flows and checks look them up. It changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from immutables import Map
+
+from topology.model import (
+    DEFAULT_NETWORK,
+    GLOBAL_VNID,
+    SHARED_SPACE,
+    Address,
+    AddressBlock,
+    Cluster,
+    Connection,
+    ConnectionKey,
+    Network,
+    Node,
+    Port,
+    PortKey,
+    Prefix,
+    Project,
+    Quarantine,
+    Service,
+    ServiceKey,
+)
+
+
+class Block(NamedTuple):
+    """BLOCK_SIZE addresses in a row, in one address space."""
+
+    space: int
+    version: int  # of IP
+    number: int  # what the addresses have in common above their last BLOCK_BITS bits
+
+
+BLOCK_BITS: Final = 9
+BLOCK_SIZE: Final = 1 << BLOCK_BITS
+
+
+_USUAL: Final = Cluster()
+BUILT_IN: Map[str, Network] = Map({DEFAULT_NETWORK: Network(DEFAULT_NETWORK, GLOBAL_VNID, is_global=True)})
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Objects by key, and indexes by what flows and checks look them up by. Empty entries are left out of indexes."""
+
+    cluster: Cluster = _USUAL
+    nodes: Map[str, Node] = Map()
+    networks: Map[str, Network] = BUILT_IN
+    projects: Map[str, Project] = Map({DEFAULT_NETWORK: Project(DEFAULT_NETWORK, DEFAULT_NETWORK)})
+    connections: Map[ConnectionKey, Connection] = Map()
+    blocks: Map[tuple[str, Prefix], AddressBlock] = Map()  # by network and prefix
+    ports: Map[PortKey, Port] = Map()
+    services: Map[ServiceKey, Service] = Map()
+    quarantined: Map[tuple[int, Address], Quarantine] = Map()
+    watermarks: Map[str, int] = Map()  # by pool: the number last given
+
+    node_by_dpid: Map[int, str] = Map()
+    node_by_underlay: Map[Address, str] = Map()
+    network_by_vnid: Map[int, str] = Map({GLOBAL_VNID: DEFAULT_NETWORK})
+    global_networks: Map[str, None] = Map({DEFAULT_NETWORK: None})
+    peers: Map[str, Map[str, None]] = Map()  # network -> networks it is connected to
+    blocks_of: Map[str, Map[Prefix, None]] = Map()  # by network
+    blocks_on: Map[tuple[str, str], Map[Prefix, None]] = Map()  # by network and node
+    projects_of: Map[str, Map[str, None]] = Map({DEFAULT_NETWORK: Map({DEFAULT_NETWORK: None})})  # by network
+    services_of: Map[str, Map[ServiceKey, None]] = Map()  # by project
+    service_by_address: Map[Address, ServiceKey] = Map()
+    ports_on: Map[str, Map[PortKey, None]] = Map()  # by node
+    port_by_interface: Map[tuple[str, str], PortKey] = Map()  # by node and name of the host's interface
+    port_by_ofport: Map[tuple[str, int], PortKey] = Map()  # by node and ofport
+    port_by_pod: Map[tuple[str, str], Map[PortKey, None]] = Map()  # by project and pod
+    ports_in: Map[str, int] = Map()  # number of ports by project
+    holder: Map[tuple[int, Address], PortKey] = Map()  # by address space and address
+    taken: Map[Block, int] = Map()  # bit map of the addresses that are held or quarantined, by block
+    hosted: Map[tuple[str, str], int] = Map()  # number of ports by node and network
+    hosts: Map[str, Map[str, None]] = Map()  # network -> nodes that have ports of it
+    hosting: Map[str, Map[str, None]] = Map()  # node -> networks that have ports on it
+
+    # Not an index but a memory, and only a hint: the address last given, by node and IP version.
+    latest: Map[tuple[str, int], Address] = Map()
+
+    def __repr__(self) -> str:
+        objects = (self.cluster, *self.nodes.values(), *self.networks.values(), *self.projects.values())
+        more = (
+            *self.connections.values(),
+            *self.blocks.values(),
+            *self.ports.values(),
+            *self.services.values(),
+            *self.quarantined.values(),
+        )
+        return f"Snapshot{(*objects, *more)}"
+
+
+def empty() -> Snapshot:
+    """Return the snapshot of a cluster in which nothing was made yet: the built-in network and its project."""
+    return Snapshot()
+
+
+def places(port: Port) -> tuple[tuple[int, Address], ...]:
+    """Return every address of a port with its address space: those of its network, and its cluster addresses."""
+    own = tuple((port.space, address) for address in port.addresses)
+    return own + tuple((SHARED_SPACE, address) for address in port.cluster_addresses)
