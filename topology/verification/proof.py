@@ -1,0 +1,244 @@
+"""The proof itself: of all tables (`prove`), or of one change (`check`). Claims say what must hold; here it is asked.
+
+Every flow must hold by the claim of its stage, and every match that a stage owes must be there. As keys are unique in
+a table and what holds is exactly what is owed, counting tells whether anything is missing; only then it is looked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from topology.compiler import FlowTable, SectionKey, Tables
+from topology.flow import DIGEST_MASK, Actions, Entry, Flow, FlowKey, Op, owner_class
+from topology.snapshot import Change, Snapshot
+from topology.verification.claim import About, Claim, Kind
+from topology.verification.concern import concerned
+from topology.verification.finding import Finding
+from topology.verification.registry import BY_PLACE, CLAIMS
+from topology.verification.world import Focus, View, World
+
+_FORMLESS: Final = (IndexError, KeyError, TypeError, ValueError)
+_WHOLE: Final = Focus(whole=True)
+_EMPTY: Final = FlowTable()
+
+
+class NodeProof(NamedTuple):
+    """What was proven of one node: how many flows stand in each (table, priority), and what is wrong."""
+
+    node: str
+    counts: Mapping[tuple[int, int], int]
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change of the network: the model before and after, the tables, and the sections that were computed anew."""
+
+    changes: Collection[Change]
+    before: Snapshot
+    after: Snapshot
+    old: Tables
+    new: Tables
+    dirty: Mapping[str, Collection[SectionKey]]
+
+
+def holds(view: View, flow: Flow) -> bool:
+    """Whether a flow is one that the model asks for on the node."""
+    table, priority, match, actions = flow
+    claim = BY_PLACE.get((table, priority))
+    try:
+        return claim is not None and claim.holds(view, match, actions)
+    except _FORMLESS:
+        return False
+
+
+# --- the whole -----------------------------------------------------------------------------------
+
+
+def prove(snapshot: Snapshot, tables: Tables) -> tuple[NodeProof, ...]:
+    """Return the proof of every node."""
+    return tuple(proofs(snapshot, tables))
+
+
+def proofs(snapshot: Snapshot, tables: Tables) -> Iterator[NodeProof]:
+    """Yield the proof of one node after the other: whoever has something else to do can do it in between."""
+    world = World(snapshot)
+    for name in snapshot.nodes:
+        yield _prove_node(View(world, snapshot.nodes[name], _WHOLE), tables.get(name, _EMPTY))
+
+
+def _prove_node(view: View, table: FlowTable) -> NodeProof:
+    counts: dict[tuple[int, int], int] = {}
+    findings: list[Finding] = []
+    present: set[FlowKey] = set()
+    for section, entries in table.sections.items():
+        for entry in entries:
+            flow = entry[1]
+            number, priority, match, actions = flow
+            place = (number, priority)
+            claim = BY_PLACE.get(place)
+            try:
+                right = claim is not None and claim.holds(view, match, actions)
+            except _FORMLESS:
+                right = False
+            if right:
+                counts[place] = counts.get(place, 0) + 1
+                present.add(flow[:3])
+            else:
+                findings.append(_wrong(view.node, flow, section))
+    if sum(counts.values()) != len(present):
+        findings.extend(_twice(view.node, table))
+    for place, claim in BY_PLACE.items():
+        owed = tuple(claim.owed(view))
+        if len(owed) != counts.get(place, 0) or len(present) != sum(counts.values()):
+            findings.extend(_missing(view.node, claim, owed, present))
+    findings.extend(_sums(view.node, table))
+    return NodeProof(view.node, counts, tuple(findings))
+
+
+def _twice(node: str, table: FlowTable) -> Iterator[Finding]:
+    seen: set[FlowKey] = set()
+    for section, entries in table.sections.items():
+        for entry in entries:
+            if entry.flow.key in seen:
+                said = "stands there twice: a switch keeps one of the two"
+                yield Finding(Kind.UNEXPLAINED, node, said, entry.flow.key, entry.flow.actions, section)
+            seen.add(entry.flow.key)
+
+
+def _missing(node: str, claim: Claim, owed: Iterable[object], present: Collection[FlowKey]) -> Iterator[Finding]:
+    for match in owed:
+        key: FlowKey = (int(claim.stage.table), claim.stage.priority, match)  # type: ignore[assignment]
+        if key not in present:
+            yield Finding(Kind.BLACK_HOLE, node, f"is missing ({claim.stage.purpose})", key)
+
+
+def _sums(node: str, table: FlowTable) -> Iterator[Finding]:
+    """What sentinels will say of the flows must be so, or a switch that lost some is believed to have them."""
+    sums: dict[int, int] = {}
+    for entries in table.sections.values():
+        for entry in entries:
+            owner = entry[0] >> 48
+            sums[owner] = sums.get(owner, 0) + entry[0]
+    for owner in {*sums, *table.sums}:
+        if sums.get(owner, 0) & DIGEST_MASK != table.sums.get(owner, 0):
+            yield Finding(
+                Kind.UNEXPLAINED, node, f"the sum of the cookies of class {owner:#06x} is not that of its flows"
+            )
+
+
+# --- a change ------------------------------------------------------------------------------------
+
+
+def check(step: Step) -> tuple[Finding, ...]:
+    """Return what a change makes wrong, given that nothing was wrong before. It costs what the change costs."""
+    concern = concerned(step.changes, step.before, step.after)
+    before, after = World(step.before), World(step.after)
+    findings: list[Finding] = []
+    for node in {*concern, *step.dirty}:
+        this = step.after.nodes.get(node)
+        if this is None:
+            continue
+        focus = concern.get(node) or Focus()
+        view = View(after, this, focus)
+        table = step.new.get(node, _EMPTY)
+        dirty = step.dirty.get(node, ())
+        findings.extend(_sections(view, step.old.get(node, _EMPTY), table, dirty))
+        was = step.before.nodes.get(node)
+        findings.extend(_owed(view, None if was is None else View(before, was, focus), table, dirty))
+    return tuple(dict.fromkeys(findings))
+
+
+def _sections(view: View, old: FlowTable, new: FlowTable, dirty: Iterable[SectionKey]) -> Iterator[Finding]:
+    """Every flow of a section computed anew must hold; what is gone from one must not be owed any more."""
+    owners = new.owners
+    for section in dirty:
+        fresh = new.sections.get(section, ())
+        for entry in fresh:
+            if not holds(view, entry[1]):
+                yield _wrong(view.node, entry[1], section)
+        past = old.sections.get(section, ())
+        if past is not fresh and past != fresh:
+            for entry in past:
+                key = entry.flow.key
+                if key not in owners and holds(view, entry.flow):
+                    yield Finding(Kind.BLACK_HOLE, view.node, "is gone, and is still needed", key, None, section)
+
+
+def _owed(view: View, was: View | None, table: FlowTable, dirty: Collection[SectionKey]) -> Iterator[Finding]:
+    """What the concerned objects owe now must be there; what they owed before and no more must not."""
+    owners = table.owners
+    for claim in _claims(view.focus):
+        table_number, priority = int(claim.stage.table), claim.stage.priority
+        now = set(claim.owed(view))
+        for match in now:
+            key = (table_number, priority, match)
+            if key not in owners:
+                yield Finding(Kind.BLACK_HOLE, view.node, f"is missing ({claim.stage.purpose})", key)
+        for match in () if was is None else claim.owed(was):
+            section = owners.get((table_number, priority, match)) if match not in now else None
+            if section is not None and section not in dirty:
+                yield from _left(view, table, section, (table_number, priority, match))
+
+
+def _left(view: View, table: FlowTable, section: SectionKey, key: FlowKey) -> Iterator[Finding]:
+    for entry in table.sections.get(section, ()):
+        if entry.flow.key == key and not holds(view, entry.flow):
+            yield _wrong(view.node, entry.flow, section)
+
+
+_BY_ABOUT: Final[dict[About, tuple[Claim, ...]]] = {
+    about: tuple(claim for claim in CLAIMS if claim.about is about) for about in About
+}
+
+
+def _claims(focus: Focus) -> tuple[Claim, ...]:
+    """Return the claims that owe anything for a focus."""
+    if focus.whole:
+        return CLAIMS
+    parts = (
+        (focus.ports, About.PORTS),
+        (focus.networks, About.NETWORKS),
+        (focus.connections, About.CONNECTIONS),
+        (focus.blocks, About.BLOCKS),
+        (focus.services, About.SERVICES),
+        (focus.nodes, About.PEERS),
+    )
+    return tuple(claim for part, about in parts if part for claim in _BY_ABOUT[about])
+
+
+# --- findings ------------------------------------------------------------------------------------
+
+
+def _wrong(node: str, flow: Flow, section: SectionKey) -> Finding:
+    claim = BY_PLACE.get((flow.table, flow.priority))
+    if claim is None:
+        said, kind = "stands where the pipeline has no stage", Kind.UNEXPLAINED
+    else:
+        said, kind = f"is not one that the network asks for ({claim.stage.purpose})", claim.kind
+    if _goes_back(flow):
+        kind = Kind.LOOP
+    elif not flow.actions and kind is not Kind.UNEXPLAINED:
+        kind = Kind.BLACK_HOLE
+    return Finding(kind, node, said, flow.key, flow.actions, section)
+
+
+def _goes_back(flow: Flow) -> bool:
+    return any(target <= flow.table for target in _targets(flow.actions))
+
+
+def _targets(actions: Actions) -> Iterator[int]:
+    for action in actions:
+        match action:
+            case (Op.GOTO | Op.RESUBMIT, int(table)) | (Op.CT, _, _, int(table), _):
+                yield table
+
+
+def entry_of(entries: Iterable[Entry], key: FlowKey) -> Entry | None:
+    """Return the entry with a key."""
+    return next((entry for entry in entries if entry.flow.key == key), None)
+
+
+__all__ = ["NodeProof", "Step", "check", "holds", "owner_class", "proofs", "prove"]
