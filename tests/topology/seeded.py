@@ -1,4 +1,4 @@
-"""Networks and requests by chance from a seed: for tests that count what they tried, as Hypothesis does not let them."""
+"""Networks and requests from a seed: for tests that count what they tried, as Hypothesis does not let them."""
 
 from __future__ import annotations
 

@@ -7,5 +7,6 @@ import `topology.features`, whose mistakes it is there to find.
 from topology.verification.claim import Kind
 from topology.verification.finding import Finding, Witness
 from topology.verification.proof import NodeProof, Step, check, proofs, prove
+from topology.verification.witness import with_witness
 
-__all__ = ["Finding", "Kind", "NodeProof", "Step", "Witness", "check", "proofs", "prove"]
+__all__ = ["Finding", "Kind", "NodeProof", "Step", "Witness", "check", "proofs", "prove", "with_witness"]

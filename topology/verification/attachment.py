@@ -131,8 +131,15 @@ def at_himself(view: View, match: Match, actions: Actions) -> bool:
 
 def owed(view: View, part: int) -> Iterator[Match]:
     """Yield the matches of the ports in focus: 0 of ingress, 1 of ARP, 2 of look-ups, 3 of themselves."""
-    for key in view.ports():
-        port = view.snapshot.ports.get(key)
-        if port is not None and port.node == view.node and port.ofport is not None:
-            for match, _ in attachment(view, port.ofport)[part]:
-                yield match
+    for known in _attached(view):
+        for match, _ in known[part]:
+            yield match
+
+
+def _attached(view: View) -> tuple[Attachment, ...]:
+    """Return what the ports in focus that are on their switch must have."""
+    if view.attached is None:
+        ports = (view.snapshot.ports.get(key) for key in view.ports())
+        here = (port.ofport for port in ports if port is not None and port.node == view.node)
+        view.attached = tuple(attachment(view, ofport) for ofport in here if ofport is not None)
+    return view.attached

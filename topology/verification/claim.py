@@ -51,6 +51,10 @@ class Claim(NamedTuple):
     holds: Holds
     owed: Owed
 
+    def count(self, view: View) -> int:
+        """Return how many matches the whole node owes."""
+        return sum(1 for _ in self.owed(view))
+
 
 def of_cluster(stage: Stage, kind: Kind, make: Callable[[World], Facts]) -> Claim:
     """Return the claim of a stage whose flows are the same on every node."""

@@ -52,13 +52,16 @@ def _mark(change: Change, snapshot: Snapshot, concern: Concern) -> None:
         case Network(name=name):
             _changed_network(change, name, snapshot, concern)
         case Connection(key=key):
-            for node in _hosts(key, snapshot):
-                focus = _on(node, concern)
-                for name in key:
-                    _network(name, snapshot, focus)
+            _connection(key, snapshot, concern)
         case AddressBlock(network=network, prefix=prefix):
             for node in _hosts((network, *snapshot.peers.get(network, {})), snapshot):
                 _on(node, concern).blocks.add((network, prefix))
+        case _:
+            _mark_rest(change, snapshot, concern)
+
+
+def _mark_rest(change: Change, snapshot: Snapshot, concern: Concern) -> None:
+    match change.subject:
         case Service(key=service):
             _offer((service,), snapshot, concern)
         case Project(name=name):
@@ -86,6 +89,18 @@ def _network(name: str, snapshot: Snapshot, focus: Focus) -> None:
     else:
         for each in {*near, *snapshot.global_networks}:
             focus.services.update(_services(each, snapshot))
+
+
+def _connection(key: ConnectionKey, snapshot: Snapshot, concern: Concern) -> None:
+    """Both networks' spaces, tracking and services, where either has ports; what else they are connected to stays."""
+    blocks = [(name, prefix) for name in key for prefix in snapshot.blocks_of.get(name, {})]
+    services = [service for name in key for service in _services(name, snapshot)]
+    for node in _hosts(key, snapshot):
+        focus = _on(node, concern)
+        focus.connections.add(key)
+        focus.networks.update(key)
+        focus.blocks.update(blocks)
+        focus.services.update(services)
 
 
 def _services(network: str, snapshot: Snapshot) -> Iterable[ServiceKey]:

@@ -62,7 +62,7 @@ def _committed(view: View, match: Match, actions: Actions) -> bool:
 
 
 def _committed_owed(view: View) -> Iterator[Match]:
-    for network in view.networks():
+    for network in view.networks:
         if network.zone is not None and _tracks(network, view):
             for kind in view.world.kinds:
                 yield (SOURCE_VNID, network.vnid, W32), kind
@@ -86,7 +86,7 @@ def _within(view: View, match: Match, actions: Actions) -> bool:
 
 
 def _within_owed(view: View) -> Iterator[Match]:
-    for network in view.networks():
+    for network in view.networks:
         yield from view.world.ranges[network.name]
 
 
@@ -101,7 +101,7 @@ def _enters(view: View, match: Match, actions: Actions) -> bool:
 
 
 def _enters_owed(view: View) -> Iterator[Match]:
-    for key in view.connections():
+    for key in view.connections:
         if key in view.snapshot.connections:
             for one, other in (key, key[::-1]):
                 source, destination = view.snapshot.networks.get(one), view.snapshot.networks.get(other)
@@ -117,7 +117,7 @@ def _leaves(view: View, match: Match, actions: Actions) -> bool:
 
 
 def _leaves_owed(view: View) -> Iterator[Match]:
-    for network in view.networks():
+    for network in view.networks:
         if network.subnets:
             yield (SPACE, network.vnid, W32), IS_IP[4]
 

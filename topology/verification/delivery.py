@@ -58,15 +58,19 @@ def _talk(view: View, match: Match) -> Talk | None:
 def _between(view: View, source: Network, destination: Network) -> Talk | None:
     if source.name not in view.hosting and destination.name not in view.hosting:
         return None
-    connection = view.snapshot.connections.get(ConnectionKey.between(source.name, destination.name))
+    connection = view.snapshot.connections.get(_key(source.name, destination.name))
     if connection is None:
         return None
     return Talk(source, destination, connection.scope(source.name), connection.scope(destination.name))
 
 
+def _key(one: str, other: str) -> ConnectionKey:
+    return ConnectionKey(one, other) if one < other else ConnectionKey(other, one)
+
+
 def _talks(view: View) -> Iterator[Talk]:
     networks = view.snapshot.networks
-    for key in view.connections():
+    for key in view.connections:
         for one, other in (key, key[::-1]):
             source, destination = networks.get(one), networks.get(other)
             talk = None if source is None or destination is None else _between(view, source, destination)
@@ -74,9 +78,16 @@ def _talks(view: View) -> Iterator[Talk]:
                 yield talk
 
 
+def _talks_of(view: View) -> tuple[Talk, ...]:
+    """Return all that the connections in focus let pass, worked out once for all stages."""
+    if view.talks is None:
+        view.talks = tuple(_talks(view))
+    return view.talks
+
+
 def _owed(matches: Callable[[View, Talk], Iterator[Match]]) -> Callable[[View], Iterator[Match]]:
     def owed(view: View) -> Iterator[Match]:
-        for talk in _talks(view):
+        for talk in _talks_of(view):
             yield from matches(view, talk)
 
     return owed
@@ -93,7 +104,7 @@ def _within(view: View, match: Match, actions: Actions) -> bool:
 
 
 def _within_owed(view: View) -> Iterator[Match]:
-    for network in view.networks():
+    for network in view.networks:
         yield pair(network.vnid, network.vnid)
 
 

@@ -16,7 +16,7 @@ from topology.verification.claim import Kind
 class Witness:
     """A packet that shows a finding: where it comes in, what should become of it, and what does.
 
-    `shows` is False when no packet was found that fares otherwise than it should; then this one only meets the flow.
+    `shows` is False when no packet was found that fares otherwise than it should. `said`: packets sent before it.
     """
 
     ingress: Ingress
@@ -24,6 +24,7 @@ class Witness:
     expected: Outcome
     seen: Outcome | None  # None: it did not come to an end, or the flows contradict each other
     shows: bool
+    said: tuple[Packet, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,7 @@ def _answers_owed(view: View) -> Iterator[Match]:
     if view.focus.whole:
         for cidr in view.snapshot.cluster.cluster_cidrs:
             yield from _answer(0, cidr)
-    for network in view.networks():
+    for network in view.networks:
         for subnet in network.subnets:
             yield from _answer(network.vnid, subnet.cidr)
 

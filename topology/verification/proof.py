@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from topology.compiler import FlowTable, SectionKey, Tables
-from topology.flow import DIGEST_MASK, Actions, Entry, Flow, FlowKey, Op, owner_class
+from topology.flow import DIGEST_MASK, Actions, Flow, FlowKey, Match, Op
 from topology.snapshot import Change, Snapshot
 from topology.verification.claim import About, Claim, Kind
 from topology.verification.concern import concerned
@@ -70,32 +70,35 @@ def proofs(snapshot: Snapshot, tables: Tables) -> Iterator[NodeProof]:
 
 
 def _prove_node(view: View, table: FlowTable) -> NodeProof:
-    counts: dict[tuple[int, int], int] = {}
     findings: list[Finding] = []
-    present: set[FlowKey] = set()
+    present: dict[tuple[int, int], set[Match]] = {place: set() for place in BY_PLACE}
+    asked = {place: (claim.holds, present[place].add) for place, claim in BY_PLACE.items()}
+    sums: dict[int, int] = {}
+    flows = 0
     for section, entries in table.sections.items():
-        for entry in entries:
-            flow = entry[1]
+        owner = entries[0][0] >> 48 if entries else 0
+        total = 0
+        flows += len(entries)
+        for cookie, flow in entries:
             number, priority, match, actions = flow
-            place = (number, priority)
-            claim = BY_PLACE.get(place)
+            total += cookie
             try:
-                right = claim is not None and claim.holds(view, match, actions)
+                right, add = asked[number, priority]
+                if right(view, match, actions) and cookie >> 48 == owner:
+                    add(match)
+                    continue
             except _FORMLESS:
-                right = False
-            if right:
-                counts[place] = counts.get(place, 0) + 1
-                present.add(flow[:3])
-            else:
-                findings.append(_wrong(view.node, flow, section))
-    if sum(counts.values()) != len(present):
+                pass
+            findings.append(_wrong(view.node, flow, section))
+        sums[owner] = sums.get(owner, 0) + total
+    findings.extend(_sums(view.node, table, sums))
+    counts = {place: len(matches) for place, matches in present.items()}
+    if sum(counts.values()) + len(findings) < flows:
         findings.extend(_twice(view.node, table))
     for place, claim in BY_PLACE.items():
-        owed = tuple(claim.owed(view))
-        if len(owed) != counts.get(place, 0) or len(present) != sum(counts.values()):
-            findings.extend(_missing(view.node, claim, owed, present))
-    findings.extend(_sums(view.node, table))
-    return NodeProof(view.node, counts, tuple(findings))
+        if claim.count(view) != counts[place]:
+            findings.extend(_missing(view.node, claim, claim.owed(view), present[place]))
+    return NodeProof(view.node, {place: many for place, many in counts.items() if many}, tuple(findings))
 
 
 def _twice(node: str, table: FlowTable) -> Iterator[Finding]:
@@ -108,25 +111,19 @@ def _twice(node: str, table: FlowTable) -> Iterator[Finding]:
             seen.add(entry.flow.key)
 
 
-def _missing(node: str, claim: Claim, owed: Iterable[object], present: Collection[FlowKey]) -> Iterator[Finding]:
+def _missing(node: str, claim: Claim, owed: Iterable[Match], present: Collection[Match]) -> Iterator[Finding]:
     for match in owed:
-        key: FlowKey = (int(claim.stage.table), claim.stage.priority, match)  # type: ignore[assignment]
-        if key not in present:
+        if match not in present:
+            key = (int(claim.stage.table), claim.stage.priority, match)
             yield Finding(Kind.BLACK_HOLE, node, f"is missing ({claim.stage.purpose})", key)
 
 
-def _sums(node: str, table: FlowTable) -> Iterator[Finding]:
+def _sums(node: str, table: FlowTable, sums: Mapping[int, int]) -> Iterator[Finding]:
     """What sentinels will say of the flows must be so, or a switch that lost some is believed to have them."""
-    sums: dict[int, int] = {}
-    for entries in table.sections.values():
-        for entry in entries:
-            owner = entry[0] >> 48
-            sums[owner] = sums.get(owner, 0) + entry[0]
     for owner in {*sums, *table.sums}:
         if sums.get(owner, 0) & DIGEST_MASK != table.sums.get(owner, 0):
-            yield Finding(
-                Kind.UNEXPLAINED, node, f"the sum of the cookies of class {owner:#06x} is not that of its flows"
-            )
+            said = f"the sum of the cookies of class {owner:#06x} is not that of its flows"
+            yield Finding(Kind.UNEXPLAINED, node, said)
 
 
 # --- a change ------------------------------------------------------------------------------------
@@ -234,11 +231,3 @@ def _targets(actions: Actions) -> Iterator[int]:
         match action:
             case (Op.GOTO | Op.RESUBMIT, int(table)) | (Op.CT, _, _, int(table), _):
                 yield table
-
-
-def entry_of(entries: Iterable[Entry], key: FlowKey) -> Entry | None:
-    """Return the entry with a key."""
-    return next((entry for entry in entries if entry.flow.key == key), None)
-
-
-__all__ = ["NodeProof", "Step", "check", "holds", "owner_class", "proofs", "prove"]

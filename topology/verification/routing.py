@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
 from topology import fields, pipeline
 from topology.flow import Actions, Match
-from topology.model import Address, AddressBlock, Prefix
+from topology.model import AddressBlock, Prefix
 from topology.pipeline import SPACE
 from topology.verification.attachment import found, owed
 from topology.verification.claim import About, Claim, Kind, always, of_cluster, of_node
@@ -42,19 +42,15 @@ def _nobody(world: World) -> Facts:
 
 def _guarded(view: View, match: Match, actions: Actions) -> bool:
     space, kind, to = match
-    address: Address = IPv4Address(to[1]) if kind == IS_IP[4] else IPv6Address(to[1])
-    known = address in view.snapshot.node_by_underlay or address in view.snapshot.cluster.control_plane
-    return known and space == SHARED and (kind, to) == is_to(address) and actions == TO_GUARD
+    of_family = IS_IP[4] if to[0] == fields.IPV4_DST else IS_IP[6]
+    return space == SHARED and kind == of_family and actions == TO_GUARD and view.world.guarded[to]
 
 
 def _guarded_owed(view: View) -> Iterable[Match]:
-    guarded = {peer.guarded for peer in view.peers()}
-    itself = view.world.peers[view.node]
-    if itself is not None and (view.focus.whole or view.node in view.focus.nodes):
-        guarded.add(itself.guarded)
     if view.focus.whole:
-        guarded.update((SHARED, *is_to(address)) for address in view.snapshot.cluster.control_plane)
-    return guarded
+        return view.world.every_guarded
+    peers = (view.world.peers[name] for name in view.focus.nodes)
+    return tuple(peer.guarded for peer in peers if peer is not None)
 
 
 def _here(view: View) -> Facts:
@@ -84,9 +80,7 @@ def _block_there(view: View, match: Match, actions: Actions) -> bool:
 def _blocks_owed(view: View, *, here: bool) -> Iterator[Match]:
     keys: Iterable[tuple[str, Prefix]] = view.focus.blocks
     if view.focus.whole:
-        keys = [
-            (net.name, cidr) for net in view.networks_reached() for cidr in view.snapshot.blocks_of.get(net.name, {})
-        ]
+        keys = [(net.name, cidr) for net in view.ranges for cidr in view.snapshot.blocks_of.get(net.name, {})]
     for key in keys:
         block, network = view.snapshot.blocks.get(key), view.snapshot.networks.get(key[0])
         if block is None or network is None or not view.reaches(network.name):
@@ -107,7 +101,7 @@ def _range(view: View, match: Match, actions: Actions) -> bool:
 
 
 def _range_owed(view: View) -> Iterator[Match]:
-    for network in view.networks_reached():
+    for network in view.ranges:
         yield from view.world.ranges[network.name]
 
 

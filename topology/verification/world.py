@@ -6,8 +6,9 @@ says which objects the node owes flows for: all, or those that a change concerns
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -20,6 +21,7 @@ from topology.verification.shape import ADDRESS_MASK, IS_IP, SHARED, W32, family
 
 if TYPE_CHECKING:
     from topology.verification.attachment import Attachment
+    from topology.verification.delivery import Talk
 
 Facts: TypeAlias = dict[Match, Actions]  # what a stage must hold: actions by match
 
@@ -147,8 +149,15 @@ class World:
         self.peers = _ByName(snapshot, self.kinds)
         self.by_vtep = _ByVtep(snapshot, self.peers)
         self.ranges = _Ranges(snapshot)
+        self.guarded = _Guarded(snapshot)
         self.by_prefix = _ByPrefix(snapshot, self.by_vnid)
         self._facts: dict[Callable[[World], Facts], Facts] = {}
+
+    @cached_property
+    def every_guarded(self) -> frozenset[Match]:
+        """The matches of all addresses of nodes and controllers."""
+        addresses = {*self.snapshot.node_by_underlay, *self.snapshot.cluster.control_plane}
+        return frozenset((SHARED, *is_to(address)) for address in addresses)
 
     def facts(self, make: Callable[[World], Facts]) -> Facts:
         """Return what every node must hold by the cluster's settings."""
@@ -167,9 +176,14 @@ class View:
         self.node = node.name
         self.this = node
         self.focus = focus
-        self.hosting = world.snapshot.hosting.get(node.name, {})
+        hosting: Mapping[str, None] = world.snapshot.hosting.get(node.name, {})
+        # Asked of every flow: worth a set if all of them are.
+        self.hosting: Collection[str] = frozenset(hosting) if focus.whole else hosting
         self._facts: dict[Callable[[View], Facts], Facts] = {}
-        self.attachments: dict[int, Attachment] = {}  # by ofport; see `attachment`
+        # See `attachment`: what ports must have, by ofport, and of those in focus.
+        self.attachments: dict[int, Attachment] = {}
+        self.talks: tuple[Talk, ...] | None = None
+        self.attached: tuple[Attachment, ...] | None = None
 
     def facts(self, make: Callable[[View], Facts]) -> Facts:
         """Return what this node must hold by its own addresses."""
@@ -199,31 +213,48 @@ class View:
             if peer is not None and name != self.node:
                 yield peer
 
-    def networks(self) -> Iterator[Network]:
+    @cached_property
+    def networks(self) -> tuple[Network, ...]:
         """The networks in focus that the node has ports of."""
         names: Iterable[str] = self.hosting if self.focus.whole else self.focus.networks
-        for name in names:
-            network = self.snapshot.networks.get(name)
-            if network is not None and name in self.hosting:
-                yield network
+        networks = (self.snapshot.networks.get(name) for name in names if name in self.hosting)
+        return tuple(network for network in networks if network is not None)
 
-    def networks_reached(self) -> Iterator[Network]:
-        """The networks in focus that the node has ports of or may send to by a connection."""
+    @cached_property
+    def ranges(self) -> tuple[Network, ...]:
+        """The networks in focus with ranges of their own that the node has ports of or may send to by a connection."""
         names: Iterable[str] = self.focus.networks
         if self.focus.whole:
-            peers = (peer for name in self.hosting for peer in self.snapshot.peers.get(name, {}))
-            names = {*self.hosting, *peers}
-        for name in names:
-            network = self.snapshot.networks.get(name)
-            if network is not None and self.reaches(name):
-                yield network
+            names = {*self.hosting, *(peer for name in self.hosting for peer in self.snapshot.peers.get(name, {}))}
+        networks = (self.snapshot.networks.get(name) for name in names)
+        return tuple(each for each in networks if each is not None and each.subnets and self.reaches(each.name))
 
+    @cached_property
     def connections(self) -> Iterable[ConnectionKey]:
         """The connections in focus; a node has flows of those that it has a network of."""
         if not self.focus.whole:
             return self.focus.connections
         peers = self.snapshot.peers
-        return {ConnectionKey.between(name, peer) for name in self.hosting for peer in peers.get(name, {})}
+        return {
+            ConnectionKey(name, peer) if name < peer else ConnectionKey(peer, name)
+            for name in self.hosting
+            for peer in peers.get(name, {})
+        }
+
+
+class _Guarded(dict[MatchTerm, bool]):
+    """Whether a term names the address of a node or a controller as the destination."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        super().__init__()
+        self._snapshot = snapshot
+
+    def __missing__(self, term: MatchTerm) -> bool:
+        prefix = prefix_of(term)
+        address = None if prefix is None or prefix.num_addresses != 1 else prefix.network_address
+        nodes, control = self._snapshot.node_by_underlay, self._snapshot.cluster.control_plane
+        self[term] = known = address is not None and (address in nodes or address in control)
+        return known
 
 
 def prefix_of(term: MatchTerm) -> Prefix | None:
