@@ -80,3 +80,15 @@ def request(chance: Random) -> Request:
     )
     weights = (4, 4, 1, 1, 3, 2, 2, 2, 2, 1, 1, 1, 1, 1, 2, 1)
     return chance.choices(made, weights)[0]
+
+
+def administration(chance: Random) -> Request:
+    """Return a request about who may talk to whom."""
+    one, other = chance.sample((*NETWORKS, DEFAULT_NETWORK), 2)
+    made: tuple[Request, ...] = (
+        requests.JoinNetworks(one, other, chance.choice(SCOPES), chance.choice(SCOPES)),
+        requests.JoinNetworks(one, other),
+        requests.IsolateNetworks(one, chance.choice((other, None))),
+        requests.SetGlobal(one, chance.random() < 0.6),
+    )
+    return chance.choice(made)

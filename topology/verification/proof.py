@@ -138,11 +138,11 @@ def check(step: Step) -> tuple[Finding, ...]:
         this = step.after.nodes.get(node)
         if this is None:
             continue
-        focus = concern.get(node) or Focus()
+        old, table, dirty = step.old.get(node, _EMPTY), step.new.get(node, _EMPTY), step.dirty.get(node, ())
+        # Where something was wrong before, nothing may be taken for granted.
+        focus = _WHOLE if old.faults else concern.get(node) or Focus()
         view = View(after, this, focus)
-        table = step.new.get(node, _EMPTY)
-        dirty = step.dirty.get(node, ())
-        findings.extend(_sections(view, step.old.get(node, _EMPTY), table, dirty))
+        findings.extend(_sections(view, old, table, dirty))
         was = step.before.nodes.get(node)
         findings.extend(_owed(view, None if was is None else View(before, was, focus), table, dirty))
     return tuple(dict.fromkeys(findings))
