@@ -231,9 +231,13 @@ def _cookie(entry: Entry, flow: Flow) -> int:
 
 
 def with_entries(table: FlowTable, section: SectionKey, gone: Entry, put: list[Entry]) -> FlowTable:
-    """Return a table in which entries stand in place of one, owners and sums kept."""
+    """Return a table in which entries stand in place of one."""
     rest = [entry for entry in table.sections[section] if entry != gone]
-    sections = table.sections.set(section, (*rest, *put)) if rest or put else table.sections.delete(section)
+    return table_of(table.sections.set(section, (*rest, *put)) if rest or put else table.sections.delete(section))
+
+
+def table_of(sections: Map[SectionKey, tuple[Entry, ...]]) -> FlowTable:
+    """Return the table of some sections, with owners and sums as the compiler keeps them."""
     owners: dict[FlowKey | int, SectionKey] = {}
     sums: dict[int, int] = {}
     for key, entries in sections.items():

@@ -95,9 +95,11 @@ def _prove_node(view: View, table: FlowTable) -> NodeProof:
     counts = {place: len(matches) for place, matches in present.items()}
     if sum(counts.values()) + len(findings) < flows:
         findings.extend(_twice(view.node, table))
+    told = {finding.key for finding in findings}
     for place, claim in BY_PLACE.items():
         if claim.count(view) != counts[place]:
-            findings.extend(_missing(view.node, claim, claim.owed(view), present[place]))
+            missing = _missing(view.node, claim, claim.owed(view), present[place])
+            findings.extend(finding for finding in missing if finding.key not in told)
     return NodeProof(view.node, {place: many for place, many in counts.items() if many}, tuple(findings))
 
 
