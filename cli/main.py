@@ -11,7 +11,19 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import addresses, connections, networks, nodes, overview, ports, projects, services, trace
+from cli.commands import (
+    addresses,
+    connections,
+    networks,
+    nodes,
+    overview,
+    plan,
+    ports,
+    projects,
+    services,
+    trace,
+    verify,
+)
 from cli.failures import Failure, Unheard
 from cli.options import (
     CaFileOption,
@@ -26,8 +38,8 @@ HELP = """Heddle: isolated tenant networks on Open vSwitch.
 
 A change returns when it is in force on every switch that it touches.
 
-Exit status: 0 done; 1 refused, or not sound; 2 wrong usage; 3 no controller answers; 4 stored, but not yet in force
-on every switch; 5 the traced packet is dropped.
+Exit status: 0 done; 1 refused, not sound, or not as in the statement; 2 wrong usage; 3 no controller answers; 4 stored,
+but not yet in force on every switch; 5 the traced packet is dropped.
 """
 
 
@@ -73,7 +85,7 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_common)
-    for module in (networks, connections, projects, services, nodes, ports, addresses, trace, overview):
+    for module in (networks, connections, projects, services, nodes, ports, addresses, trace, verify, plan, overview):
         module.register(app)
     return app
 

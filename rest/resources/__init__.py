@@ -19,6 +19,7 @@ from rest.resources import (
     switches,
     topology,
     trace,
+    verification,
 )
 from rest.routing import Route
 
@@ -35,6 +36,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *switches.ROUTES,
     *flows.ROUTES,
     *trace.ROUTES,
+    *verification.ROUTES,
     *health.ROUTES,
     *page.ROUTES,
 )

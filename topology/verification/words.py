@@ -33,6 +33,11 @@ def finding_text(finding: Finding) -> str:
     return f"{head}: flow {text.partition(' actions=')[0] if finding.is_missing else text} {finding.said}"
 
 
+def whole_text(finding: Finding) -> str:
+    """Return a finding in one line, with its witness."""
+    return finding_text(finding) + ("" if finding.witness is None else f"; witness: {witness_text(finding.witness)}")
+
+
 def witness_text(witness: Witness) -> str:
     """Return a witness in one line: the packet, where it comes in, what should become of it and what does."""
     earlier = "".join(f"after {packet_text(packet)}, " for packet in witness.said)
