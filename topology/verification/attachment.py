@@ -9,8 +9,9 @@ from typing import Final, NamedTuple, TypeAlias
 from topology import fields
 from topology.fields import ETH_DST, ETH_SRC, IN_PORT
 from topology.flow import Actions, Match, Op
-from topology.model import Network, Port, mac_of
-from topology.pipeline import CLUSTER_SOURCE, DESTINATION_VNID, OUTPUT_PORT, SOURCE_VNID, SPACE, Table
+from topology.model import Port, mac_of
+from topology.pipeline import CLUSTER_SOURCE, DESTINATION_VNID, OUTPUT_PORT, SOURCE_VNID, SPACE, Stage, Table
+from topology.verification.claim import About, Claim, Holds, Kind
 from topology.verification.shape import ADDRESS_MASK, IS_ARP, IS_IP, SHARED, W16, W32, W48, family_of, goto
 from topology.verification.world import View
 
@@ -21,6 +22,11 @@ _TO_TRACKING: Final = goto(Table.TRACKING)
 _TO_ARP: Final = goto(Table.ARP_RESPONDER)
 _TO_INGRESS_POLICY: Final = goto(Table.INGRESS_POLICY)
 _BACK: Final = (Op.OUTPUT, 0xFFFF_FFF8)
+_IPV4: Final = IS_IP[4]
+_FORMS: Final = {
+    version: (IS_IP[version], family_of(version).source, family_of(version).destination, ADDRESS_MASK[version])
+    for version in (4, 6)
+}
 
 
 class Attachment(NamedTuple):
@@ -37,53 +43,50 @@ _NONE: Final = Attachment()
 
 def attachment(view: View, ofport: int) -> Attachment:
     """Return what the port with this number must have; nothing if there is none."""
+    if view.focus.whole and view.attached is None:
+        _attached(view)  # all at once: each port is looked up a single time
     known = view.attachments.get(ofport)
     if known is not None:
         return known
     key = view.snapshot.port_by_ofport.get((view.node, ofport))
-    port = None if key is None else view.snapshot.ports.get(key)
-    network = None if port is None else view.snapshot.networks.get(port.network)
-    made = _NONE
-    if port is not None and network is not None and port.ofport == ofport and port.node == view.node:
-        made = _attach(port, ofport, network)
+    port = None if key is None or view.focus.whole else view.snapshot.ports.get(key)
+    return _NONE if port is None or port.ofport != ofport else _remember(view, port, ofport)
+
+
+def _remember(view: View, port: Port, ofport: int) -> Attachment:
+    network = view.snapshot.networks.get(port.network)
+    made = _NONE if network is None or port.node != view.node else _attach(port, ofport, network.vnid)
     view.attachments[ofport] = made
     return made
 
 
-def _attach(port: Port, ofport: int, network: Network) -> Attachment:
-    comes_by, mac = (IN_PORT, ofport, W32), (ETH_SRC, port.mac, W48)
-    ingress: list[tuple[Match, Actions]] = []
-    arp: list[tuple[Match, Actions]] = []
-    look_up: list[tuple[Match, Actions]] = []
-    tag = (Op.SET, SOURCE_VNID, network.vnid, W32)
-    enter: Actions = ((Op.SET, SPACE, port.space, W32),) if port.space else ()
-    named = port.cluster_addresses
-    lead = (
-        (Op.SET, DESTINATION_VNID, network.vnid, W32),
-        (Op.SET, OUTPUT_PORT, ofport, W32),
-        (Op.SET, ETH_DST, port.mac, W48),
-    )
+def _attach(port: Port, ofport: int, vnid: int) -> Attachment:
+    mac, place = port.mac, port.space
+    comes_by, own_mac = (IN_PORT, ofport, W32), (ETH_SRC, mac, W48)
+    tag, space = (Op.SET, SOURCE_VNID, vnid, W32), (SPACE, place, W32)
+    enter: Actions = ((Op.SET, SPACE, place, W32),) if place else ()
+    lead = ((Op.SET, DESTINATION_VNID, vnid, W32), (Op.SET, OUTPUT_PORT, ofport, W32), (Op.SET, ETH_DST, mac, W48))
+    ingress: Pairs = ()
+    arp: Pairs = ()
+    look_up: Pairs = ()
     himself: Pairs = ()
     for position, address in enumerate(port.addresses):
-        version, value = address.version, int(address)
-        kind, width = family_of(version), ADDRESS_MASK[version]
-        source = (kind.source, value, width)
-        space = (SPACE, port.space, W32)
-        own = (comes_by, mac, IS_IP[version], source)
-        if named:
-            known_as = int(named[position])
-            ingress.append((own, (tag, *enter, (Op.SET, CLUSTER_SOURCE, known_as, W32), _TO_TRACKING)))
-            inside = (Op.SET, kind.destination, value, width)
-            shared = (SHARED, IS_IP[version], (kind.destination, known_as, width))
-            look_up.append((shared, (*lead, inside, _TO_INGRESS_POLICY)))
+        kind, source, destination, width = _FORMS[address.version]
+        value = int(address)
+        name: Actions = ()
+        if port.cluster_addresses:
+            known_as = int(port.cluster_addresses[position])
+            name = ((Op.SET, CLUSTER_SOURCE, known_as, W32),)
+            inside = (Op.SET, destination, value, width)
+            look_up += (((SHARED, kind, (destination, known_as, width)), (*lead, inside, _TO_INGRESS_POLICY)),)
             himself += (_himself(port, known_as, inside),)
-        else:
-            ingress.append((own, (tag, *enter, _TO_TRACKING)))
-        look_up.append(((space, IS_IP[version], (kind.destination, value, width)), (*lead, _TO_INGRESS_POLICY)))
-        if version == 4:
-            says = ((fields.ARP_SPA, value, W32), (fields.ARP_SHA, port.mac, W48))
-            arp.append(((comes_by, mac, IS_ARP, _ASKS, *says), (*enter, _TO_ARP)))
-    return Attachment(tuple(ingress), tuple(arp), tuple(look_up), himself)
+        own = (comes_by, own_mac, kind, (source, value, width))
+        ingress += ((own, (tag, *enter, *name, _TO_TRACKING)),)
+        look_up += (((space, kind, (destination, value, width)), (*lead, _TO_INGRESS_POLICY)),)
+        if kind is _IPV4:
+            says = (comes_by, own_mac, IS_ARP, _ASKS, (fields.ARP_SPA, value, W32), (fields.ARP_SHA, mac, W48))
+            arp += ((says, (*enter, _TO_ARP)),)
+    return Attachment(ingress, arp, look_up, himself)
 
 
 def _himself(port: Port, known_as: int, inside: tuple[int, ...]) -> tuple[Match, Actions]:
@@ -129,17 +132,25 @@ def at_himself(view: View, match: Match, actions: Actions) -> bool:
     return (match, actions) in attachment(view, port.ofport).himself
 
 
-def owed(view: View, part: int) -> Iterator[Match]:
-    """Yield the matches of the ports in focus: 0 of ingress, 1 of ARP, 2 of look-ups, 3 of themselves."""
-    for known in _attached(view):
-        for match, _ in known[part]:
-            yield match
+def claim(stage: Stage, kind: Kind, part: int, holds: Holds) -> Claim:
+    """Return the claim of a stage that has the flows of ports: part 0 ingress, 1 ARP, 2 look-ups, 3 themselves."""
+
+    def owed(view: View) -> Iterator[Match]:
+        for known in _attached(view):
+            for match, _ in known[part]:
+                yield match
+
+    return Claim(stage, kind, About.PORTS, holds, owed, lambda view: sum(len(known[part]) for known in _attached(view)))
 
 
 def _attached(view: View) -> tuple[Attachment, ...]:
     """Return what the ports in focus that are on their switch must have."""
     if view.attached is None:
-        ports = (view.snapshot.ports.get(key) for key in view.ports())
-        here = (port.ofport for port in ports if port is not None and port.node == view.node)
-        view.attached = tuple(attachment(view, ofport) for ofport in here if ofport is not None)
+        ports = view.snapshot.ports
+        here = (ports.get(key) for key in view.ports())
+        view.attached = tuple(
+            view.attachments.get(port.ofport) or _remember(view, port, port.ofport)
+            for port in here
+            if port is not None and port.ofport is not None
+        )
     return view.attached

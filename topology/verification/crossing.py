@@ -10,7 +10,7 @@ from topology import fields, pipeline
 from topology.flow import Actions, Match
 from topology.model import Address, ConnectionKey, Network, Scope, Service, ServiceKey
 from topology.pipeline import BY_SERVICE, DESTINATION_VNID, OUTPUT_PORT, SOURCE_VNID, SPACE, Table
-from topology.verification.attachment import at_himself, owed
+from topology.verification import attachment
 from topology.verification.claim import About, Claim, Kind, always, of_cluster
 from topology.verification.shape import (
     IS_IP,
@@ -181,7 +181,7 @@ CLAIMS: Final[tuple[Claim, ...]] = (
     Claim(pipeline.TRACK, Kind.LEAK, About.NETWORKS, _committed, _committed_owed),
     always(pipeline.NO_TRACK, Kind.LEAK, (goto(Table.CROSSING),)),
     Claim(pipeline.CROSS_NOT, Kind.LEAK, About.NETWORKS, _within, _within_owed),
-    Claim(pipeline.CROSS_SELF, Kind.LEAK, About.PORTS, at_himself, lambda view: owed(view, 3)),
+    attachment.claim(pipeline.CROSS_SELF, Kind.LEAK, 3, attachment.at_himself),
     Claim(pipeline.CROSS_PEER, Kind.LEAK, About.CONNECTIONS, _enters, _enters_owed),
     Claim(pipeline.CROSS_LEAVE, Kind.LEAK, About.NETWORKS, _leaves, _leaves_owed),
     always(pipeline.CROSS_SHARED, Kind.LEAK, (goto(Table.SERVICES),), (SHARED,)),

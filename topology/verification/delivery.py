@@ -219,7 +219,7 @@ def _elsewhere(view: View) -> Facts:
 
 CLAIMS: Final[tuple[Claim, ...]] = (
     always(pipeline.INGRESS_POLICY_NONE, Kind.LEAK, (goto(Table.DELIVERY),)),
-    Claim(pipeline.DELIVER_WITHIN, Kind.LEAK, About.NETWORKS, _within, _within_owed),
+    Claim(pipeline.DELIVER_WITHIN, Kind.LEAK, About.NETWORKS, _within, _within_owed, lambda view: len(view.networks)),
     Claim(pipeline.DELIVER_PORT, Kind.LEAK, About.CONNECTIONS, _to_port, _owed(_to_port_owed)),
     Claim(pipeline.DELIVER_SERVICE, Kind.LEAK, About.CONNECTIONS, _by_service, _owed(_by_service_owed)),
     Claim(pipeline.DELIVER_REPLY, Kind.LEAK, About.CONNECTIONS, _asks, _owed(_asks_owed)),

@@ -10,7 +10,7 @@ from topology.fields import IN_PORT
 from topology.flow import Actions, Match
 from topology.model import TUN_OFPORT, VXLAN_OFPORT, Address, Prefix
 from topology.pipeline import NODE_ZONE, Table
-from topology.verification.attachment import at_address, at_arp, owed
+from topology.verification import attachment
 from topology.verification.claim import About, Claim, Kind, always, of_cluster, of_node
 from topology.verification.shape import (
     ADDRESS_MASK,
@@ -41,8 +41,12 @@ def _from_peer(view: View, match: Match, actions: Actions) -> bool:
 
 
 def _peers(view: View) -> Iterator[Match]:
-    for peer in view.peers():
+    for peer in view.peers:
         yield from peer.sources
+
+
+def _count_peers(view: View) -> int:
+    return sum(len(peer.sources) for peer in view.peers)
 
 
 def own_addresses(view: View, version: int) -> list[Address]:
@@ -132,14 +136,14 @@ CLAIMS: Final[tuple[Claim, ...]] = (
     ),
     always(pipeline.DISPATCH_NODE, Kind.SPOOF, (goto(Table.NODE_INGRESS),), ((IN_PORT, TUN_OFPORT, W32),)),
     always(pipeline.DISPATCH_POD, Kind.SPOOF, (goto(Table.POD_INGRESS),)),
-    Claim(pipeline.TUNNEL_PEER, Kind.SPOOF, About.PEERS, _from_peer, _peers),
+    Claim(pipeline.TUNNEL_PEER, Kind.SPOOF, About.PEERS, _from_peer, _peers, _count_peers),
     of_node(pipeline.NODE_ARP, Kind.SPOOF, _own_arp),
     of_node(pipeline.NODE_SOURCE, Kind.SPOOF, _own_source),
     of_node(pipeline.NODE_TRACK, Kind.LEAK, _tracked),
     of_node(pipeline.NODE_REPLY, Kind.LEAK, _replies),
     of_node(pipeline.NODE_RELATED, Kind.LEAK, _related),
-    Claim(pipeline.POD_ADDRESS, Kind.SPOOF, About.PORTS, at_address, lambda view: owed(view, 0)),
-    Claim(pipeline.POD_ARP, Kind.SPOOF, About.PORTS, at_arp, lambda view: owed(view, 1)),
+    attachment.claim(pipeline.POD_ADDRESS, Kind.SPOOF, 0, attachment.at_address),
+    attachment.claim(pipeline.POD_ARP, Kind.SPOOF, 1, attachment.at_arp),
     Claim(pipeline.ARP_ANSWER, Kind.LEAK, About.NETWORKS, _answers, _answers_owed),
     *(of_cluster(stage, Kind.LEAK, _misses) for stage in pipeline.TABLE_MISS.values()),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
@@ -10,7 +10,7 @@ from topology import fields, pipeline
 from topology.flow import Actions, Match
 from topology.model import AddressBlock, Prefix
 from topology.pipeline import SPACE
-from topology.verification.attachment import found, owed
+from topology.verification import attachment
 from topology.verification.claim import About, Claim, Kind, always, of_cluster, of_node
 from topology.verification.shape import (
     IS_IP,
@@ -46,11 +46,15 @@ def _guarded(view: View, match: Match, actions: Actions) -> bool:
     return space == SHARED and kind == of_family and actions == TO_GUARD and view.world.guarded[to]
 
 
-def _guarded_owed(view: View) -> Iterable[Match]:
+def _guarded_owed(view: View) -> Collection[Match]:
     if view.focus.whole:
         return view.world.every_guarded
     peers = (view.world.peers[name] for name in view.focus.nodes)
     return tuple(peer.guarded for peer in peers if peer is not None)
+
+
+def _count_guarded(view: View) -> int:
+    return len(_guarded_owed(view))
 
 
 def _here(view: View) -> Facts:
@@ -135,22 +139,28 @@ def _route(view: View, match: Match, actions: Actions) -> bool:
 
 
 def _routes_owed(view: View) -> Iterator[Match]:
-    for peer in view.peers():
+    for peer in view.peers:
         yield from peer.routes
+
+
+def _count_routes(view: View) -> int:
+    return sum(len(peer.routes) for peer in view.peers)
 
 
 CLAIMS: Final[tuple[Claim, ...]] = (
     of_cluster(pipeline.ROUTE_MULTICAST, Kind.LEAK, _nobody),
-    Claim(pipeline.ROUTE_GUARDED, Kind.LEAK, About.PEERS, _guarded, _guarded_owed),
+    Claim(
+        pipeline.ROUTE_GUARDED, Kind.LEAK, About.PEERS, _guarded, _guarded_owed, lambda view: len(_guarded_owed(view))
+    ),
     of_node(pipeline.ROUTE_LOCAL, Kind.LEAK, _here),
     Claim(pipeline.ROUTE_BLOCK, Kind.LEAK, About.BLOCKS, _block_here, lambda view: _blocks_owed(view, here=True)),
     of_cluster(pipeline.ROUTE_CLUSTER, Kind.LEAK, _cluster),
     Claim(pipeline.ROUTE_SPACE, Kind.LEAK, About.NETWORKS, _range, _range_owed),
     of_cluster(pipeline.ROUTE_OUTSIDE, Kind.LEAK, _outside),
     of_node(pipeline.LOCAL_GATEWAY, Kind.LEAK, _gateways),
-    Claim(pipeline.LOCAL_POD, Kind.LEAK, About.PORTS, found, lambda view: owed(view, 2)),
+    attachment.claim(pipeline.LOCAL_POD, Kind.LEAK, 2, attachment.found),
     of_cluster(pipeline.GUARDED_PORT, Kind.LEAK, _guarded_ports),
     always(pipeline.GUARD_PASS, Kind.LEAK, TO_TUN),
-    Claim(pipeline.TUNNEL_ROUTE, Kind.LEAK, About.PEERS, _route, _routes_owed),
+    Claim(pipeline.TUNNEL_ROUTE, Kind.LEAK, About.PEERS, _route, _routes_owed, _count_routes),
     Claim(pipeline.TUNNEL_BLOCK, Kind.LEAK, About.BLOCKS, _block_there, lambda view: _blocks_owed(view, here=False)),
 )

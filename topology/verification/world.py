@@ -6,9 +6,8 @@ says which objects the node owes flows for: all, or those that a change concerns
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -17,6 +16,7 @@ from topology.flow import Actions, Match, MatchTerm
 from topology.model import AddressBlock, ConnectionKey, Network, Node, PortKey, Prefix, ServiceKey
 from topology.pipeline import SPACE
 from topology.snapshot import Snapshot
+from topology.verification.lazily import lazily
 from topology.verification.shape import ADDRESS_MASK, IS_IP, SHARED, W32, family_of, in_prefix, is_to, to_peer
 
 if TYPE_CHECKING:
@@ -139,21 +139,53 @@ class _ByPrefix(dict[tuple[int, MatchTerm], AddressBlock | None]):
 
 
 class World:
-    """The network of one snapshot, with what was asked about it before."""
+    """The network of one snapshot, with what was asked about it before. Nothing is worked out that nobody asks for."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
-        self.versions = tuple(sorted({cidr.version for cidr in snapshot.cluster.cluster_cidrs}))
-        self.kinds = tuple(IS_IP[version] for version in self.versions)
-        self.by_vnid = _ByVnid(snapshot)
-        self.peers = _ByName(snapshot, self.kinds)
-        self.by_vtep = _ByVtep(snapshot, self.peers)
-        self.ranges = _Ranges(snapshot)
-        self.guarded = _Guarded(snapshot)
-        self.by_prefix = _ByPrefix(snapshot, self.by_vnid)
         self._facts: dict[Callable[[World], Facts], Facts] = {}
 
-    @cached_property
+    @lazily
+    def versions(self) -> tuple[int, ...]:
+        """The IP versions that the cluster has addresses of."""
+        return tuple(sorted({cidr.version for cidr in self.snapshot.cluster.cluster_cidrs}))
+
+    @lazily
+    def kinds(self) -> tuple[MatchTerm, ...]:
+        """The terms that tell packets of these versions."""
+        return tuple(IS_IP[version] for version in self.versions)
+
+    @lazily
+    def by_vnid(self) -> _ByVnid:
+        """Networks by VNID, None where there is none."""
+        return _ByVnid(self.snapshot)
+
+    @lazily
+    def peers(self) -> _ByName:
+        """Nodes as others see them, by name."""
+        return _ByName(self.snapshot, self.kinds)
+
+    @lazily
+    def by_vtep(self) -> _ByVtep:
+        """The same by the term of their underlay address."""
+        return _ByVtep(self.snapshot, self.peers)
+
+    @lazily
+    def by_prefix(self) -> _ByPrefix:
+        """Blocks by address space and term."""
+        return _ByPrefix(self.snapshot, self.by_vnid)
+
+    @lazily
+    def ranges(self) -> _Ranges:
+        """The matches of networks' own ranges, by name."""
+        return _Ranges(self.snapshot)
+
+    @lazily
+    def guarded(self) -> _Guarded:
+        """Whether a term names a node or a controller."""
+        return _Guarded(self.snapshot)
+
+    @lazily
     def every_guarded(self) -> frozenset[Match]:
         """The matches of all addresses of nodes and controllers."""
         addresses = {*self.snapshot.node_by_underlay, *self.snapshot.cluster.control_plane}
@@ -206,21 +238,21 @@ class View:
         """The ports on the node that are in focus."""
         return self.snapshot.ports_on.get(self.node, {}) if self.focus.whole else self.focus.ports
 
-    def peers(self) -> Iterator[Peer]:
+    @lazily
+    def peers(self) -> tuple[Peer, ...]:
         """The other nodes in focus."""
-        for name in self.snapshot.nodes if self.focus.whole else self.focus.nodes:
-            peer = self.world.peers[name]
-            if peer is not None and name != self.node:
-                yield peer
+        names: Iterable[str] = self.snapshot.nodes if self.focus.whole else self.focus.nodes
+        peers = (self.world.peers[name] for name in names if name != self.node)
+        return tuple(peer for peer in peers if peer is not None)
 
-    @cached_property
+    @lazily
     def networks(self) -> tuple[Network, ...]:
         """The networks in focus that the node has ports of."""
         names: Iterable[str] = self.hosting if self.focus.whole else self.focus.networks
         networks = (self.snapshot.networks.get(name) for name in names if name in self.hosting)
         return tuple(network for network in networks if network is not None)
 
-    @cached_property
+    @lazily
     def ranges(self) -> tuple[Network, ...]:
         """The networks in focus with ranges of their own that the node has ports of or may send to by a connection."""
         names: Iterable[str] = self.focus.networks
@@ -229,7 +261,7 @@ class View:
         networks = (self.snapshot.networks.get(name) for name in names)
         return tuple(each for each in networks if each is not None and each.subnets and self.reaches(each.name))
 
-    @cached_property
+    @lazily
     def connections(self) -> Iterable[ConnectionKey]:
         """The connections in focus; a node has flows of those that it has a network of."""
         if not self.focus.whole:
