@@ -18,14 +18,14 @@ from bench.controller import ControllerError
 from bench.figures import Row
 from bench.pods import WrongEndError
 from bench.report import as_json, as_markdown, show
-from bench.rows import bulk, cni, pod_add, restart
+from bench.rows import bulk, cni, pod_add, restart, verification
 from bench.setting import Setting
 from bench.switch_connection import RefusedError
 from bench.tap import TapError
 from lab.errors import LabError
 from lab.signals import end_in_order
 
-_MODULES = (bulk, pod_add, restart, cni)
+_MODULES = (bulk, pod_add, restart, cni, verification)
 ROWS: dict[int, Callable[[Setting], Row]] = {module.NUMBER: module.run for module in _MODULES}
 _TITLES = {module.NUMBER: module.TITLE for module in _MODULES}
 

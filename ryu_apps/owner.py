@@ -1,8 +1,8 @@
 """The one green thread that owns the network's state. Everything that happens becomes an entry of its queue.
 
 A batch of requests is admitted, applied and compiled on values; only when all of that has succeeded is it stored,
-and only when it is stored is it published and sent to switches. An exception on the way leaves everything as it was;
-so does the verifier, when the flows of a change are not sound (see `gate`).
+and only when it is stored is it published and sent to switches. An exception on the way leaves everything as it was,
+as does the verifier (`gate`) when flows are not sound.
 """
 
 from __future__ import annotations

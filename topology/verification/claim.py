@@ -32,6 +32,7 @@ class About(Enum):
     PEERS = "nodes"
     PORTS = "ports"
     NETWORKS = "networks"
+    REACHED = "networks, by whom they reach"
     CONNECTIONS = "connections"
     BLOCKS = "blocks"
     SERVICES = "services"

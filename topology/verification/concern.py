@@ -80,7 +80,8 @@ def _hosts(names: Iterable[str], snapshot: Snapshot) -> set[str]:
 def _network(name: str, snapshot: Snapshot, focus: Focus) -> None:
     """All that a node with ports of a network has because of it."""
     near = (name, *snapshot.peers.get(name, {}))
-    focus.networks.update(near)
+    focus.networks.add(name)
+    focus.reached.update(near)
     focus.connections.update(ConnectionKey.between(name, peer) for peer in near[1:])
     for each in near:
         focus.blocks.update((each, prefix) for prefix in snapshot.blocks_of.get(each, {}))
@@ -98,7 +99,7 @@ def _connection(key: ConnectionKey, snapshot: Snapshot, concern: Concern) -> Non
     for node in _hosts(key, snapshot):
         focus = _on(node, concern)
         focus.connections.add(key)
-        focus.networks.update(key)
+        focus.reached.update(key)
         focus.blocks.update(blocks)
         focus.services.update(services)
 

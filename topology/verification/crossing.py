@@ -62,7 +62,7 @@ def _committed(view: View, match: Match, actions: Actions) -> bool:
 
 
 def _committed_owed(view: View) -> Iterator[Match]:
-    for network in view.networks:
+    for network in view.senders:
         if network.zone is not None and _tracks(network, view):
             for kind in view.world.kinds:
                 yield (SOURCE_VNID, network.vnid, W32), kind
@@ -178,7 +178,7 @@ def _serves_owed(view: View) -> Iterator[Match]:
 
 
 CLAIMS: Final[tuple[Claim, ...]] = (
-    Claim(pipeline.TRACK, Kind.LEAK, About.NETWORKS, _committed, _committed_owed),
+    Claim(pipeline.TRACK, Kind.LEAK, About.REACHED, _committed, _committed_owed),
     always(pipeline.NO_TRACK, Kind.LEAK, (goto(Table.CROSSING),)),
     Claim(pipeline.CROSS_NOT, Kind.LEAK, About.NETWORKS, _within, _within_owed),
     attachment.claim(pipeline.CROSS_SELF, Kind.LEAK, 3, attachment.at_himself),

@@ -201,6 +201,7 @@ def _claims(focus: Focus) -> tuple[Claim, ...]:
     parts = (
         (focus.ports, About.PORTS),
         (focus.networks, About.NETWORKS),
+        (focus.reached, About.REACHED),
         (focus.connections, About.CONNECTIONS),
         (focus.blocks, About.BLOCKS),
         (focus.services, About.SERVICES),

@@ -155,7 +155,7 @@ CLAIMS: Final[tuple[Claim, ...]] = (
     of_node(pipeline.ROUTE_LOCAL, Kind.LEAK, _here),
     Claim(pipeline.ROUTE_BLOCK, Kind.LEAK, About.BLOCKS, _block_here, lambda view: _blocks_owed(view, here=True)),
     of_cluster(pipeline.ROUTE_CLUSTER, Kind.LEAK, _cluster),
-    Claim(pipeline.ROUTE_SPACE, Kind.LEAK, About.NETWORKS, _range, _range_owed),
+    Claim(pipeline.ROUTE_SPACE, Kind.LEAK, About.REACHED, _range, _range_owed),
     of_cluster(pipeline.ROUTE_OUTSIDE, Kind.LEAK, _outside),
     of_node(pipeline.LOCAL_GATEWAY, Kind.LEAK, _gateways),
     attachment.claim(pipeline.LOCAL_POD, Kind.LEAK, 2, attachment.found),

@@ -33,6 +33,7 @@ class Focus:
     whole: bool = False
     ports: set[PortKey] = field(default_factory=set)
     networks: set[str] = field(default_factory=set)
+    reached: set[str] = field(default_factory=set)  # networks: what they may send to, and what is sent to them
     connections: set[ConnectionKey] = field(default_factory=set)
     blocks: set[tuple[str, Prefix]] = field(default_factory=set)
     services: set[ServiceKey] = field(default_factory=set)
@@ -248,14 +249,22 @@ class View:
     @lazily
     def networks(self) -> tuple[Network, ...]:
         """The networks in focus that the node has ports of."""
-        names: Iterable[str] = self.hosting if self.focus.whole else self.focus.networks
+        return self._hosted(self.focus.networks)
+
+    @lazily
+    def senders(self) -> tuple[Network, ...]:
+        """The networks in focus, by whom they reach, that the node has ports of."""
+        return self.networks if self.focus.whole else self._hosted(self.focus.reached)
+
+    def _hosted(self, focused: Iterable[str]) -> tuple[Network, ...]:
+        names: Iterable[str] = self.hosting if self.focus.whole else focused
         networks = (self.snapshot.networks.get(name) for name in names if name in self.hosting)
         return tuple(network for network in networks if network is not None)
 
     @lazily
     def ranges(self) -> tuple[Network, ...]:
         """The networks in focus with ranges of their own that the node has ports of or may send to by a connection."""
-        names: Iterable[str] = self.focus.networks
+        names: Iterable[str] = self.focus.reached
         if self.focus.whole:
             names = {*self.hosting, *(peer for name in self.hosting for peer in self.snapshot.peers.get(name, {}))}
         networks = (self.snapshot.networks.get(name) for name in names)
