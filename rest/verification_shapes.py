@@ -62,7 +62,10 @@ class NodeStatementView(Object, frozen=True):
 
 
 class StatementView(Object, frozen=True):
-    """What was proven of the network at a revision. Statements with equal digests are about one network."""
+    """What was proven of the network at a revision. Statements with equal digests are about one network.
+
+    At most 1000 findings are shown; `nodes` say how many there are.
+    """
 
     proven: bool
     revision: Counter

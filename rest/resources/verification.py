@@ -14,6 +14,8 @@ from topology.pipeline import Table
 from topology.verification.registry import BY_PLACE
 from topology.verification.statement import NodeStatement, Scene, Statement, state
 
+_MOST_FINDINGS: Final = 1000  # that are shown; nodes say how many there are
+
 
 def show(call: Call[Empty, Empty]) -> Answer:
     """Prove what is published now."""
@@ -43,7 +45,7 @@ def _view(statement: Statement, published: Published, seconds: float) -> Stateme
             )
             for claim in statement.claims
         ),
-        findings=finding_views(statement.findings, published.snapshot),
+        findings=finding_views(statement.findings[:_MOST_FINDINGS], published.snapshot),
     )
 
 

@@ -10,7 +10,7 @@ import eventlet
 import pytest
 
 from tests.ryu_apps.test_owner import KEY, Controller, controller, report, start
-from topology.features import connections, ports
+from topology.features import connections, networks, ports
 from topology.features.section import SubjectKey
 from topology.flow import Flow
 from topology.model import PortKey
@@ -119,3 +119,22 @@ def test_what_is_wrong_at_the_start_is_left_out(
 def sections_of(controller: Controller, feature: FeatureId) -> set[Any]:
     table = controller.plane.published.tables["n1"]
     return {key.subject for key in table.sections if key.feature == feature}
+
+
+def test_subjects_that_want_one_flow_are_told_as_conflicts_and_refuse_nothing(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = networks.flows
+
+    def as_red(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
+        return original(node, ("red",) if subject == ("blue",) else subject, snapshot)
+
+    switch = controller.connect("n1", {"vc1": 7, "vc2": 8})
+    controller.submit(report())
+    monkeypatch.setattr(networks, "flows", as_red)
+    controller.submit(report("b", OTHER, "blue"), CreateNetwork("green"), JoinNetworks("red", "green"))
+    table = controller.plane.published.tables["n1"]
+    assert [conflict.owner.subject for conflict in table.conflicts] == [("blue",)]
+    assert table.faults == ()
+    controller.wait("n1", lambda: controller.plane.published.port_phase(OTHER)[0] == "Committed")
+    controller.wait("n1", lambda: controller.holds(switch, "n1"))

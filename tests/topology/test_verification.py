@@ -25,6 +25,7 @@ from topology.verification import Finding, Step, Unsafe, check, passed, provable
 from topology.verification.registry import BY_PLACE, CLAIMS
 from topology.verification.statement import Scene, state
 from topology.verification.words import witness_text
+from topology.verification.world import Focus, View, World
 
 
 def findings(snapshot: Snapshot, tables: Tables) -> list[Finding]:
@@ -47,6 +48,19 @@ def test_named_states_are_proven(name: str) -> None:
     for proof in prove(snapshot, tables):
         total.update(proof.counts)
     assert total == counted
+
+
+@given(snapshots())
+@settings(max_examples=60)
+def test_what_is_owed_is_counted_right_and_twice_nowhere(snapshot: Snapshot) -> None:
+    """And it is what stands in the tables: no more holds than is owed."""
+    tables = compile_all(snapshot)
+    world = World(snapshot)
+    for node in snapshot.nodes.values():
+        view = View(world, node, Focus(whole=True))
+        owed = [(claim.stage[:2], match) for claim in CLAIMS for match in claim.owed(view)]
+        assert len(owed) == len(set(owed)) == sum(claim.count(view) for claim in CLAIMS)
+        assert {(*place, match) for place, match in owed} == {e.flow.key for e in tables[node.name].entries()}
 
 
 @given(snapshots(), st.lists(any_request(), min_size=5, max_size=25))
