@@ -53,7 +53,8 @@ def test_a_switch_that_has_something_else_is_told(app: TestApp, network: MemoryC
 def test_what_is_wrong_is_found_with_a_witness(app: TestApp, network: MemoryControl) -> None:
     published = network.published
     table = published.tables["n2"]
-    key, entries = next((key, each) for key, each in table.sections.items() if key.feature == FeatureId.NETWORKS)
+    key = SectionKey(int(FeatureId.NETWORKS), ("red",))
+    entries = table.sections[key]
     flow = entries[0].flow
     leak = flow._replace(match=flow.match[:1])
     sections = table.sections.set(key, (entries[0]._replace(flow=leak), *entries[1:]))
