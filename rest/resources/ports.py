@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
-from rest.asked import PortFilter, PortReport, Wait
+from rest.asked import Planning, PortFilter, PortReport, Wait
 from rest.changes import ask
 from rest.control import Published
 from rest.lookup import known
@@ -40,7 +40,7 @@ def index_of_node(call: Call[Empty, Empty]) -> Answer:
     return _list(published, [ports[key] for key in published.snapshot.ports_on.get(name, ())])
 
 
-def report(call: Call[Empty, PortReport]) -> Answer:
+def report(call: Call[Planning, PortReport]) -> Answer:
     """A pod is to be attached: decide its network and addresses. The same report again gets the same answer."""
     key, body = _key(call), call.body
     changed = ask(call, ReportPort(key, body.project, body.pod, body.host_interface, body.pod_uid))
@@ -59,7 +59,7 @@ def show(call: Call[Wait, Empty]) -> Answer:
     return Answer(200, port_view(published, known(published.snapshot.ports, "port", key)))
 
 
-def forget(call: Call[Empty, Empty]) -> Answer:
+def forget(call: Call[Planning, Empty]) -> Answer:
     """An attachment is gone, or never was."""
     try:
         ask(call, ForgetPort(_key(call)))
