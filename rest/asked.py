@@ -67,7 +67,14 @@ class AddressFilter(Object, frozen=True):
 
     network: Label | UnsetType = UNSET
     node: Subdomain | UnsetType = UNSET
-    state: Literal["held", "quarantined"] | UnsetType = UNSET
+    state: Literal["allotted", "bound", "quarantined"] | UnsetType = UNSET
+
+
+class HistoryQuery(Object, frozen=True):
+    """In which address space an address is meant, and how many entries of its history are wanted."""
+
+    space: Annotated[int, Meta(ge=0, le=(1 << 32) - 1)] = 0
+    most: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
 class TopologyQuery(Object, frozen=True):

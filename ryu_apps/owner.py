@@ -24,6 +24,7 @@ from ryu_apps.session import Link, SwitchSession, Wire
 from store.base import Store
 from topology.admission import admit
 from topology.compiler import FlowTable, SectionKey, Tables, compile_all, update
+from topology.history import turns
 from topology.model import Cluster, Node, Port, PortKey, Quarantine
 from topology.requests import (
     ForgetPort,
@@ -179,7 +180,7 @@ class Owner:
         try:
             batch = self._admit(submissions)
             outcome = self._compile(batch)
-            self._store.commit(_to_keep(batch))
+            self._store.commit(_to_keep(batch), turns(batch.changes))
         except Exception as error:
             if len(submissions) > 1:  # one of them must not fail the others
                 for submission in submissions:

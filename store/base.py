@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from topology.history import Turn
+from topology.model import Address
 from topology.snapshot import Event
 
 
@@ -14,6 +16,13 @@ class StoreError(Exception):
     def __init__(self, name: str, cause: str, remedy: str) -> None:
         super().__init__(f"{name}: {cause}; {remedy}")
         self.name, self.cause, self.remedy = name, cause, remedy
+
+
+class Record(NamedTuple):
+    """An entry of the ledger's history: `at` is in seconds since 1970 (UTC)."""
+
+    at: float
+    turn: Turn
 
 
 class Store(Protocol):
@@ -29,8 +38,18 @@ class Store(Protocol):
         """Return the events that make what is kept out of `topology.snapshot.empty()`, when applied in order."""
         ...
 
-    def commit(self, events: Iterable[Event]) -> None:
-        """Keep the events' outcome: all of them or, when it raises, none. On return they survive a crash."""
+    def commit(self, events: Iterable[Event], turns: Iterable[Turn] = ()) -> None:
+        """Keep the events' outcome: all of them or, when it raises, none. On return they survive a crash.
+
+        What became of addresses by them (`turns`) is added to the history, with the time of now.
+        """
+        ...
+
+    def history(self, space: int, address: Address, most: int) -> tuple[Record, ...]:
+        """Return the newest entries, at most so many, of what became of an address, newest first. Old ones may be gone.
+
+        Any thread may ask at any time.
+        """
         ...
 
     def set_token(self, node: str, digest: str) -> None:

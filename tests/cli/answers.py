@@ -170,13 +170,28 @@ ADDRESSES = [
         "address": "10.128.0.2",
         "space": 0,
         "network": "red",
-        "state": "held",
+        "state": "bound",
         "port": {"project": "red", "pod": "a", "container": "8d5f0c", "interface": "eth0"},
         "node": "n1",
     },
     {"address": "10.128.0.9", "space": 0, "network": None, "state": "quarantined", "port": None, "node": "n1"},
     {"address": "10.0.0.9", "space": 12, "network": "east", "state": "quarantined", "port": None, "node": "n1"},
 ]
+HISTORY = {
+    "address": "10.128.0.2",
+    "space": 0,
+    "entry": ADDRESSES[0],
+    "history": [
+        {
+            "at": "2030-01-02T03:04:05.678+00:00",
+            "state": "allotted",
+            "node": "n1",
+            "pod": "red/a",
+            "attachment": "8d5f0c/eth0",
+        },
+        {"at": "2030-01-02T03:04:05.600+00:00", "state": "free", "node": "n1", "pod": None, "attachment": None},
+    ],
+}
 SOUND: dict[str, Any] = {"ok": True, "ports": 3, "held": 4, "quarantined": 2, "findings": []}
 UNSOUND = {
     **SOUND,
@@ -303,6 +318,8 @@ def furnish(fake: Fake) -> None:
     fake.on("POST", "/nodes", Answer(node, 201))
     fake.on("POST", "/nodes/n1/token", Answer({"node": "n1", "token": "hdl-9876543210"}, 201))
     fake.on("GET", "/addresses/check", SOUND)
+    fake.on("GET", "/addresses/10.128.0.2", HISTORY)
+    fake.on("GET", "/addresses/10.0.0.2", {**HISTORY, "address": "10.0.0.2", "space": 12, "entry": None})
     fake.on("POST", "/connections", Answer({**CONNECTIONS[1], "late": []}, 201))
     fake.on("PATCH", "/networks/red", {**red, "global": True})
     for path in (

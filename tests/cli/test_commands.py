@@ -47,7 +47,10 @@ COMMANDS = {
     "ports": ["ports", "ports --node n1 --network red --project red -o json"],
     "addresses": [
         "addresses",
-        "addresses --network east --node n1 --state held -o json",
+        "addresses --network east --node n1 --state bound -o json",
+        "addresses --history 10.128.0.2",
+        "addresses --history 10.0.0.2 --space 12 -o json",
+        "addresses --history 10.0.0.2 --check",
         "addresses --check",
         "addresses --check -o json",
         "addresses --check --network east",

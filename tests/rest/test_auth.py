@@ -23,6 +23,7 @@ WHERE = {
     "project": "red",
     "service": "web",
     "container": "c1",
+    "address": "10.128.0.2",
     "interface": "eth0",
 }
 GUARDED = [route for route in ROUTES if route.access is not Access.PUBLIC]

@@ -224,7 +224,7 @@ def test_an_error_in_one_request_leaves_the_others_of_its_batch(
 
 
 def test_when_the_store_fails_nothing_is_published(controller: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(events: Any) -> None:
+    def full(events: Any, _turns: object) -> None:
         raise OSError("no space left on device")
 
     monkeypatch.setattr(controller.store, "commit", full)
