@@ -30,8 +30,8 @@ class Store(Protocol):
 
     Settings, nodes, networks and their address blocks, projects, connections, services, ports, quarantined addresses,
     and the numbers last given.
-    What follows from these (`Hosting`) and what switches tell (`Port.ofport`) is not kept. One caller at a time;
-    it may be another thread each time. All calls raise StoreError when the store fails.
+    What follows from these (`Hosting`) is not kept. One caller at a time; it may be another thread each time.
+    All calls raise StoreError when the store fails.
     """
 
     def load(self) -> tuple[Event, ...]:

@@ -244,7 +244,7 @@ class Service(Object, frozen=True):
 
 
 class Port(Object, frozen=True):
-    """A pod's attachment to a network. The switch's number for it is not kept: the switch tells it anew.
+    """A pod's attachment to a network. `ofport` is a hint: the switch tells its number anew when it connects.
 
     `addresses` are in its network's space; `cluster_addresses`, if that is not the shared one, in the shared one.
     """
@@ -261,6 +261,7 @@ class Port(Object, frozen=True):
     space: Space = SHARED_SPACE
     cluster_addresses: tuple[AddressText, ...] = ()
     pod_uid: PodUid = ""
+    ofport: Annotated[int, Meta(ge=1, le=(1 << 32) - 1)] | None = None
 
     @classmethod
     def of(cls, value: model.Port) -> Port:
@@ -278,10 +279,11 @@ class Port(Object, frozen=True):
             space=value.space,
             cluster_addresses=tuple(map(str, value.cluster_addresses)),
             pod_uid=value.pod_uid,
+            ofport=value.ofport,
         )
 
     def value(self) -> model.Port:
-        """Return the value of this shape, with no ofport. Raises Malformed."""
+        """Return the value of this shape. Raises Malformed."""
         return model.Port(
             key=model.PortKey(self.node, self.container, self.interface),
             project=self.project,
@@ -293,6 +295,7 @@ class Port(Object, frozen=True):
             space=self.space,
             cluster_addresses=addresses(self.cluster_addresses, "$.cluster_addresses"),
             pod_uid=self.pod_uid,
+            ofport=self.ofport,
         )
 
 

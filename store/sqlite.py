@@ -42,7 +42,7 @@ _MIGRATIONS: Final = {
     1: "UPDATE object SET body = json_remove(body, '$.space') WHERE kind = 'network' AND json_valid(body);",
     2: history.SCHEMA,
 }
-# An object that is as it was costs no write: a port whose ofport became known, for one.
+# An object that is as it was costs no write.
 _PUT: Final = """
 INSERT INTO object (kind, key, body) VALUES (?, ?, ?)
 ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body WHERE body <> excluded.body
