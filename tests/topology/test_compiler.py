@@ -60,9 +60,9 @@ def check_table(table: FlowTable) -> None:
     assert table.conflicts == ()
     sums: dict[int, int] = {}
     owners: dict[FlowKey | int, SectionKey] = {}
-    for key, section in table.sections.items():
-        assert section, key
-        for entry in section:
+    for key, flows in table.sections.items():
+        assert flows, key
+        for entry in flows:
             assert entry.flow.key not in owners
             assert entry.cookie not in owners
             owners[entry.flow.key] = owners[entry.cookie] = key
