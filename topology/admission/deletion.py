@@ -75,7 +75,7 @@ def removal(snapshot: Snapshot, network: Network) -> tuple[Event, ...]:
 
 
 def disconnected(snapshot: Snapshot, network: str) -> tuple[Event, ...]:
-    """Return the end of all connections of a network; those with transit networks that must be come back (`transit`)."""
+    """Return the end of all connections of a network; `transit` brings back those that must be."""
     peers: Iterable[str] = sorted(snapshot.peers.get(network, {}))
     return tuple(Remove(snapshot.connections[ConnectionKey.between(network, peer)]) for peer in peers)
 

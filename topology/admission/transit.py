@@ -1,9 +1,9 @@
-"""The transit networks of moves: whom each may talk with follows from the move's source and target, here and only here.
+"""The transit networks of moves: whom each may talk with follows from the move's source and target, here only.
 
-A transit network T of a move from A to B may begin towards a network what A or B may begin, and be asked what A or B may
-be asked; with A and B themselves it shares everything; it is global while A or B is. So nothing passes that neither the
-state before nor the state after the move allows, and everything passes that both allow. Two transit networks may talk as
-far as their sources may, or their targets.
+A transit network T of a move from A to B may begin towards a network what A or B may begin, and be asked what A or B
+may be asked; with A and B themselves it shares everything; it is global while A or B is. So nothing passes that neither
+the state before nor the state after the move allows, and everything passes that both allow. Two transit networks may
+talk as far as their sources may, or their targets.
 """
 
 from __future__ import annotations
