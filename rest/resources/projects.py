@@ -8,7 +8,7 @@ import msgspec
 
 from rest.asked import ProjectChange, Timeout
 from rest.changes import ask, done, late, status
-from rest.control import Published
+from rest.control import Published, Submitted
 from rest.lookup import known
 from rest.routing import Access, Answer, Call, Empty, Route
 from rest.shapes import Late, ProjectMade, Projects, ProjectView
@@ -44,17 +44,15 @@ def create(call: Call[Timeout, Project]) -> Answer:
 def change(call: Call[Timeout, ProjectChange]) -> Answer:
     """Take a project to another network; the answer comes when its pods are there."""
     name, asked = call.where["project"], call.body
-    before = call.control.published.snapshot.projects.get(name)
+    earlier = call.control.published.snapshot.projects.get(name)
     changed = ask(call, MoveProject(name, asked.network, asked.recreate))
-    left: tuple[str, ...] = ()
     if name in changed.after.snapshot.moves:
         call.control.wait("moves", lambda published: _not_moving(published, name), call.query.timeout)
+        left = _late(call, {asked.network, asked.network if earlier is None else earlier.network})
     else:
         left = late(call, changed.submitted)
     published = call.control.published
     project = known(published.snapshot.projects, "project", name)
-    if before is not None:
-        left = tuple(sorted({*left, *_behind(published, before.network, asked.network)}))
     view = ProjectMade(**msgspec.structs.asdict(project_view(published, project)), late=left)
     return Answer(202 if left or view.moving else 200, view)
 
@@ -63,11 +61,20 @@ def _not_moving(published: Published, project: str) -> bool | None:
     return True if project not in published.snapshot.moves else None
 
 
-def _behind(published: Published, *networks: str) -> set[str]:
-    """Return the nodes that host one of some networks, and whose switches do not have all they must have."""
-    nodes = {node for name in networks for node in published.snapshot.hosts.get(name, {})}
-    statuses = [published.switches[node] for node in nodes if node in published.switches]
-    return {status.node for status in statuses if status.committed_revision < status.desired_revision}
+def _late(call: Call[Timeout, ProjectChange], networks: set[str]) -> tuple[str, ...]:
+    """Wait for the last stage of a move on the nodes that host the networks; return those on which it is not in force.
+
+    A move is a row of changes, and only the first was submitted here: what is waited for is what switches lack now.
+    """
+    published = call.control.published
+    nodes = {node for network in networks for node in published.snapshot.hosts.get(network, {})}
+    behind: dict[int, set[str]] = {}
+    for node in nodes & set(published.switches):
+        status = published.switches[node]
+        if status.committed_revision < status.desired_revision:
+            behind.setdefault(status.desired_revision, set()).add(node)
+    waited = (Submitted(revision, frozenset(which)) for revision, which in behind.items())
+    return tuple(sorted(node for each in waited for node in call.control.late(each, call.query.timeout)))
 
 
 def delete(call: Call[Timeout, Empty]) -> Answer:
