@@ -156,6 +156,13 @@ class Lab:
         """Take the connection of two networks away; returns when the change is in force."""
         self.api.delete(f"/v1/connections/{first}/{second}")
 
+    def move(self, project: str, network: str) -> None:
+        """Take a project with its pods to another network; returns when they are there. ProblemError when refused."""
+        self.api.patch(f"/v1/projects/{project}", {"network": network})
+        for pod in self.pods_by_name.values():
+            if pod.project == project:
+                pod.network = network
+
     def pod(self, name: str, on: str) -> Pod:
         """Make the pod `project/pod` on a node, by executing the CNI plugin. CniError when it refuses."""
         pod = create(self._state, PodName.parse(name), self.node(on), self._echo)

@@ -105,8 +105,8 @@ class Control(Protocol):
         """Return the first result of `predicate` that is not None, or None after `timeout` seconds.
 
         It is asked at once, and again when something was published about `topic`: a node's name (its switch, its
-        ports, and its configuration, so also the other nodes and the cluster's settings), or "nodes" (which nodes
-        there are, and the cluster's settings).
+        ports, and its configuration, so also the other nodes and the cluster's settings), "nodes" (which nodes there
+        are, and the cluster's settings), or "moves" (which are under way, and at what stage).
         """
         ...
 

@@ -64,7 +64,10 @@ class Token(Object, frozen=True):
 
 
 class NetworkView(Object, frozen=True):
-    """A network, its projects, and the nodes that have ports of it. `space` is 0 without subnets of its own."""
+    """A network, its projects, and the nodes that have ports of it. `space` is 0 without subnets of its own.
+
+    `outdated` counts those of its pods whose project is on another network by now: made anew, they come up there.
+    """
 
     name: Label
     vnid: Vnid
@@ -73,9 +76,21 @@ class NetworkView(Object, frozen=True):
     subnets: tuple[Subnet, ...]
     flat: bool
     mtu: Mtu | None
+    provider: Label
+    phase: Literal["Initializing", "Active", "Pending", "Failed", "Terminating"]
     projects: tuple[Label, ...]
     nodes: tuple[Subdomain, ...]
     ports: Counter
+    outdated: Counter
+
+
+class ConditionView(Object, frozen=True, rename={"kind": "type"}):
+    """One thing that is so (`status`) or not so with a network. `reason` is for programs, `message` for people."""
+
+    kind: Literal["Programmed", "AddressesAvailable", "Moving", "Terminating"]
+    status: bool
+    reason: str
+    message: str
 
 
 class BlockView(Object, frozen=True):
@@ -86,8 +101,9 @@ class BlockView(Object, frozen=True):
 
 
 class NetworkDetail(NetworkView, frozen=True):
-    """A network, and which node has which of its own addresses."""
+    """A network, why it is in its phase, and which node has which of its own addresses."""
 
+    conditions: tuple[ConditionView, ...]
     blocks: tuple[BlockView, ...]
 
 
@@ -97,16 +113,27 @@ class NetworkMade(NetworkView, frozen=True):
     late: LateNodes = ()
 
 
+class MoveView(Object, frozen=True, rename={"source": "from", "target": "to"}):
+    """A move that is under way, and how far it is; meanwhile pods are on the transit network."""
+
+    source: Label
+    target: Label
+    transit: Label
+    stage: Literal["preparing", "crossing", "arriving"]
+
+
 class ProjectView(Object, frozen=True):
-    """A project, and the network that its pods are on."""
+    """A project, and the network that its pods are on, `outdated` ones excepted: these are on an earlier one."""
 
     name: Label
     network: Label
     ports: Counter
+    outdated: Counter
+    moving: MoveView | None
 
 
 class ProjectMade(ProjectView, frozen=True):
-    """A project that was put on a network."""
+    """A project that was put on a network, or moved to another one."""
 
     late: LateNodes = ()
 

@@ -25,7 +25,7 @@ from ryu_apps.session import Link, SwitchSession, Wire
 from store.base import Store
 from topology.admission import admit
 from topology.compiler import FlowTable, SectionKey, Tables, compile_all, update
-from topology.model import Cluster, Node, PortKey, Quarantine
+from topology.model import Cluster, Move, Node, PortKey, Quarantine
 from topology.requests import (
     ForgetPort,
     PortSeen,
@@ -382,6 +382,8 @@ def _topics(changes: Iterable[Change]) -> set[str]:
         subject = change.subject
         if isinstance(subject, Node | Cluster):
             topics.add("nodes")
+        if isinstance(subject, Move):
+            topics.add("moves")
         node = subject.name if isinstance(subject, Node) else getattr(subject, "node", None)
         if node is not None:
             topics.add(node)

@@ -7,7 +7,7 @@ whether it fits the others is for `topology.admission`. No files and no HTTP her
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -123,6 +123,9 @@ class Network(Object, frozen=True):
     flat: bool = False
     mtu: Mtu | None = None
     zone: Zone | None = None
+    provider: Label = model.DEFAULT_PROVIDER
+    terminating: bool = False
+    transit_for: Label | None = None
 
     @classmethod
     def of(cls, value: model.Network) -> Network:
@@ -135,12 +138,26 @@ class Network(Object, frozen=True):
             flat=value.flat,
             mtu=value.mtu,
             zone=value.zone,
+            provider=value.provider,
+            terminating=value.terminating,
+            transit_for=value.transit_for,
         )
 
     def value(self) -> model.Network:
         """Return the value of this shape. Raises Malformed."""
         subnets = tuple(subnet.value(f"$.subnets[{position}]") for position, subnet in enumerate(self.subnets))
-        return model.Network(self.name, self.vnid, self.is_global, subnets, self.flat, self.mtu, self.zone)
+        return model.Network(
+            name=self.name,
+            vnid=self.vnid,
+            is_global=self.is_global,
+            subnets=subnets,
+            flat=self.flat,
+            mtu=self.mtu,
+            zone=self.zone,
+            provider=self.provider,
+            terminating=self.terminating,
+            transit_for=self.transit_for,
+        )
 
 
 class AddressBlock(Object, frozen=True):
@@ -174,6 +191,31 @@ class Project(Object, frozen=True):
     def value(self) -> model.Project:
         """Return the value of this shape."""
         return model.Project(self.name, self.network)
+
+
+class Move(Object, frozen=True):
+    """A project's pods on their way from one network to another, by a transit network."""
+
+    project: Label
+    source: Label
+    target: Label
+    transit: Label
+    stage: Literal["preparing", "crossing", "arriving"]
+
+    @classmethod
+    def of(cls, value: model.Move) -> Move:
+        """Return the shape of a value."""
+        return cls(
+            project=value.project,
+            source=value.source,
+            target=value.target,
+            transit=value.transit,
+            stage=value.stage.value,
+        )
+
+    def value(self) -> model.Move:
+        """Return the value of this shape."""
+        return model.Move(self.project, self.source, self.target, self.transit, model.Stage(self.stage))
 
 
 class ServicePort(Object, frozen=True):
@@ -347,6 +389,7 @@ KINDS: Final = (
     Kind("node", Node, model.Node, lambda node: node.name),
     Kind("network", Network, model.Network, lambda network: network.name),
     Kind("project", Project, model.Project, lambda project: project.name),
+    Kind("move", Move, model.Move, lambda move: move.project),
     Kind("connection", Connection, model.Connection, lambda connection: "/".join(connection.key)),
     Kind("block", AddressBlock, model.AddressBlock, lambda block: f"{block.network}/{block.prefix}"),
     Kind("service", Service, model.Service, lambda service: "/".join(service.key)),

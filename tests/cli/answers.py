@@ -15,9 +15,12 @@ NETWORKS = [
         "subnets": [],
         "flat": False,
         "mtu": None,
+        "provider": "heddle",
+        "phase": "Active",
         "projects": ["blue"],
         "nodes": ["n2"],
         "ports": 1,
+        "outdated": 0,
     },
     {
         "name": "default",
@@ -27,9 +30,12 @@ NETWORKS = [
         "subnets": [],
         "flat": False,
         "mtu": None,
+        "provider": "heddle",
+        "phase": "Active",
         "projects": [],
         "nodes": [],
         "ports": 0,
+        "outdated": 0,
     },
     {
         "name": "red",
@@ -39,9 +45,12 @@ NETWORKS = [
         "subnets": [],
         "flat": False,
         "mtu": None,
+        "provider": "heddle",
+        "phase": "Active",
         "projects": ["red", "shop"],
         "nodes": ["n1", "n2"],
         "ports": 1,
+        "outdated": 0,
     },
 ]
 EAST = {
@@ -55,10 +64,23 @@ EAST = {
     ],
     "flat": True,
     "mtu": 1400,
+    "provider": "acme",
+    "phase": "Terminating",
     "projects": ["east"],
     "nodes": ["n1"],
     "ports": 1,
+    "outdated": 1,
 }
+CONDITIONS = [
+    {
+        "type": "Programmed",
+        "status": True,
+        "reason": "Acknowledged",
+        "message": "every switch that hosts it has its flows",
+    },
+    {"type": "Terminating", "status": True, "reason": "Draining", "message": "1 pods on n1 are left"},
+]
+MOVING = {"from": "red", "to": "blue", "transit": "transit-13", "stage": "crossing"}
 EVERYTHING = {"services_only": False, "ports": []}
 WEB_ONLY = {"services_only": False, "ports": [{"protocol": "TCP", "port": 80}, {"protocol": "UDP", "port": 53}]}
 CONNECTIONS: list[dict[str, Any]] = [
@@ -67,9 +89,9 @@ CONNECTIONS: list[dict[str, Any]] = [
     {"networks": ["east", "red"], "forward": None, "backward": WEB_ONLY},
 ]
 PROJECTS = [
-    {"name": "blue", "network": "blue", "ports": 1},
-    {"name": "red", "network": "red", "ports": 1},
-    {"name": "shop", "network": "red", "ports": 0},
+    {"name": "blue", "network": "blue", "ports": 1, "outdated": 0, "moving": None},
+    {"name": "red", "network": "red", "ports": 1, "outdated": 1, "moving": None},
+    {"name": "shop", "network": "red", "ports": 3, "outdated": 0, "moving": MOVING},
 ]
 NODES = [
     {
@@ -322,6 +344,11 @@ def furnish(fake: Fake) -> None:
     fake.on("GET", "/addresses/10.0.0.2", {**HISTORY, "address": "10.0.0.2", "space": 12, "entry": None})
     fake.on("POST", "/connections", Answer({**CONNECTIONS[1], "late": []}, 201))
     fake.on("PATCH", "/networks/red", {**red, "global": True})
+    fake.on("GET", "/networks/east", {**EAST, "conditions": CONDITIONS, "blocks": []})
+    fake.on("DELETE", "/networks/east", {**EAST, "late": []})
+    fake.on("PATCH", "/projects/shop", Answer(shop, 202))
+    fake.on("PATCH", "/projects/red", {**PROJECTS[1], "network": "blue", "late": []})
+    fake.on("PATCH", "/projects/blue", {**PROJECTS[0], "network": "red", "late": []})
     for path in (
         "networks/red",
         "projects/shop",

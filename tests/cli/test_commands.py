@@ -13,14 +13,19 @@ from tests.cli.conftest import Ended
 from tests.cli.server import Answer, Fake, problem
 
 COMMANDS = {
-    "networks": ["networks", "networks -o json", "networks -o yaml"],
+    "networks": ["networks", "networks -o json", "networks -o yaml", "networks east", "networks --transit -o json"],
     "create-network": [
         "create-network red",
         "create-network red --project red --project shop --vnid 10 --global",
         "create-network red -o json",
         "create-network red --subnet 10.0.0.0/24 --subnet office=10.0.1.0/24,10.0.1.254 --flat --mtu 1400",
+        "create-network red --provider acme",
     ],
-    "delete-network": ["delete-network red", "delete-network red -o json"],
+    "delete-network": [
+        "delete-network red",
+        "delete-network red -o json",
+        "delete-network east --drain --provider acme",
+    ],
     "connections": ["connections", "connections -o json"],
     "join-networks": [
         "join-networks red blue",
@@ -30,9 +35,10 @@ COMMANDS = {
         "join-networks red blue --services-only",
     ],
     "isolate-networks": ["isolate-networks red blue", "isolate-networks red"],
-    "make-global": ["make-global red"],
+    "make-global": ["make-global red", "make-global red --provider acme"],
     "projects": ["projects"],
     "create-project": ["create-project shop --network red"],
+    "move-project": ["move-project shop blue", "move-project red blue --recreate", "move-project blue red -o json"],
     "delete-project": ["delete-project shop"],
     "services": ["services", "services -o yaml"],
     "create-service": ["create-service red/web --address 172.30.0.10 --port 80 --port 53/udp"],
@@ -127,7 +133,7 @@ def test_status_says_why_it_is_not_ready(fake: Fake, heddle: Callable[..., Ended
 
 def test_control_characters_do_not_reach_the_terminal(fake: Fake, heddle: Callable[..., Ended]) -> None:
     fake.on("GET", "/projects", {"projects": [{"name": "a\x1b[31m\nb", "network": "[bold]:smile:"}]})
-    assert heddle("projects").out.splitlines()[1] == "a\\x1b[31m b  [bold]:smile:      -"
+    assert heddle("projects").out.splitlines()[1] == "a\\x1b[31m b  [bold]:smile:      -         -  -"
 
 
 def test_an_object_that_is_there_already_is_called_so(fake: Fake, heddle: Callable[..., Ended]) -> None:

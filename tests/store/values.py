@@ -12,6 +12,7 @@ from topology.model import (
     Cluster,
     Connection,
     ConnectionKey,
+    Move,
     Network,
     Node,
     Port,
@@ -23,6 +24,7 @@ from topology.model import (
     Service,
     ServiceKey,
     ServicePort,
+    Stage,
     Subject,
     Subnet,
     Watermark,
@@ -72,8 +74,12 @@ networks = st.builds(
     flat=st.booleans(),
     mtu=st.none() | st.integers(576, 65535),
     zone=st.none() | st.integers(1, 65535),
+    provider=labels,
+    terminating=st.booleans(),
+    transit_for=st.none() | labels,
 )
 blocks = st.builds(AddressBlock, few, prefixes(), few)
+moves = st.builds(Move, few, few, few, labels, st.sampled_from(Stage))
 projects = st.builds(Project, name=few | labels, network=few)
 service_ports = st.builds(ServicePort, st.sampled_from(["TCP", "UDP", "SCTP"]), l4_ports)
 scopes = st.none() | st.builds(Scope, st.booleans(), st.lists(service_ports, max_size=3).map(tuple))
@@ -101,6 +107,6 @@ ports = st.builds(
 quarantines = st.builds(Quarantine, space=st.integers(0, 1), address=st.integers(0, 5).map(IPv4Address), node=few)
 watermarks = st.builds(Watermark, st.sampled_from([VNIDS, ZONES]), st.integers(0, LAST_VNID))
 values: st.SearchStrategy[Subject] = (
-    clusters | nodes | networks | blocks | projects | connections | services | ports | quarantines | watermarks
+    clusters | nodes | networks | blocks | projects | moves | connections | services | ports | quarantines | watermarks
 )
 events: st.SearchStrategy[Event] = st.builds(Put, values) | st.builds(Remove, values)

@@ -14,7 +14,18 @@ States = Sequence[Snapshot]
 
 # What a snapshot holds, dependants behind what they depend on.
 TABLES = (
-    *("networks", "projects", "nodes", "blocks", "connections", "services", "quarantined", "watermarks", "ports"),
+    *(
+        "networks",
+        "projects",
+        "moves",
+        "nodes",
+        "blocks",
+        "connections",
+        "services",
+        "quarantined",
+        "watermarks",
+        "ports",
+    ),
 )
 
 

@@ -47,6 +47,10 @@ def recomputed(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
         "node_by_underlay": {node.underlay: node.name for node in nodes},
         "network_by_vnid": {network.vnid: network.name for network in networks},
         "global_networks": {network.name: None for network in networks if network.is_global},
+        "terminating": {network.name: None for network in networks if network.terminating},
+        "moves_of": grouped(
+            [(end, name) for name, move in snapshot.moves.items() for end in (move.source, move.target)]
+        ),
         "peers": grouped(pairs),
         "blocks_of": grouped([(block.network, block.prefix) for block in snapshot.blocks.values()]),
         "blocks_on": grouped([((block.network, block.node), block.prefix) for block in snapshot.blocks.values()]),
@@ -58,6 +62,7 @@ def recomputed(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
         "port_by_ofport": {(port.node, port.ofport): port.key for port in ports if port.ofport is not None},
         "port_by_pod": grouped([((port.project, port.pod), port.key) for port in ports]),
         "ports_in": Counter(port.project for port in ports),
+        "ports_of": grouped([((port.project, port.network), port.key) for port in ports]),
         "holder": {place: port.key for port in ports for place in places(port)},
         "taken": taken(snapshot),
         "hosted": Counter((port.node, port.network) for port in ports),
@@ -72,8 +77,8 @@ def check_indexes(snapshot: Snapshot) -> None:
 
 
 OBJECTS = (
-    *("cluster", "nodes", "networks", "projects", "connections", "blocks", "ports", "services", "quarantined"),
-    "watermarks",
+    *("cluster", "nodes", "networks", "projects", "moves", "connections", "blocks", "ports", "services"),
+    *("quarantined", "watermarks"),
 )
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Final
 
 from topology import names
-from topology.admission.checks import known_node, known_project, require
+from topology.admission.checks import check_takes_in, known_node, known_project, require
+from topology.admission.moves import home
 from topology.allocation import any_taken, free_address, free_own_address
 from topology.model import (
     SHARED_SPACE,
@@ -41,7 +42,7 @@ _LAST_OFPORT: Final = 0xFFFFFF00  # OFPP_MAX (OpenFlow 1.5.1, 7.2.1)
 
 
 def report_port(snapshot: Snapshot, request: ReportPort) -> tuple[Event, ...]:
-    """Make a port on the network of its project, with an address from each of its node's subnets."""
+    """Make a port on the network of its project (see `moves.home`), with an address from each of its node's subnets."""
     node = known_node(snapshot, request.key.node)
     _check_syntax(request)
     project = known_project(snapshot, request.project)
@@ -50,7 +51,8 @@ def report_port(snapshot: Snapshot, request: ReportPort) -> tuple[Event, ...]:
         _check_same(old, request)
         return ()
     _check_interface(snapshot, request)
-    network: Network = snapshot.networks[project.network]
+    network: Network = home(snapshot, project)
+    check_takes_in(network)
     shared = tuple(free_address(snapshot, node, subnet) for subnet in node.subnets)
     addresses: tuple[Address, ...] = shared
     cluster_addresses: tuple[Address, ...] = ()

@@ -16,6 +16,7 @@ from topology.model import (
     Cluster,
     Connection,
     ConnectionKey,
+    Move,
     Network,
     Node,
     Port,
@@ -52,6 +53,7 @@ class Snapshot:
     nodes: Map[str, Node] = Map()
     networks: Map[str, Network] = BUILT_IN
     projects: Map[str, Project] = Map({DEFAULT_NETWORK: Project(DEFAULT_NETWORK, DEFAULT_NETWORK)})
+    moves: Map[str, Move] = Map()  # by project
     connections: Map[ConnectionKey, Connection] = Map()
     blocks: Map[tuple[str, Prefix], AddressBlock] = Map()  # by network and prefix
     ports: Map[PortKey, Port] = Map()
@@ -63,6 +65,8 @@ class Snapshot:
     node_by_underlay: Map[Address, str] = Map()
     network_by_vnid: Map[int, str] = Map({GLOBAL_VNID: DEFAULT_NETWORK})
     global_networks: Map[str, None] = Map({DEFAULT_NETWORK: None})
+    terminating: Map[str, None] = Map()  # networks that are being drained
+    moves_of: Map[str, Map[str, None]] = Map()  # network -> projects that move from or to it
     peers: Map[str, Map[str, None]] = Map()  # network -> networks it is connected to
     blocks_of: Map[str, Map[Prefix, None]] = Map()  # by network
     blocks_on: Map[tuple[str, str], Map[Prefix, None]] = Map()  # by network and node
@@ -74,6 +78,7 @@ class Snapshot:
     port_by_ofport: Map[tuple[str, int], PortKey] = Map()  # by node and ofport
     port_by_pod: Map[tuple[str, str], Map[PortKey, None]] = Map()  # by project and pod
     ports_in: Map[str, int] = Map()  # number of ports by project
+    ports_of: Map[tuple[str, str], Map[PortKey, None]] = Map()  # by project and network
     holder: Map[tuple[int, Address], PortKey] = Map()  # by address space and address
     taken: Map[Block, int] = Map()  # bit map of the addresses that are held or quarantined, by block
     hosted: Map[tuple[str, str], int] = Map()  # number of ports by node and network
@@ -86,6 +91,7 @@ class Snapshot:
     def __repr__(self) -> str:
         objects = (self.cluster, *self.nodes.values(), *self.networks.values(), *self.projects.values())
         more = (
+            *self.moves.values(),
             *self.connections.values(),
             *self.blocks.values(),
             *self.ports.values(),
