@@ -71,6 +71,8 @@ class Netlink:
 
         It goes on with the others then. `ignore`: an errno that is no refusal; returns what the kernel answered so.
         """
+        if not messages:
+            return []  # the kernel has no answer to nothing
         first = self._sequence + 1
         buffer = b"".join(self._framed(message, NLM_F_ACK) for message in messages)
         self._socket.sendall(buffer)

@@ -498,6 +498,14 @@ def test_others_that_cannot_be_used(plugin: Plugin, controller: FakeController, 
     assert controller.ports == {}
 
 
+@pytest.mark.parametrize("interface", ["eth0", "net1"])
+def test_an_interface_without_routes(plugin: Plugin, two: FakeController, machine: Machine, interface: str) -> None:
+    spoil(two, interface, {"routes": []})
+    result = plugin.add()
+    until("ofports", lambda: all_open(machine))
+    assert plugin.call("CHECK", prevResult=result).status == 0
+
+
 @pytest.mark.parametrize("others", [[], None])
 def test_no_others_said_in_words(plugin: Plugin, controller: FakeController, others: Any) -> None:
     spoil(controller, "eth0", {"others": others})
