@@ -153,6 +153,10 @@ class Machine:
         listed = json.loads(self.vsctl("--format=json", "--columns=name", "list", "Interface"))["data"]
         return sorted(row[0] for row in listed if row[0].startswith("v") and len(row[0]) == 15)
 
+    def all_open(self) -> bool:
+        """Whether the switch has opened all pods' ports."""
+        return all(self.vsctl("get", "Interface", name, "ofport").strip().isdigit() for name in self.ports())
+
     def veths(self) -> list[str]:
         return sorted(name for name in self.links() if name.startswith("v") and len(name) == 15)
 

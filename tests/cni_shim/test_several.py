@@ -202,14 +202,10 @@ def test_a_chained_plugin_takes_the_primary_interface(plugin: Plugin, machine: M
     else:
         shaped = json.loads(run("tc", "-n", machine.name, "-json", "qdisc", "show"))
         assert [one["dev"] for one in shaped if one["kind"] == "tbf"] == [plugin.host]
-    until("ofports", lambda: all_open(machine))
+    until("ofports", machine.all_open)
     assert plugin.call("CHECK", cniVersion="1.0.0", prevResult=final).status == 0
     plugin.chained(f"/usr/lib/cni/{chained}", "DEL", {**configuration, "prevResult": final})
     assert plugin.call("DEL", cniVersion="1.0.0", prevResult=final).status == 0
-
-
-def all_open(machine: Machine) -> bool:
-    return all(machine.vsctl("get", "Interface", name, "ofport").strip().isdigit() for name in machine.ports())
 
 
 # -- answering for itself --------------------------------------------------------------------------------------------
@@ -258,7 +254,7 @@ def test_overlapping_ranges(plugin: Plugin, machine: Machine, two: FakeControlle
                 assert route_get(plugin.netns, target, *way)["dev"] == name
     assert route_get(plugin.netns, "10.128.77.7")["dev"] == "net1"  # the first that has this route
     assert result["routes"] == [{"dst": "0.0.0.0/0", "gw": "10.128.0.1"}, {"dst": "10.128.0.0/16", "gw": "10.128.0.1"}]
-    until("ofports", lambda: all_open(machine))
+    until("ofports", machine.all_open)
     assert plugin.call("CHECK", prevResult=result).status == 0
 
 
@@ -268,7 +264,7 @@ def test_the_same_address_twice_is_the_first_ones(plugin: Plugin, machine: Machi
     result = plugin.add()
     assert route_get(plugin.netns, "192.0.2.1", "from", "10.128.0.2")["dev"] == "eth0"
     assert route_get(plugin.netns, "192.0.2.1", "oif", "net1")["dev"] == "net1"
-    until("ofports", lambda: all_open(machine))
+    until("ofports", machine.all_open)
     assert plugin.call("CHECK", prevResult=result).status == 0
     assert plugin.call("DEL").status == 0
     nothing_left(plugin)
@@ -482,7 +478,7 @@ def test_an_interface_that_the_runtime_asked_for_stays(
     assert "net2" in outcome.text
     assert machine.traces() == [asked.host, asked.host]
     assert controller.ports == before
-    until("ofport", lambda: all_open(machine))
+    until("ofport", machine.all_open)
     assert asked.call("CHECK", prevResult=result).status == 0
 
 
@@ -502,7 +498,7 @@ def test_others_that_cannot_be_used(plugin: Plugin, controller: FakeController, 
 def test_an_interface_without_routes(plugin: Plugin, two: FakeController, machine: Machine, interface: str) -> None:
     spoil(two, interface, {"routes": []})
     result = plugin.add()
-    until("ofports", lambda: all_open(machine))
+    until("ofports", machine.all_open)
     assert plugin.call("CHECK", prevResult=result).status == 0
 
 

@@ -25,8 +25,7 @@ def result(plugin: Plugin, machine: Machine, controller: FakeController) -> dict
     """What ADD said; the switch has opened the ports."""
     controller.others = NAMES[1:]
     said = plugin.add()
-    for name in machine.ports():
-        until("ofport", lambda port=name: machine.vsctl("get", "Interface", port, "ofport").strip().isdigit())
+    until("ofports", machine.all_open)
     return said
 
 
@@ -186,6 +185,5 @@ def test_own_ranges_are_told_by_cluster_addresses(plugin: Plugin, controller: Fa
     assert [(ip["address"], ip["interface"]) for ip in said["ips"]] == [("10.128.0.2/32", 1), ("10.128.0.3/32", 3)]
     inside = machine.links(plugin.netns)
     assert [inside[name]["addr_info"][0]["local"] for name in NAMES[:2]] == ["10.0.0.5", "10.0.0.3"]
-    for name in machine.ports():
-        until("ofport", lambda port=name: machine.vsctl("get", "Interface", port, "ofport").strip().isdigit())
+    until("ofports", machine.all_open)
     assert check(plugin, said).status == 0

@@ -325,14 +325,10 @@ def test_any_sequence(
         {"ADD": life.add, "DEL": life.delete, "GC": life.collect}[command](*what)
         life.compare()
     for key in life.attached:
-        until("ofports", lambda: all_open(plugin.machine))
+        until("ofports", plugin.machine.all_open)
         outcome = life.pod(*key).call("CHECK", prevResult=life.results[key])
         assert outcome.status == 0, outcome.text
     for key in [*life.attached]:
         life.delete(*key)
         life.compare()
     assert controller.ports == {}
-
-
-def all_open(machine: Machine) -> bool:
-    return all(machine.vsctl("get", "Interface", name, "ofport").strip().isdigit() for name in machine.ports())
