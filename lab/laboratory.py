@@ -167,6 +167,9 @@ class Lab:
         """Make the pod `project/pod` on a node, by executing the CNI plugin. CniError when it refuses."""
         pod = create(self._state, PodName.parse(name), self.node(on), self._echo)
         pod.network = self.api.get(f"/v1/projects/{pod.project}")["network"]
+        if len(pod.interfaces) > 1:
+            pod.networks = self._networks_of(pod)
+            pod.network = pod.networks[pod.interface]
         self.pods_by_name[name] = pod
         return pod
 
@@ -186,6 +189,12 @@ class Lab:
     def pings(self, pairs: Sequence[tuple[Host, Target]], interval: float = 0.02) -> Pings:
         """Pings that go on while the context that this returns is open, one for each pair, every `interval` s."""
         return Pings([_ping_path(source, target) for source, target in pairs], interval)
+
+    def _networks_of(self, pod: Pod) -> dict[str, str]:
+        """The networks of a pod's interfaces, by these' names."""
+        ports = self.api.get(f"/v1/ports?node={pod.node.name}")["ports"]
+        own = {one["interface"]: one["network"] for one in ports if one["container"] == pod.attachment.container}
+        return {name: own[name] for name in pod.interfaces}
 
     def _claim(self) -> None:
         """Claim the name, wire the underlay, and describe what runs on it. Nothing runs yet but the echo servers."""
