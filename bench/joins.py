@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.cpu import Programs
+from bench.cpu import Programs, average
 from bench.pods import WrongEndError
 from bench.rewriting import FLOWS_OF_A_POD, Rewriter, rewritten
 from bench.rigs import ControllerRig, Site
@@ -53,18 +53,24 @@ class Joining:
     def __call__(self, _: int) -> Round:
         """One join and one isolation. WrongEndError when the bridges have not what they must have after each."""
         controller, (one, other) = self._rig.controller, self._pair
-        counts = self._counts()
-        programs = self._rig.programs()
-        before = programs.read()
-        joined = self._watched(lambda: controller.change("POST", "/v1/connections", {"networks": [one, other]}))
-        more = self._counts()
-        parted = self._watched(lambda: controller.change("DELETE", f"/v1/connections/{one}/{other}"))
-        spent = programs.read().since(before)
-        after = self._counts()
-        gained = [new - old for new, old in zip(more, after, strict=True)]
-        if gained != self._expected() or any(new - old not in (0, 1) for new, old in zip(after, counts, strict=True)):
-            raise WrongEndError(f"flows before, joined and after: {counts}, {more}, {after}")
-        return Round((joined, parted), spent)
+        changes: list[Callable[[], object]] = [
+            lambda: controller.change("POST", "/v1/connections", {"networks": [one, other]}),
+            lambda: controller.change("DELETE", f"/v1/connections/{one}/{other}"),
+        ]
+        programs, spent, found = self._rig.programs(), [], []
+        counts = [self._counts()]
+        for change in changes:
+            before = programs.read()
+            found.append(self._watched(change))
+            spent.append(programs.read().since(before))
+            counts.append(self._counts())
+        self._check(*counts)
+        return Round(tuple(found), average(spent, 1))
+
+    def _check(self, before: list[int], joined: list[int], after: list[int]) -> None:
+        gained = [more - less for more, less in zip(joined, after, strict=True)]
+        if gained != self._expected() or any(now - then not in (0, 1) for now, then in zip(after, before, strict=True)):
+            raise WrongEndError(f"flows before, joined and after: {before}, {joined}, {after}")
 
     def _expected(self) -> list[int]:
         """Two flows more on each bridge that hosts one of the two. A sentinel, once written, stays."""
