@@ -2,7 +2,8 @@
 
 The judge knows networks, projects and joined pairs as they were asked for, and no flow. A change comes into force
 somewhere between the moment it was asked for and the moment it was answered: the state before holds until the one, the
-state after from the other on, and in between either.
+state after from the other on, and in between either. The answer comes when the switches have committed; Open vSwitch
+then has new flow tables, and looks through what its datapath has cached of the old ones a moment later (LINGER).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import NamedTuple
 from bench.traffic import Sent, Traffic
 from lab.laboratory import Lab
 
+LINGER = 0.05  # seconds after the commit reply in which Open vSwitch's datapath may go by what it had cached
 LONGEST_WAY = 0.25  # seconds that a datagram may be under way: it is lost only if it was allowed all that time
 _KINDS = ("join", "isolate", "move")
 
@@ -90,7 +92,10 @@ class Upheaval:
 
 
 class Judgement(NamedTuple):
-    """What became of the traffic; `leaks` and `losses` name each datagram that should not have fared as it did."""
+    """What became of the traffic; `leaks` and `losses` name each datagram that should not have fared as it did.
+
+    `lagging`: how long after a change was answered datagrams still fared by the state before it (seconds each).
+    """
 
     sent: int
     delivered: int
@@ -99,47 +104,69 @@ class Judgement(NamedTuple):
     strays: tuple[str, ...]  # came to another pod than they were for, or twice
     leaks: tuple[str, ...]
     losses: tuple[str, ...]
+    lagging: tuple[float, ...]
 
 
 def judge(traffic: Traffic, first: State, changes: Sequence[Change]) -> Judgement:
     """Hold a record of traffic against the states in force from the sending to the arrival of each datagram."""
-    times = _Times(first, changes)
-    projects = [pod.project for pod in traffic.pods]
+    times = _Times(first, changes, [pod.project for pod in traffic.pods])
     came: dict[int, float] = {}
     strays = []
     for arrival in traffic.arrivals:
         if arrival.number in came or arrival.pod != traffic.sent[arrival.number].target:
             strays.append(f"{_named(traffic, arrival.number)}: at {traffic.pods[arrival.pod].name}")
         came.setdefault(arrival.number, arrival.at)
-    leaks, losses, verdicts = [], [], Counter[bool | None]()
+    wrong: dict[bool, list[str]] = {True: [], False: []}  # by whether the datagram had to be delivered
+    verdicts = Counter[bool | None]()
+    lagging = []
     for number, sent in enumerate(traffic.sent):
-        verdict = times.verdict(sent, came.get(number), projects)
+        verdict = times.verdict(sent, came.get(number))
         verdicts[verdict] += 1
-        if verdict is True and number not in came:
-            losses.append(_named(traffic, number))
-        if verdict is False and number in came:
-            leaks.append(_named(traffic, number))
+        if verdict is not None and verdict is not (number in came):
+            wrong[verdict].append(_named(traffic, number))
+        elif verdict is None:
+            lagging += times.lag(sent, came.get(number))
     return Judgement(
-        len(traffic.sent), len(came), verdicts[True], verdicts[False], tuple(strays), tuple(leaks), tuple(losses)
+        sent=len(traffic.sent),
+        delivered=len(came),
+        certain=verdicts[True],
+        forbidden=verdicts[False],
+        strays=tuple(strays),
+        leaks=tuple(wrong[False]),
+        losses=tuple(wrong[True]),
+        lagging=tuple(lagging),
     )
 
 
 class _Times:
     """Which states may have been in force at some time of an interval."""
 
-    def __init__(self, first: State, changes: Sequence[Change]) -> None:
+    def __init__(self, first: State, changes: Sequence[Change], projects: Sequence[str]) -> None:
         self._states = [first, *(change.after for change in changes)]
         self._asked = [change.asked for change in changes]
         self._answered = [change.answered for change in changes]
+        self._projects = projects
 
-    def verdict(self, sent: Sent, arrived: float | None, projects: Sequence[str]) -> bool | None:
+    def verdict(self, sent: Sent, arrived: float | None, linger: float = LINGER) -> bool | None:
         """Whether a datagram had to be delivered (True), must not be (False), or might be."""
         until = sent.at + LONGEST_WAY if arrived is None else arrived
-        first = bisect_left(self._answered, sent.at)
+        first = bisect_left(self._answered, sent.at - linger)
         last = bisect_right(self._asked, until)
-        source, target = projects[sent.source], projects[sent.target]
-        allowed = {state.allows(source, target) for state in self._states[first : last + 1]}
+        allowed = {self._allows(position, sent) for position in range(first, last + 1)}
         return allowed.pop() if len(allowed) == 1 else None
+
+    def lag(self, sent: Sent, arrived: float | None) -> list[float]:
+        """How long after its end a state decided over a datagram, if none that was in force by the answers did."""
+        fate = arrived is not None
+        if self.verdict(sent, arrived, linger=0.0) is not (not fate):
+            return []
+        ended = bisect_left(self._answered, sent.at) - 1
+        while self._allows(ended, sent) is not fate:
+            ended -= 1
+        return [sent.at - self._answered[ended]]
+
+    def _allows(self, position: int, sent: Sent) -> bool:
+        return self._states[position].allows(self._projects[sent.source], self._projects[sent.target])
 
 
 def _named(traffic: Traffic, number: int) -> str:

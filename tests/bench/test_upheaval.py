@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bench.traffic import Arrival, Sent
-from bench.upheaval import LONGEST_WAY, Change, Judgement, State, Upheaval, judge
+from bench.upheaval import LINGER, LONGEST_WAY, Change, Judgement, State, Upheaval, judge
 
 APART = State({"red": "red", "blue": "blue"}, frozenset())
 JOINED = State(APART.home, frozenset({frozenset(("red", "blue"))}))
@@ -64,6 +64,7 @@ def test_between_networks_nothing_may() -> None:
         (2.0 - LONGEST_WAY / 2, None, 0, 0),  # may have been under way then
         (2.5, 2.6, 0, 0),
         (2.5, None, 0, 0),
+        (3.0 + LINGER / 2, None, 0, 0),  # the datapath may have gone by its cache
         (3.1, None, 0, 1),  # sent when it was in force
         (3.1, 3.2, 0, 0),
     ],
@@ -71,6 +72,15 @@ def test_between_networks_nothing_may() -> None:
 def test_around_a_join(sent: float, arrived: float | None, leaks: int, losses: int) -> None:
     found = judged(Sent(sent, 0, 2), arrived, Change("join", 2.0, 3.0, JOINED))
     assert (len(found.leaks), len(found.losses)) == (leaks, losses)
+
+
+def test_the_cache_s_lag_is_told() -> None:
+    joined = Change("join", 2.0, 3.0, JOINED)
+    parted = Change("isolate", 5.0, 6.0, APART)
+    for sent, arrived in ((3.01, None), (6.01, 6.02)):
+        assert judged(Sent(sent, 0, 2), arrived, joined, parted).lagging == (pytest.approx(0.01),)
+    for sent, arrived in ((3.01, 3.02), (6.01, None), (2.5, None), (5.9, 6.01)):
+        assert judged(Sent(sent, 0, 2), arrived, joined, parted).lagging == ()
 
 
 def test_what_both_states_allow_must_arrive_during_the_change() -> None:
