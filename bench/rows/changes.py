@@ -46,8 +46,8 @@ def run(setting: Setting) -> Row:
 _NOTES = (
     "Joins and isolations, from the REST call to its answer; rewriting, from the first byte to the last commit reply.",
     "Flow-mods without the one per switch that writes the class's sentinel; counted on the wire.",
-    "'certain': datagrams that every state in force from 50 ms before to 250 ms after the sending allowed: all must come.",
-    "'forbidden': datagrams that no state in force from 50 ms before their sending to their arrival allowed: none may.",
+    "'certain': datagrams that all states in force from 50 ms before to 250 ms after the sending allow: all must come.",
+    "'forbidden': datagrams that no state in force from 50 ms before the sending to the arrival allows: none may come.",
     "The 50 ms: after the commit reply Open vSwitch's datapath may go by its cache; 'lagging' tells how long it did.",
 )
 
