@@ -65,7 +65,7 @@ def _attach(shared: Shared) -> dict[str, Any]:
     first.finish_port(assignment)
     wired = [(first, assignment)]
     if assignment.others:
-        first.settle()  # the row names the others before there is anything of them: DEL finds them by it
+        first.settle()  # the rows name the others before there is anything of them: DEL finds them by it
         wired += _begin_others(shared, assignment.others)
     parts = [interface.configure(given) for interface, given in wired]
     if assignment.others:
@@ -199,7 +199,10 @@ class Interface:
             found = self._database.transact(*ports.add_port(bridge, mine.host, ids))[0]["rows"]
         if not found:
             raise ShimError(IO_FAILURE, f"the switch has no bridge {bridge}", "is heddle-node running on this node?")
-        self._database.begin([ports.set_external_ids(mine.host, ids)])
+        told = [ports.set_external_ids(mine.host, ids)]
+        if ports.OTHERS_KEY in ids:
+            told.append(ports.set_external_ids(mine.host, ids, "Port"))  # DEL reads that one
+        self._database.begin(told)
         self._userspace = str(found[0]["datapath_type"]) == "netdev"
 
     def configure(self, assignment: Assignment) -> Part:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NETWORK_KEY, CONTAINER_KEY, IFNAME_KEY = "heddle-network", "heddle-container", "heddle-ifname"
 WITH_KEY = "heddle-with"  # on another interface's row: the one that the runtime asked for, with which it comes and goes
-OTHERS_KEY = "heddle-others"  # on that one's row: the names of the others
+OTHERS_KEY = "heddle-others"  # on that one's rows: the names of the others
 LINK_GROUP = 0x6864  # of every pod's host end; the node's guard rules know it (node/firewall.py)
 ALIAS = "heddle"  # the host end's alias is "heddle NETWORK CONTAINER IFNAME", and "with PRIMARY" for another interface
 _INTERFACE_COLUMNS = ["name", "external_ids", "ofport", "error"]
@@ -53,20 +53,6 @@ class Attachment:
     def path(self, node: str) -> str:
         """Of this port in the controller's API."""
         return f"/v1/nodes/{node}/ports/{self.container}/{_quoted(self.ifname)}"
-
-
-def of_alias(alias: str) -> Attachment | None:
-    """Whose host end has this alias; None when it is nobody's."""
-    words = alias.split(" ")
-    if words[0] != ALIAS or not (len(words) == 4 or (len(words) == 6 and words[4] == "with")):
-        return None
-    return Attachment(words[1], words[2], words[3], words[5] if len(words) == 6 else "")
-
-
-def of_row(ids: dict[str, str]) -> Attachment:
-    """Whose Interface row, one of `pod_interfaces`, has these external_ids."""
-    names = ids.get(NETWORK_KEY, ""), ids[CONTAINER_KEY], ids.get(IFNAME_KEY, "")
-    return Attachment(*names, ids.get(WITH_KEY, ""))
 
 
 def _quoted(text: str) -> str:
@@ -140,7 +126,7 @@ def _check(family: int, gateway: str) -> None:
 
 
 def external_ids(attachment: Attachment, pod: str, mac: str, others: tuple[str, ...] = ()) -> dict[str, str]:
-    """Of the Interface row. `mac`: "" until the controller has given it, and `others` with it."""
+    """Of the Interface row, and the Port row. `mac`: "" until the controller has given it, and `others` with it."""
     found = {
         NETWORK_KEY: attachment.network,
         CONTAINER_KEY: attachment.container,
@@ -170,21 +156,21 @@ def add_port(bridge: str, name: str, ids: dict[str, str]) -> list[Operation]:
     ]
 
 
-def set_external_ids(name: str, ids: dict[str, str]) -> Operation:
+def set_external_ids(name: str, ids: dict[str, str], table: str = "Interface") -> Operation:
     row = {"external_ids": encode_map(ids)}
-    return {"op": "update", "table": "Interface", "where": [["name", "==", name]], "row": row}
+    return {"op": "update", "table": table, "where": [["name", "==", name]], "row": row}
 
 
 def remove_port(database: Database, name: str) -> bool:
     """Take port `name` out of whatever bridge it is in; False when there is none."""
     found = database.transact(select("Port", [], [["name", "==", name]]))[0]["rows"]
     if found:
-        database.transact(*_taken_out(found))
+        database.transact(*taken_out(found))
     return bool(found)
 
 
-def _taken_out(rows: list[Row]) -> list[Operation]:
-    """Take Port rows out of whatever bridges they are in; the database then forgets them."""
+def taken_out(rows: list[Row]) -> list[Operation]:
+    """Take Port rows, of which the `_uuid` is enough, out of whatever bridges they are in."""
     references = [encode_set([row["_uuid"]]) for row in rows]
     return [
         {
@@ -193,29 +179,6 @@ def _taken_out(rows: list[Row]) -> list[Operation]:
         }
         for reference in references
     ]  # fmt: skip
-
-
-def remove_ports(database: Database, primary: Attachment) -> tuple[dict[str, Attachment], bool]:
-    """Take out the port of `primary`, and those of the others that came with it, all at once.
-
-    Returns whose ports were there, by their names, and whether these are known to be all that there ever were.
-    """
-    where = [["name", "==", primary.host]]
-    own, interfaces = (
-        result["rows"]
-        for result in database.transact(select("Port", [], where), select("Interface", ["external_ids"], where))
-    )
-    found, rows = ({primary.host: primary} if own else {}), own
-    named = decode_row(interfaces[0])["external_ids"].get(OTHERS_KEY, "").split() if interfaces else []
-    if named or not interfaces:
-        marks = encode_map({CONTAINER_KEY: primary.container, WITH_KEY: primary.ifname})
-        besides = select("Port", ["name", "external_ids"], [["external_ids", "includes", marks]])
-        others = database.transact(besides)[0]["rows"]
-        found |= {str(row["name"]): of_row(decode_row(row)["external_ids"]) for row in others}
-        rows = [*own, *others]
-    if rows:
-        database.transact(*_taken_out(rows))
-    return found, bool(own and interfaces) and {one.ifname for one in found.values()} >= {*named}
 
 
 def find_port(database: Database, bridge: str, name: str) -> Row | None:

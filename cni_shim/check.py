@@ -17,16 +17,14 @@ from cni_shim.controller import Controller, read_token
 from cni_shim.errors import BAD_CONFIGURATION, CHANGED, RefusedError, ShimError
 from cni_shim.netns import Namespace
 from cni_shim.ovsdb import Database
-from cni_shim.result import said
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
+    from typing import Any, Final
 
     from cni_shim.plugin import Log
     from cni_shim.request import Request
-    from cni_shim.result import Said
 
     Found = tuple[netlink.Link, Assignment]  # the end in the pod, and what the controller has for it
 
@@ -39,7 +37,7 @@ def check(request: Request, _log: Log) -> None:
             BAD_CONFIGURATION, "field 'prevResult' of the network configuration is missing", "CHECK needs it"
         )
     mine = Attachment(request.network.name, request.container, request.ifname)
-    parts = said(previous, mine, request.netns)
+    parts = _said(previous, mine, request.netns)
     if not parts:
         raise _changed(f"prevResult has no {mine.host} with {request.ifname} of {request.netns}", "ADD said so")
     namespace = Namespace(request.netns)
@@ -58,7 +56,7 @@ def check(request: Request, _log: Log) -> None:
         inside.close()
 
 
-def _check_interface(inside: netlink.Netlink, request: Request, one: Said, others: tuple[str, ...]) -> Found:
+def _check_interface(inside: netlink.Netlink, request: Request, one: _Said, others: tuple[str, ...]) -> Found:
     """`others`: the names of those that ADD said came with the primary interface."""
     link = _check_container(inside, one, request.netns)
     _check_host(one, link)
@@ -77,7 +75,7 @@ def _same(what: str, seen: object, wanted: object) -> None:
         raise _changed(f"{what} has changed", f"it is {seen!r}, ADD left {wanted!r}")
 
 
-def _check_container(inside: netlink.Netlink, one: Said, netns: str) -> netlink.Link:
+def _check_container(inside: netlink.Netlink, one: _Said, netns: str) -> netlink.Link:
     name = one.attachment.ifname
     link = netlink.links(inside).get(name)
     if link is None:
@@ -146,7 +144,7 @@ def _state(link: netlink.Link) -> str:
     return "up" if link.up else "down"
 
 
-def _check_host(one: Said, peer: netlink.Link) -> None:
+def _check_host(one: _Said, peer: netlink.Link) -> None:
     host = one.attachment.host
     kernel = netlink.Netlink()
     try:
@@ -160,7 +158,7 @@ def _check_host(one: Said, peer: netlink.Link) -> None:
     _same(f"the link group of {host}", link.group, ports.LINK_GROUP)
 
 
-def _check_switch(request: Request, one: Said, others: tuple[str, ...]) -> None:
+def _check_switch(request: Request, one: _Said, others: tuple[str, ...]) -> None:
     mine, bridge = one.attachment, request.network.bridge
     database = Database(request.network.ovsdb)
     try:
@@ -179,7 +177,7 @@ def _check_switch(request: Request, one: Said, others: tuple[str, ...]) -> None:
         raise _changed(f"port {mine.host} is not in the switch", str(row["error"] or "ovs-vswitchd has not opened it"))
 
 
-def _check_controller(request: Request, one: Said, others: tuple[str, ...]) -> Assignment:
+def _check_controller(request: Request, one: _Said, others: tuple[str, ...]) -> Assignment:
     network, mine = request.network, one.attachment
     named = f"the port {mine.ifname}" if mine.primary else "the port"
     controller = Controller(network.controllers, read_token(network.token_file), network.ca_file)
@@ -198,3 +196,35 @@ def _check_controller(request: Request, one: Said, others: tuple[str, ...]) -> A
         _same("the controller's list of the pod's other interfaces", sorted(assignment.others), sorted(others))
     _same(f"the phase of {named}'s flows", port.get("phase"), "Committed")
     return assignment
+
+
+class _Said:
+    """What ADD said about one interface. `host`, `container`: its ends; `addresses`: with their gateways."""
+
+    __slots__ = ("addresses", "attachment", "container", "host")
+
+    def __init__(self, attachment: Attachment, ends: tuple[dict[str, Any], dict[str, Any]], ips: list[Any]) -> None:
+        self.attachment: Final = attachment
+        self.host, self.container = ends
+        self.addresses: Final = {str(ip.get("address")): str(ip.get("gateway") or "") for ip in ips}
+
+
+def _said(previous: dict[str, Any], primary: Attachment, netns: str) -> list[_Said]:
+    """What ADD said, out of a `prevResult`, the primary interface first; empty when it is not in there."""
+    interfaces = previous.get("interfaces") or []
+    names = [str(i.get("name")) for i in interfaces if i.get("sandbox") and i.get("name") != primary.ifname]
+    others = [Attachment(primary.network, primary.container, name, primary.ifname) for name in dict.fromkeys(names)]
+    found = [_said_of(previous, mine, netns) for mine in (primary, *others)]
+    return [one for one in found if one is not None] if found[0] is not None else []
+
+
+def _said_of(previous: dict[str, Any], mine: Attachment, netns: str) -> _Said | None:
+    interfaces = previous.get("interfaces") or []
+    hosts = [i for i in interfaces if i.get("name") == mine.host and not i.get("sandbox")]
+    # A runtime may have the namespace under another path than at ADD: the name decides when the path does not.
+    inside = [n for n, i in enumerate(interfaces) if i.get("name") == mine.ifname and i.get("sandbox")]
+    exact = [n for n in inside if interfaces[n]["sandbox"] == netns] or inside
+    if not hosts or not exact:
+        return None
+    ips = [ip for ip in previous.get("ips") or [] if ip.get("interface") == exact[0]]
+    return _Said(mine, (hosts[0], interfaces[exact[0]]), ips)

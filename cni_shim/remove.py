@@ -12,10 +12,10 @@ from time import monotonic, sleep
 
 from cni_shim import attachment as ports
 from cni_shim import netlink
-from cni_shim.attachment import CONTAINER_KEY, IFNAME_KEY, NETWORK_KEY, Attachment
+from cni_shim.attachment import ALIAS, CONTAINER_KEY, IFNAME_KEY, NETWORK_KEY, OTHERS_KEY, WITH_KEY, Attachment
 from cni_shim.controller import Controller, read_token
 from cni_shim.errors import BAD_CONFIGURATION, INCOMPLETE, IO_FAILURE, ShimError
-from cni_shim.ovsdb import Database
+from cni_shim.ovsdb import Database, decode_row, encode_map, select
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def delete(request: Request, log: Log) -> None:
     try:
         database = Database(request.network.ovsdb, PATIENCE)
         try:
-            seen, complete = ports.remove_ports(database, mine)
+            seen, complete = _remove_ports(database, mine)
         finally:
             database.close()
     except ShimError as error:
@@ -85,6 +85,25 @@ def collect(request: Request, log: Log) -> None:
     log(f"GC of {network.name}: {removed} removed, {len(valid)} in use")
     if problems:
         raise ShimError(INCOMPLETE, f"GC of {network.name} is incomplete", "; ".join(problems))
+
+
+def _remove_ports(database: Database, primary: Attachment) -> tuple[dict[str, Attachment], bool]:
+    """Take out the port of `primary`, and those of the others that came with it, all at once.
+
+    Returns whose ports were there, by their names, and whether these are known to be all that there ever were.
+    """
+    own = select("Port", ["external_ids"], [["name", "==", primary.host]])
+    rows = database.transact(own)[0]["rows"]
+    found = {primary.host: primary} if rows else {}
+    others = decode_row(rows[0])["external_ids"].get(OTHERS_KEY, "").split() if rows else []
+    if others or not rows:
+        marks = encode_map({CONTAINER_KEY: primary.container, WITH_KEY: primary.ifname})
+        besides = select("Port", ["name", "external_ids"], [["external_ids", "includes", marks]])
+        rows += database.transact(besides)[0]["rows"]
+        found |= {str(row["name"]): _of_row(decode_row(row)["external_ids"]) for row in rows[len(found) :]}
+    if rows:
+        database.transact(*ports.taken_out(rows))
+    return found, primary.host in found and {one.ifname for one in found.values()} >= {*others}
 
 
 def _delete_link(name: str) -> None:
@@ -169,7 +188,7 @@ def _linked() -> dict[str, Attachment]:
     kernel = netlink.Netlink()
     try:
         for link in netlink.links(kernel).values():
-            mine = ports.of_alias(link.alias) if link.group == ports.LINK_GROUP else None
+            mine = of_alias(link.alias) if link.group == ports.LINK_GROUP else None
             if mine is not None:
                 found[link.name] = mine
     finally:
@@ -180,7 +199,7 @@ def _linked() -> dict[str, Attachment]:
 def _attachments(database: Database, name: str) -> Iterable[Attachment]:
     """All attachments of network `name` that left a trace: a row of the switch, or a link with our alias."""
     rows = {row["name"]: row["external_ids"] for row in ports.pod_interfaces(database)}
-    found = {host: ports.of_row(ids) for host, ids in rows.items() if ids.get(NETWORK_KEY) == name}
+    found = {host: _of_row(ids) for host, ids in rows.items() if ids.get(NETWORK_KEY) == name}
     return {**{host: mine for host, mine in _linked().items() if mine.network == name}, **found}.values()
 
 
@@ -202,3 +221,17 @@ def _release(network: Network, database: Database, valid: frozenset[tuple[str, s
         return len(lost)
     finally:
         controller.close()
+
+
+def of_alias(alias: str) -> Attachment | None:
+    """Whose host end has this alias; None when it is nobody's."""
+    words = alias.split(" ")
+    if words[0] != ALIAS or not (len(words) == 4 or (len(words) == 6 and words[4] == "with")):
+        return None
+    return Attachment(words[1], words[2], words[3], words[5] if len(words) == 6 else "")
+
+
+def _of_row(ids: dict[str, str]) -> Attachment:
+    """Whose Interface row, one of `pod_interfaces`, has these external_ids."""
+    names = ids.get(NETWORK_KEY, ""), ids[CONTAINER_KEY], ids.get(IFNAME_KEY, "")
+    return Attachment(*names, ids.get(WITH_KEY, ""))

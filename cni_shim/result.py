@@ -9,14 +9,12 @@ Pure. What an earlier plugin of the chain found (`prevResult`) stays in front, o
 
 from __future__ import annotations
 
-from cni_shim.attachment import Attachment
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any, Final
 
-    from cni_shim.attachment import Assignment
+    from cni_shim.attachment import Assignment, Attachment
     from cni_shim.request import Request
 
 
@@ -77,35 +75,3 @@ def _addresses(part: Part, version: str, index: int) -> Iterator[dict[str, Any]]
         if version in ("0.3.1", "0.4.0"):
             entry["version"] = "6" if ":" in address else "4"
         yield entry
-
-
-class Said:
-    """What ADD said about one interface. `host`, `container`: its ends; `addresses`: with their gateways."""
-
-    __slots__ = ("addresses", "attachment", "container", "host")
-
-    def __init__(self, attachment: Attachment, ends: tuple[dict[str, Any], dict[str, Any]], ips: list[Any]) -> None:
-        self.attachment: Final = attachment
-        self.host, self.container = ends
-        self.addresses: Final = {str(ip.get("address")): str(ip.get("gateway") or "") for ip in ips}
-
-
-def said(previous: dict[str, Any], primary: Attachment, netns: str) -> list[Said]:
-    """What ADD said, out of a `prevResult`, the primary interface first; empty when it is not in there."""
-    interfaces = previous.get("interfaces") or []
-    names = [str(i.get("name")) for i in interfaces if i.get("sandbox") and i.get("name") != primary.ifname]
-    others = [Attachment(primary.network, primary.container, name, primary.ifname) for name in dict.fromkeys(names)]
-    found = [_said_of(previous, mine, netns) for mine in (primary, *others)]
-    return [one for one in found if one is not None] if found[0] is not None else []
-
-
-def _said_of(previous: dict[str, Any], mine: Attachment, netns: str) -> Said | None:
-    interfaces = previous.get("interfaces") or []
-    hosts = [i for i in interfaces if i.get("name") == mine.host and not i.get("sandbox")]
-    # A runtime may have the namespace under another path than at ADD: the name decides when the path does not.
-    inside = [n for n, i in enumerate(interfaces) if i.get("name") == mine.ifname and i.get("sandbox")]
-    exact = [n for n in inside if interfaces[n]["sandbox"] == netns] or inside
-    if not hosts or not exact:
-        return None
-    ips = [ip for ip in previous.get("ips") or [] if ip.get("interface") == exact[0]]
-    return Said(mine, (hosts[0], interfaces[exact[0]]), ips)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
+from types import MappingProxyType
 from typing import Any
 
 from lab.description import PodName
@@ -45,6 +47,9 @@ class Pod(Host):
     network = ""
     """The network that its project was on when it was made."""
 
+    networks: Mapping[str, str] = MappingProxyType({})
+    """Of a pod on several: those of its interfaces when it was made, the primary one first."""
+
     def __init__(
         self, node: Node, attachment: Attachment, namespace: Namespace, result: dict[str, Any], echo: EchoServers
     ) -> None:
@@ -53,7 +58,6 @@ class Pod(Host):
         self.result = result
         self.interface = attachment.interface
         self.interfaces = {one.name: one for one in described(namespace, attachment, result)}
-        self.networks: dict[str, str] = {}  # by interface, the primary one first; known of pods on several
         primary = self.interfaces[attachment.interface]
         self.mac, self.cluster_address = primary.mac, primary.cluster_address
         super().__init__(str(attachment.pod), namespace, primary.address, echo)
@@ -68,14 +72,14 @@ class Pod(Host):
 
         Of pods on several networks: the address on the first of the source's networks that this one is on too.
         """
-        mine = {network: name for name, network in reversed(self._networks().items())}
-        for network in source._networks().values() if isinstance(source, Pod) else ():
-            if network in mine:
-                return self.interfaces[mine[network]].address
+        if isinstance(source, Pod):
+            for theirs in source.networks.values() or (source.network,):
+                if theirs == self.network:
+                    return self.address
+                for name, network in self.networks.items():
+                    if network == theirs:
+                        return self.interfaces[name].address
         return self.cluster_address
-
-    def _networks(self) -> dict[str, str]:
-        return self.networks or {self.interface: self.network}
 
     @property
     def host_interface(self) -> str:

@@ -6,8 +6,10 @@ import json
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -189,3 +191,28 @@ def test_a_del_after_a_kill_takes_everything(
     assert plugin.call("DEL").status == 0
     assert plugin.machine.traces() == []
     assert plugin.machine.rules(plugin.netns) == []
+
+
+@pytest.mark.ovs
+@pytest.mark.netns
+def test_a_del_after_a_kill_in_the_middle_of_a_report(
+    plugin: Plugin, controller: FakeController, start: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    controller.others = ("net1", "net2")
+    original, asked, go_on = controller._put, threading.Event(), threading.Event()
+
+    def put(key: tuple[str, str], body: Any) -> tuple[int, Any]:
+        if key[1] == "net1":
+            asked.set()
+            go_on.wait(20)
+        return original(key, body)
+
+    controller._put = put  # type: ignore[method-assign]
+    process = start("ADD")
+    assert asked.wait(20)
+    process.kill()
+    process.communicate(timeout=60)
+    go_on.set()
+    assert len(plugin.machine.veths()) == 3
+    assert plugin.call("DEL").status == 0
+    assert plugin.machine.traces() == []

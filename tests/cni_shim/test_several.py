@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cni_shim import attachment, errors, netlink, several
+from cni_shim import add, attachment, errors, netlink, several
 from cni_shim.attachment import LINK_GROUP, Attachment
 from cni_shim.request import VERSIONS
 from tests.cni_shim.fake_controller import FakeController
@@ -126,6 +126,26 @@ def test_a_pod_without_others_costs_what_it_did(plugin: Plugin, controller: Fake
 
 
 CONF = "net.ipv4.conf"
+
+
+@pytest.mark.usefixtures("two")
+def test_the_primary_row_names_the_others_before_there_is_anything_of_them(
+    plugin: Plugin, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By it DEL finds them after an ADD that was killed."""
+    begun: list[Any] = []
+    seen: list[tuple[bool, str]] = []
+    original = add.Interface.begin
+
+    def begin(self: Any) -> None:
+        if begun:
+            seen.append((begun[0]._database.unanswered, machine.interface(plugin.host)["heddle-others"]))
+        begun.append(self)
+        original(self)
+
+    monkeypatch.setattr("cni_shim.add.Interface.begin", begin)
+    plugin.add()
+    assert seen == [(False, "net1 net2")] * 2
 
 
 @pytest.mark.usefixtures("two")

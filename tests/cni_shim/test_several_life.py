@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cni_shim import errors
-from cni_shim.attachment import Attachment, of_alias
+from cni_shim.attachment import Attachment
+from cni_shim.remove import of_alias
 from cni_shim.several import FIRST_TABLE
 from tests.cni_shim.fake_controller import FakeController
 from tests.cni_shim.machine import Machine, run, until
@@ -170,7 +171,7 @@ def test_a_row_that_names_an_interface_of_its_own_does_not_take_it(
     two.others = ()
     second = Plugin(machine, pod.url, pod.token_file, pod.netns, ifname="eth1")
     second.add()
-    machine.vsctl("set", "Interface", pod.host, 'external_ids:heddle-others="net1 net2 eth1"')
+    machine.vsctl("set", "Port", pod.host, 'external_ids:heddle-others="net1 net2 eth1"')
     assert pod.call("DEL").status == 0
     assert (machine.ports(), machine.veths()) == (hosts("eth1"), hosts("eth1"))
 
