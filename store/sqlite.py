@@ -24,7 +24,7 @@ from topology.model import Hosting
 from topology.snapshot import Event, Put
 
 APPLICATION_ID: Final = 0x48644C65  # "HdLe": tells our files from other programs' SQLite files
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 _SCHEMA: Final = f"""
 CREATE TABLE object (kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID;
@@ -36,6 +36,8 @@ PRAGMA user_version = {SCHEMA_VERSION};
 _MIGRATIONS: Final = {
     # The address space of a network follows from its VNID and its subnets.
     1: "UPDATE object SET body = json_remove(body, '$.space') WHERE kind = 'network' AND json_valid(body);",
+    # Bindings and pods are kinds that an older version would not miss: it must not open the file.
+    2: "",
 }
 # An object that is as it was costs no write: a port whose ofport became known, for one.
 _PUT: Final = """

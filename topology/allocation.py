@@ -57,10 +57,9 @@ def free_zone(snapshot: Snapshot) -> int:
 
     Raises Refused when there is none.
     """
-    taken = {network.zone for network in snapshot.networks.values()}
     last: int = snapshot.watermarks.get(ZONES, FIRST_NETWORK_ZONE - 1)
     for zone in chain(range(last + 1, LAST_NETWORK_ZONE + 1), range(FIRST_NETWORK_ZONE, last + 1)):
-        if zone not in taken:
+        if zone not in snapshot.network_by_zone:
             return zone
     cause, remedy = "all are taken", "make connections symmetric, or delete networks that are not used"
     raise Refused(Reason.EXHAUSTED, "conntrack zones", cause, remedy)
@@ -129,8 +128,13 @@ def free_own_address(snapshot: Snapshot, network: Network, node: str) -> tuple[A
     raise Refused(Reason.EXHAUSTED, f'network "{network.name}"', f"no address of {ranges} is free", remedy)
 
 
+def block_length(network: Network, subnet: Subnet) -> int:
+    """Return the prefix length of the blocks that a network's subnet is given out in; they are aligned to it."""
+    return 32 if network.flat else min(_LONGEST_BLOCK, max(_LARGEST_BLOCK, subnet.cidr.prefixlen + _BLOCK_SPLIT))
+
+
 def _free_blocks(snapshot: Snapshot, network: Network, subnet: Subnet) -> Iterator[Prefix]:
-    length = 32 if network.flat else min(_LONGEST_BLOCK, max(_LARGEST_BLOCK, subnet.cidr.prefixlen + _BLOCK_SPLIT))
+    length = block_length(network, subnet)
     taken = sorted(span(prefix) for prefix in snapshot.blocks_of.get(network.name, {}))
     for block in _gaps(subnet.cidr, length, taken):
         if not network.flat or (network.space, block[0]) not in snapshot.quarantined:

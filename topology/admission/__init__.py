@@ -2,7 +2,8 @@
 
 What holds in every snapshot that came about by `admit` alone, and features rely on it: what an object names exists;
 VNIDs, datapath ids, underlay addresses, node subnets, service addresses and pod addresses have one holder each;
-on a node, an interface and an ofport belong to one port; no pod holds an address that is in quarantine.
+on a node, an interface and an ofport belong to one port; no pod holds an address that is in quarantine; a project is on
+the network that its bindings, or else its home, say, and its pods are on networks that it has.
 
 A request for what is so already is granted and becomes no event, so every request can be repeated.
 """
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from topology import requests
-from topology.admission import networks, nodes, ports, services
+from topology.admission import bindings, networks, nodes, pods, ports, projects, services
 from topology.requests import Request
 from topology.snapshot import Event, Snapshot
 
@@ -33,8 +34,13 @@ _DESKS: Final[dict[type, Callable[[Snapshot, Any], tuple[Event, ...]]]] = {
     requests.CreateNetwork: networks.create_network,
     requests.DeleteNetwork: networks.delete_network,
     requests.SetGlobal: networks.set_global,
-    requests.CreateProject: networks.create_project,
-    requests.DeleteProject: networks.delete_project,
+    requests.CreateProject: projects.create_project,
+    requests.SetProjectLabels: projects.set_project_labels,
+    requests.DeleteProject: projects.delete_project,
+    requests.CreateBinding: bindings.create_binding,
+    requests.DeleteBinding: bindings.delete_binding,
+    requests.SetPod: pods.set_pod,
+    requests.DeletePod: pods.delete_pod,
     requests.JoinNetworks: networks.join_networks,
     requests.IsolateNetworks: networks.isolate_networks,
     requests.CreateService: services.create_service,

@@ -1,4 +1,4 @@
-"""Requests about networks, projects and connections: VNIDs, who may talk to whom.
+"""Requests about networks and connections: VNIDs, who may talk to whom.
 
 Two decisions, so that the order of requests does not matter. A connection is kept apart from being global: a global
 network can be joined with another, which shows only when it is global no more. And whoever asks to isolate a pair
@@ -8,12 +8,13 @@ ever: joining it is granted and changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
 from topology import names
-from topology.admission.checks import known_network, known_project, require
+from topology.admission.checks import known_network, require
+from topology.admission.ending import disconnected, network_gone
+from topology.admission.projects import check_at_home, check_unused, put_project
 from topology.admission.ranges import check_ranges, check_scope, check_subnets
 from topology.allocation import free_vnid, free_zone
 from topology.model import (
@@ -31,9 +32,7 @@ from topology.model import (
 from topology.reach import needs_zone
 from topology.requests import (
     CreateNetwork,
-    CreateProject,
     DeleteNetwork,
-    DeleteProject,
     IsolateNetworks,
     JoinNetworks,
     Reason,
@@ -42,7 +41,7 @@ from topology.requests import (
 )
 from topology.snapshot import Event, Put, Remove, Snapshot, apply, apply_all
 
-_SOON: Final = 4096  # numbers given before
+_MOST_NAMED: Final = 3
 
 
 def create_network(snapshot: Snapshot, request: CreateNetwork) -> tuple[Event, ...]:
@@ -54,12 +53,14 @@ def create_network(snapshot: Snapshot, request: CreateNetwork) -> tuple[Event, .
         return _same_network(snapshot, old, request, projects)
     for project in projects:
         require(names.label_fault, "project", project)
-        _check_not_elsewhere(snapshot, project, request.name)
+        check_at_home(snapshot, project, request.name)
     check_subnets(snapshot, request)
     vnid = _vnid(snapshot, request)
     network = Network(request.name, vnid, request.is_global, request.subnets, request.flat, request.mtu)
     counted = () if request.vnid is not None else (Put(Watermark(VNIDS, vnid)),)
-    return (*counted, Put(network), *(Put(Project(project, network.name)) for project in projects))
+    state, _ = apply(snapshot, Put(network))
+    made = (put_project(state, Project(project, network.name)) for project in projects)
+    return (*counted, Put(network), *(event for events in made for event in events))
 
 
 def delete_network(snapshot: Snapshot, request: DeleteNetwork) -> tuple[Event, ...]:
@@ -67,16 +68,16 @@ def delete_network(snapshot: Snapshot, request: DeleteNetwork) -> tuple[Event, .
     network = known_network(snapshot, request.name)
     if network.name == DEFAULT_NETWORK:
         raise _built_in(network.name, "deleted")
-    projects = sorted(snapshot.projects_of.get(network.name, {}))
+    bindings = snapshot.bindings_to.get(network.name)
+    if bindings:
+        named = ", ".join(f'"{name}"' for name in sorted(bindings)[:_MOST_NAMED])
+        cause = f"is named by {len(bindings)} binding{'' if len(bindings) == 1 else 's'}: {named}"
+        remedy = "delete them, or let them name another network"
+        raise Refused(Reason.IN_USE, f'network "{network.name}"', cause, remedy)
+    projects = sorted(snapshot.homes_of.get(network.name, {}))
     for project in projects:
-        _check_unused(snapshot, project, f'network "{network.name}"')
-    return (
-        *_disconnected(snapshot, network.name),
-        *(Remove(snapshot.blocks[network.name, prefix]) for prefix in snapshot.blocks_of.get(network.name, {})),
-        *(Remove(snapshot.projects[project]) for project in projects),
-        Remove(network),
-        *_passed_over(snapshot, network.vnid),
-    )
+        check_unused(snapshot, project, f'network "{network.name}"')
+    return network_gone(snapshot, network, tuple(projects))
 
 
 def set_global(snapshot: Snapshot, request: SetGlobal) -> tuple[Event, ...]:
@@ -87,25 +88,6 @@ def set_global(snapshot: Snapshot, request: SetGlobal) -> tuple[Event, ...]:
     if network.name == DEFAULT_NETWORK:
         raise _built_in(network.name, "made anything but global")
     return (Put(replace(network, is_global=request.is_global)),)
-
-
-def create_project(snapshot: Snapshot, request: CreateProject) -> tuple[Event, ...]:
-    """Put a project on a network, for as long as the project exists."""
-    require(names.label_fault, "project", request.name)
-    network = known_network(snapshot, request.network)
-    if _check_not_elsewhere(snapshot, request.name, network.name):
-        return ()
-    return (Put(Project(request.name, network.name)),)
-
-
-def delete_project(snapshot: Snapshot, request: DeleteProject) -> tuple[Event, ...]:
-    """Forget a project that nothing uses any more."""
-    project = known_project(snapshot, request.name)
-    if project.name == DEFAULT_NETWORK:
-        cause, remedy = "is built in and cannot be deleted", "leave it as it is"
-        raise Refused(Reason.BUILT_IN, f'project "{project.name}"', cause, remedy)
-    _check_unused(snapshot, project.name, f'project "{project.name}"')
-    return (Remove(project),)
 
 
 def join_networks(snapshot: Snapshot, request: JoinNetworks) -> tuple[Event, ...]:
@@ -132,7 +114,7 @@ def isolate_networks(snapshot: Snapshot, request: IsolateNetworks) -> tuple[Even
         network = known_network(snapshot, request.first)
         if network.name == DEFAULT_NETWORK:
             raise _built_in(network.name, "isolated")
-        cut = _disconnected(snapshot, network.name)
+        cut = disconnected(snapshot, network.name)
         return (*cut, Put(replace(network, is_global=False))) if network.is_global else cut
     key = _pair(snapshot, request.first, request.second, "isolated from")
     for name in key:
@@ -163,16 +145,10 @@ def _same_network(
 ) -> tuple[Event, ...]:
     same = (request.vnid is None or request.vnid == old.vnid) and request.is_global == old.is_global
     same &= (request.subnets, request.flat, request.mtu) == (old.subnets, old.flat, old.mtu)
-    if same and all(project in snapshot.projects_of.get(old.name, {}) for project in projects):
+    if same and all(project in snapshot.homes_of.get(old.name, {}) for project in projects):
         return ()
     cause = f"exists already, with VNID {old.vnid}{' and global' if old.is_global else ''}"
     raise Refused(Reason.TAKEN, f'network "{old.name}"', cause, "choose another name, or change the one that exists")
-
-
-def _passed_over(snapshot: Snapshot, vnid: int) -> tuple[Event, ...]:
-    """Count a number that was asked for, not allotted, as given, if else it would be given again soon."""
-    last = snapshot.watermarks.get(VNIDS, FIRST_VNID - 1)
-    return (Put(Watermark(VNIDS, vnid)),) if 0 < vnid - last <= _SOON else ()
 
 
 def _vnid(snapshot: Snapshot, request: CreateNetwork) -> int:
@@ -189,25 +165,6 @@ def _vnid(snapshot: Snapshot, request: CreateNetwork) -> int:
     return request.vnid
 
 
-def _check_not_elsewhere(snapshot: Snapshot, project: str, network: str) -> bool:
-    """Return whether a project is on a network already; raise Refused when it is on another one."""
-    old = snapshot.projects.get(project)
-    if old is not None and old.network != network:
-        cause = f'is on network "{old.network}" already'
-        raise Refused(Reason.TAKEN, f'project "{project}"', cause, "delete the project there first")
-    return old is not None
-
-
-def _check_unused(snapshot: Snapshot, project: str, subject: str) -> None:
-    if project in snapshot.ports_in:
-        cause = f'project "{project}" has pods (ports: {snapshot.ports_in[project]})'
-        raise Refused(Reason.IN_USE, subject, cause, "remove its pods first")
-    services = snapshot.services_of.get(project)
-    if services:
-        cause = f'project "{project}" has services: {", ".join(sorted(key.name for key in services))}'
-        raise Refused(Reason.IN_USE, subject, cause, "delete them first")
-
-
 def _pair(snapshot: Snapshot, first: str, second: str, verb: str) -> ConnectionKey:
     for name in (first, second):
         known_network(snapshot, name)
@@ -215,11 +172,6 @@ def _pair(snapshot: Snapshot, first: str, second: str, verb: str) -> ConnectionK
         cause = f"cannot be {verb} itself"
         raise Refused(Reason.INVALID, f'network "{first}"', cause, "name two different networks")
     return ConnectionKey.between(first, second)
-
-
-def _disconnected(snapshot: Snapshot, network: str) -> tuple[Event, ...]:
-    peers: Iterable[str] = sorted(snapshot.peers.get(network, {}))
-    return tuple(Remove(snapshot.connections[ConnectionKey.between(network, peer)]) for peer in peers)
 
 
 def _built_in(name: str, verb: str) -> Refused:
