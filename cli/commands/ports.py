@@ -16,6 +16,7 @@ PANEL = "What is there"
 PORTS = (
     Column("PROJECT", "project"),
     Column("POD", "pod"),
+    Column("INTERFACE", "interface"),
     Column("NETWORK", "network"),
     Column("NODE", "node"),
     Column("ADDRESSES", lambda port: [one.get("address") for one in items(port, "addresses")], folds=True),

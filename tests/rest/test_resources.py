@@ -128,7 +128,16 @@ def test_a_network_is_made_with_its_projects(app: TestApp) -> None:
     }
     assert made.json == {**expected, "late": []}
     assert app.get("/v1/networks/red").json == {**expected, "blocks": []}
-    assert app.get("/v1/projects/shop").json == {"name": "shop", "network": "red", "ports": 0}
+    assert app.get("/v1/projects/shop").json == {
+        "name": "shop",
+        "network": "red",
+        "home": "red",
+        "placed": True,
+        "labels": {},
+        "secondary": [],
+        "optional": [],
+        "ports": 0,
+    }
     assert [network["name"] for network in app.get("/v1/networks").json["networks"]] == ["default", "red"]
     assert app.post_json("/v1/networks", {"name": "red"}, status=200).json == {**expected, "late": []}
 
@@ -257,6 +266,7 @@ def test_a_report_gets_an_assignment(network: TestApp) -> None:
         "cluster_addresses": [],
         "routes": [{"dst": "0.0.0.0/0", "gw": "10.128.0.1"}],
         "mtu": None,
+        "others": [],
         "phase": "Pending",
     }
     assert report(network, "n1", "c1", pod_uid="u1") == expected
@@ -272,6 +282,7 @@ def test_a_report_gets_an_assignment(network: TestApp) -> None:
         "pod_uid": "u1",
         "host_interface": "vc1",
         "space": 0,
+        "secondary": False,
         "ofport": None,
         "reason": "the switch has not reported interface vc1",
     }
