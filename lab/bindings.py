@@ -9,14 +9,13 @@ NAME = "kubernetes.io/metadata.name"
 
 
 def binding(
-    name: str,
     projects: str | Iterable[str] | Mapping[str, str] = (),
     pods: Mapping[str, str] | None = None,
     primary: str | Mapping[str, Any] | None = None,
     secondary: Iterable[str | Mapping[str, Any]] = (),
     optional: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """Return the body of POST /v1/bindings.
+    """Return the body of POST /v1/bindings, but the name.
 
     `projects`: names, or labels as a mapping, an empty one for all. `pods`: labels of pods, an empty mapping for all;
     None: it is for the projects. `primary` and `secondary`: networks as `name` or `name:interface`, or the API's own
@@ -28,7 +27,6 @@ def binding(
         names = [projects] if isinstance(projects, str) else list(projects)
         selector = {"match_expressions": [{"key": NAME, "operator": "In", "values": names}]}
     return {
-        "name": name,
         "projects": selector,
         "pods": None if pods is None else {"match_labels": dict(pods)},
         "primary": None if primary is None else _attachment(primary),

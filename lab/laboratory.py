@@ -137,7 +137,7 @@ class Lab:
 
     def bind(self, name: str, **fields: Any) -> None:
         """Make or replace a binding; `fields` as for lab.bindings.binding. ProblemError when the controller refuses."""
-        self.api.post("/v1/bindings", binding(name, **fields))
+        self.api.post("/v1/bindings", {"name": name, **binding(**fields)})
 
     def unbind(self, name: str) -> None:
         """Remove a binding; ProblemError when the controller refuses."""
@@ -149,7 +149,7 @@ class Lab:
         It counts when the pod is made.
         """
         pod = PodName.parse(name)
-        body = {"project": pod.project, "pod": pod.name, "labels": dict(labels or {}), "networks": list(networks)}
+        body = {"project": pod.project, "pod": pod.pod, "labels": dict(labels or {}), "networks": list(networks)}
         self.api.post("/v1/pods", body)
 
     def join(

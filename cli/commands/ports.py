@@ -16,12 +16,12 @@ PANEL = "What is there"
 PORTS = (
     Column("PROJECT", "project"),
     Column("POD", "pod"),
-    Column("INTERFACE", "interface"),
     Column("NETWORK", "network"),
     Column("NODE", "node"),
     Column("ADDRESSES", lambda port: [one.get("address") for one in items(port, "addresses")], folds=True),
     Column("CLUSTER ADDRESSES", "cluster_addresses", folds=True),
     Column("MAC", "mac"),
+    Column("INTERFACE", "interface"),
     Column("OFPORT", "ofport", right=True),
     Column("PHASE", "phase"),
     Column("REASON", "reason", folds=True),
