@@ -178,7 +178,8 @@ class Lab:
     def pod(self, name: str, on: str) -> Pod:
         """Make the pod `project/pod` on a node, by executing the CNI plugin. CniError when it refuses."""
         pod = create(self._state, PodName.parse(name), self.node(on), self._echo)
-        pod.network = self.api.get(f"/v1/projects/{pod.project}")["network"]
+        port = f"{pod.attachment.container}/{pod.attachment.interface}"
+        pod.network = self.api.get(f"/v1/nodes/{on}/ports/{port}")["network"]
         self.pods_by_name[name] = pod
         return pod
 

@@ -289,6 +289,19 @@ def test_a_static_address_is_in_a_block_of_its_node_or_anywhere_in_a_flat_networ
     assert port(there, "a", "net1", "n2").addresses == (IPv4Address("10.9.0.77"),)
 
 
+def test_what_is_promised_to_one_pod_is_given_to_no_other(world: Snapshot) -> None:
+    given_ = after(world, bind("given", called("red"), optional=("ring", "store")))
+    db = labelled("role", "db")
+    bound = after(given_, fixed("ring", "10.0.0.2", pods=db), say("a", (), "ring"), say("db", DB))
+    other = port(after(bound, pod("a", "net1")), "a", "net1")
+    assert other.addresses == (IPv4Address("10.0.0.3"),)
+    assert port(after(bound, pod("a", "net1"), pod("db", "net1")), "db", "net1").addresses == (IPv4Address("10.0.0.2"),)
+    shared = after(given_, fixed("store", "10.128.0.2", pods=db), pod("a"), pod("b", project="blue"))
+    assert {str(each.addresses[0]) for each in shared.ports.values()} == {"10.128.0.3", "10.128.0.4"}
+    free = after(given_, pod("a"))
+    assert port(free, "a").addresses == (IPv4Address("10.128.0.2"),)
+
+
 # --- what a binding may say ----------------------------------------------------------------------
 
 GROUP_MAC = 0x01_00_00_00_00_07

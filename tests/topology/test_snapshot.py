@@ -50,6 +50,7 @@ def recomputed(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
         "global_networks": {network.name: None for network in networks if network.is_global},
         "peers": grouped(pairs),
         "blocks_of": grouped([(block.network, block.prefix) for block in snapshot.blocks.values()]),
+        "blocks_at": grouped([(block.node, (block.network, block.prefix)) for block in snapshot.blocks.values()]),
         "blocks_on": grouped([((block.network, block.node), block.prefix) for block in snapshot.blocks.values()]),
         "network_by_zone": {network.zone: network.name for network in networks if network.zone is not None},
         "projects_of": grouped([(project.network, name) for name, project in snapshot.projects.items()]),
@@ -84,6 +85,14 @@ def recomputed_bindings(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
         "pods_of": grouped([(key.project, key) for key in snapshot.pods]),
         "bindings_wanting": grouped([(handle, each.name) for each in bindings for handle in each.projects.handles()]),
         "bindings_to": grouped([(network, each.name) for each in bindings for network in each.networks]),
+        "promised": grouped(
+            [
+                (address, (each.name, one.network))
+                for each in bindings
+                for one in each.attachments
+                for address in one.addresses
+            ]
+        ),
         "project_bindings": grouped([(name, each.name) for name, each in bound if each.pods is None]),
         "pod_bindings": grouped(
             [((name, handle), each.name) for name, each in bound if each.pods for handle in each.pods.handles()]

@@ -104,12 +104,15 @@ def _leave(snapshot: Snapshot, project: Project) -> Snapshot:
 def _file(snapshot: Snapshot, binding: Binding, *, is_there: bool) -> Snapshot:
     """Put a binding into all indexes, or take it out of them."""
     keep = include if is_there else exclude
-    wanting, to = snapshot.bindings_wanting, snapshot.bindings_to
+    wanting, to, promised = snapshot.bindings_wanting, snapshot.bindings_to, snapshot.promised
     for handle in binding.projects.handles():
         wanting = keep(wanting, handle, binding.name)
     for network in binding.networks:
         to = keep(to, network, binding.name)
-    state = replace(snapshot, bindings_wanting=wanting, bindings_to=to)
+    for each in binding.attachments:
+        for address in each.addresses:
+            promised = keep(promised, address, (binding.name, each.network))
+    state = replace(snapshot, bindings_wanting=wanting, bindings_to=to, promised=promised)
     for project in projects_selected(snapshot, binding):
         state = _bind(state, project, binding, is_bound=is_there)
     return state

@@ -93,17 +93,20 @@ def keep_block(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change
     before, after = before_after(snapshot.blocks, (network, prefix), event)
     if before == after:
         return snapshot, ()
-    blocks_on = snapshot.blocks_on
+    blocks_on, blocks_at = snapshot.blocks_on, snapshot.blocks_at
     if before is not None:
         blocks_on = exclude(blocks_on, (network, before.node), prefix)
+        blocks_at = exclude(blocks_at, before.node, (network, prefix))
     if after is not None:
         blocks_on = include(blocks_on, (network, after.node), prefix)
+        blocks_at = include(blocks_at, after.node, (network, prefix))
     keep = include if after is not None else exclude
     state = replace(
         snapshot,
         blocks=table(snapshot.blocks, (network, prefix), after),
         blocks_of=keep(snapshot.blocks_of, network, prefix),
         blocks_on=blocks_on,
+        blocks_at=blocks_at,
     )
     return state, (Change(before, after),)
 

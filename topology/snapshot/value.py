@@ -74,6 +74,7 @@ class Snapshot:
     peers: Map[str, Map[str, None]] = Map()  # network -> networks it is connected to
     blocks_of: Map[str, Map[Prefix, None]] = Map()  # by network
     blocks_on: Map[tuple[str, str], Map[Prefix, None]] = Map()  # by network and node
+    blocks_at: Map[str, Map[tuple[str, Prefix], None]] = Map()  # by node, of all networks
     network_by_zone: Map[int, str] = Map()
     projects_of: Map[str, Map[str, None]] = _THERE  # by network: the projects whose primary one it is
     homes_of: Map[str, Map[str, None]] = _THERE  # by network: the projects whose home it is
@@ -83,6 +84,7 @@ class Snapshot:
     pods_of: Map[str, Map[PodKey, None]] = Map()  # by project
     bindings_wanting: Map[Handle, Map[str, None]] = Map()  # by handle of the projects' selector
     bindings_to: Map[str, Map[str, None]] = Map()  # by network: the bindings that name it
+    promised: Map[Address, Map[tuple[str, str], None]] = Map()  # static addresses: the bindings, and on which network
     project_bindings: Map[str, Map[str, None]] = Map()  # by project: the bindings without pods that select it
     pod_bindings: Map[tuple[str, Handle], Map[str, None]] = Map()  # the others, by project and handle of pods' selector
     services_of: Map[str, Map[ServiceKey, None]] = Map()  # by project
