@@ -131,9 +131,9 @@ def _contradiction(subject: str, bindings: tuple[str, str], what: str) -> Refuse
 def _check_within(choice: Choice, given: Grant, subject: str, project: str) -> None:
     for each in (*(() if choice.primary is None else (choice.primary,)), *choice.secondary):
         if each.network not in given.networks:
-            names = ", ".join(f'"{name}"' for name in choice.names)
-            cause = f'is to be on network "{each.network}" (by bindings {names}), which its project is not bound to'
-            remedy = f'bind project "{project}" to it, or change the pod\'s labels'
+            names = " and ".join(f'"{name}"' for name in choice.names)
+            cause = f'is to be on network "{each.network}" by {names}, and its project is not bound to it'
+            remedy = f'have the administrator bind project "{project}" to it, or change the pod\'s labels'
             raise Refused(Reason.INVALID, subject, cause, remedy)
 
 

@@ -173,9 +173,9 @@ def test_bindings_and_a_pod_that_labels_itself_towards_another_tenant(
     assert "selects 3 projects: blue, default, red" in out
     assert done(heddle("set-pod", "red/db", "-l", "role=db")) == 'pod "red/db" noted; it would be on storage\n'
     assert done(heddle("set-pod", "red/web", "-n", "backup")).endswith("on red, storage, backup\n")
-    wanted = 'which its project is not bound to; bind project "blue" to it'
+    wanted = 'its project is not bound to it; have the administrator bind project "blue" to it'
     assert wanted in done(heddle("set-pod", "blue/db", "-l", "role=db"))
-    with pytest.raises(Refused, match="not bound to"):
+    with pytest.raises(Refused, match="is not bound to"):
         add_pod(control, "n1", "blue", "db")
     add_pod(control, "n1", "red", "web")
     assert [line.split()[2] for line in done(heddle("ports")).splitlines()[1:]] == ["red"]
