@@ -11,7 +11,19 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import addresses, connections, networks, nodes, overview, ports, projects, services, trace
+from cli.commands import (
+    addresses,
+    bindings,
+    connections,
+    networks,
+    nodes,
+    overview,
+    pods,
+    ports,
+    projects,
+    services,
+    trace,
+)
 from cli.failures import Failure, Unheard
 from cli.options import (
     CaFileOption,
@@ -73,7 +85,8 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_common)
-    for module in (networks, connections, projects, services, nodes, ports, addresses, trace, overview):
+    tenancy = (networks, connections, projects, bindings, pods, services)
+    for module in (*tenancy, nodes, ports, addresses, trace, overview):
         module.register(app)
     return app
 

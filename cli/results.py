@@ -24,6 +24,6 @@ def done(session: Session, changed: Changed, sentence: Callable[[Item], str]) ->
         )
 
 
-def created(changed: Changed) -> str:
+def created(changed: Changed, otherwise: str = "is there already") -> str:
     """Return the verb for a POST: an object that is there already, as asked for, is no error."""
-    return "is there already" if changed.status == 200 else "created"
+    return otherwise if changed.status == 200 else "created"

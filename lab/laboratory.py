@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from lab.api import Api
+from lab.bindings import binding
 from lab.controller import Controller
 from lab.description import PodName, Topology
 from lab.echo import EchoServers
@@ -129,9 +131,26 @@ class Lab:
         own = [{"name": f"s{number}", "cidr": cidr} for number, cidr in enumerate(subnets, 1)]
         self.api.post("/v1/networks", {"name": name, "projects": chosen, "subnets": own, "flat": flat, "mtu": mtu})
 
-    def project(self, name: str, network: str) -> None:
-        """Create a project, whose pods are on `network`."""
-        self.api.post("/v1/projects", {"name": name, "network": network})
+    def project(self, name: str, network: str | None = None, labels: Mapping[str, str] | None = None) -> None:
+        """Create a project, at home on `network` (None: as the controller is set up), or replace its labels."""
+        self.api.post("/v1/projects", {"name": name, "network": network, "labels": labels and dict(labels)})
+
+    def bind(self, name: str, **fields: Any) -> None:
+        """Make or replace a binding; `fields` as for lab.bindings.binding. ProblemError when the controller refuses."""
+        self.api.post("/v1/bindings", {"name": name, **binding(**fields)})
+
+    def unbind(self, name: str) -> None:
+        """Remove a binding; ProblemError when the controller refuses."""
+        self.api.delete(f"/v1/bindings/{name}")
+
+    def label_pod(self, name: str, labels: Mapping[str, str] | None = None, networks: Iterable[str] = ()) -> None:
+        """Say what a tenant would of the pod `project/pod`: its labels, and the networks that it asks for.
+
+        It counts when the pod is made.
+        """
+        pod = PodName.parse(name)
+        body = {"project": pod.project, "pod": pod.pod, "labels": dict(labels or {}), "networks": list(networks)}
+        self.api.post("/v1/pods", body)
 
     def join(
         self,
@@ -166,10 +185,10 @@ class Lab:
     def pod(self, name: str, on: str) -> Pod:
         """Make the pod `project/pod` on a node, by executing the CNI plugin. CniError when it refuses."""
         pod = create(self._state, PodName.parse(name), self.node(on), self._echo)
-        pod.network = self.api.get(f"/v1/projects/{pod.project}")["network"]
+        port = f"{pod.attachment.container}/{pod.attachment.interface}"
+        pod.network = self.api.get(f"/v1/nodes/{on}/ports/{port}")["network"]
         if len(pod.interfaces) > 1:
             pod.networks = self._networks_of(pod)
-            pod.network = pod.networks[pod.interface]
         self.pods_by_name[name] = pod
         return pod
 

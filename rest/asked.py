@@ -149,16 +149,6 @@ class NetworkChange(Object, frozen=True):
     provider: Label = DEFAULT_PROVIDER
 
 
-class ProjectChange(Object, frozen=True):
-    """Take a project and its pods to another network.
-
-    `recreate`: pods whose addresses cannot go along stay as they are until they are made anew.
-    """
-
-    network: Label
-    recreate: bool = False
-
-
 class PortReport(Object, frozen=True):
     """What a node knows of a pod that is to be attached."""
 

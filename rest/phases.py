@@ -11,10 +11,11 @@ from typing import Final, NamedTuple
 
 from rest.control import Published, SwitchPhase
 from topology.allocation import free_addresses, has_free_own_address
+from topology.binding import grant
 from topology.compiler import FlowTable, SectionKey
 from topology.model import ConnectionKey, Network
 from topology.pipeline import FeatureId
-from topology.snapshot import Snapshot
+from topology.snapshot import Snapshot, projects_selected
 
 _NETWORKS: Final = int(FeatureId.NETWORKS)
 _CONNECTIONS: Final = int(FeatureId.CONNECTIONS)
@@ -68,20 +69,31 @@ def phase(found: Iterable[Condition]) -> NetworkPhase:
 
 
 def outdated(snapshot: Snapshot, network: Network) -> int:
-    """Return how many pods are on a network though their project's pods come up on another one by now."""
-    ports = sum(snapshot.hosted[node, network.name] for node in snapshot.hosts.get(network.name, {}))
+    """Return how many ports are on a network that their project is not bound to any more."""
     if network.is_transit:
         return 0
-    projects = {*snapshot.projects_of.get(network.name, {}), *snapshot.moves_of.get(network.name, {})}
-    return ports - sum(len(snapshot.ports_of.get((project, network.name), ())) for project in projects)
+    name = network.name
+    kept = {*_bound_to(snapshot, name), *snapshot.moves_of.get(name, {})}
+    ports = sum(snapshot.hosted[node, name] for node in snapshot.hosts.get(name, {}))
+    return ports - sum(len(snapshot.ports_of.get((project, name), ())) for project in kept)
 
 
 def outdated_in(snapshot: Snapshot, project: str) -> int:
-    """Return how many pods of a project are on another network than those that come up now."""
+    """Return how many ports of a project are on a network that it is not bound to any more."""
     move = snapshot.moves.get(project)
-    home = snapshot.projects[project].network
-    places = {home} if move is None else {move.source, move.target, move.transit}
+    places = set(grant(snapshot, project).networks)
+    places |= set() if move is None else {move.source, move.target, move.transit}
     return snapshot.ports_in.get(project, 0) - sum(len(snapshot.ports_of.get((project, name), ())) for name in places)
+
+
+def _bound_to(snapshot: Snapshot, network: str) -> set[str]:
+    """Return the projects that have a network: as their primary one, or by bindings that name it."""
+    bindings = (snapshot.bindings[name] for name in snapshot.bindings_to.get(network, {}))
+    selected = {project for each in bindings for project in projects_selected(snapshot, each)}
+    return {
+        *snapshot.projects_of.get(network, {}),
+        *(project for project in selected if network in grant(snapshot, project).networks),
+    }
 
 
 def _programmed(published: Published, network: Network) -> Condition:

@@ -105,6 +105,8 @@ PARAMETERS: Final[dict[str, Any]] = {
     "network": Label,
     "other": Label,
     "project": Label,
+    "binding": Label,
+    "pod": Subdomain,
     "service": Label,
     "container": ContainerId,
     "interface": InterfaceName,

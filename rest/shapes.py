@@ -1,4 +1,4 @@
-"""The shapes of REST's answers that are not simply the stored objects of `store.objects` (the ledger's: ledger_shapes).
+"""The shapes of REST's answers that are not simply stored objects (others: `ledger_shapes`, `binding_shapes`).
 
 JSON Schema in the OpenAPI document comes out of them. No behaviour here.
 """
@@ -12,6 +12,7 @@ from msgspec import Meta, field
 from store.fields import (
     AddressText,
     DatapathId,
+    InterfaceName,
     Label,
     MacAddress,
     Mtu,
@@ -113,31 +114,6 @@ class NetworkMade(NetworkView, frozen=True):
     late: LateNodes = ()
 
 
-class MoveView(Object, frozen=True, rename={"source": "from", "target": "to"}):
-    """A move that is under way, and how far it is; meanwhile pods are on the transit network."""
-
-    source: Label
-    target: Label
-    transit: Label
-    stage: Literal["preparing", "crossing", "arriving"]
-
-
-class ProjectView(Object, frozen=True):
-    """A project, and the network that its pods are on, `outdated` ones excepted: these are on an earlier one."""
-
-    name: Label
-    network: Label
-    ports: Counter
-    outdated: Counter
-    moving: MoveView | None
-
-
-class ProjectMade(ProjectView, frozen=True):
-    """A project that was put on a network, or moved to another one."""
-
-    late: LateNodes = ()
-
-
 class ConnectionView(Object, frozen=True):
     """Two networks that may talk: `forward` is what the first may begin, `backward` the second; null is nothing."""
 
@@ -176,7 +152,8 @@ class Assignment(Object, frozen=True):
     """What the controller decided for a port: network, MAC, addresses, routes; and how far it is.
 
     `addresses` go into the pod. By `cluster_addresses`, if it has any, it is known outside its network: to the node,
-    to services, and to pods in other address spaces. `mtu` (bytes) bounds that of the pod's interface.
+    to services, and to pods in other address spaces. `mtu` (bytes) bounds that of the pod's interface. `others` are the
+    interfaces that the pod has to get besides: each is reported as this one was. A secondary one has none.
     """
 
     network: Label
@@ -186,6 +163,7 @@ class Assignment(Object, frozen=True):
     cluster_addresses: tuple[AddressText, ...]
     routes: tuple[RouteView, ...]
     mtu: Mtu | None
+    others: tuple[InterfaceName, ...]
     phase: Literal["Pending", "Committed", "Failed"]
 
 
@@ -200,6 +178,7 @@ class PortView(Assignment, frozen=True):
     pod_uid: str
     host_interface: str
     space: Space
+    is_secondary: bool = field(name="secondary")
     ofport: int | None
     reason: str
 
@@ -303,12 +282,6 @@ class Networks(Object, frozen=True):
     """All networks."""
 
     networks: tuple[NetworkView, ...]
-
-
-class Projects(Object, frozen=True):
-    """All projects."""
-
-    projects: tuple[ProjectView, ...]
 
 
 class Connections(Object, frozen=True):

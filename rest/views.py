@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_interface
 from itertools import combinations
 
 import msgspec
 
+from rest.binding_views import other_interfaces
 from rest.control import Published, SwitchPhase, SwitchStatus
 from rest.owners import owner_text
-from rest.phases import Condition, conditions, outdated, outdated_in, phase
+from rest.phases import Condition, conditions, outdated, phase
 from rest.shapes import (
     AddressView,
     Assignment,
@@ -17,12 +19,10 @@ from rest.shapes import (
     ConditionView,
     ConflictView,
     ConnectionView,
-    MoveView,
     NetworkDetail,
     NetworkView,
     NodeView,
     PortView,
-    ProjectView,
     RouteView,
     SwitchView,
     Topology,
@@ -41,10 +41,10 @@ from topology.model import (
     Port,
     PortKey,
     Prefix,
-    Project,
     format_mac,
 )
 from topology.pipeline import FeatureId
+from topology.requests import Refused
 from topology.snapshot import Snapshot
 
 
@@ -124,23 +124,8 @@ def connection_view(connection: Connection) -> ConnectionView:
     return ConnectionView(networks=(connection.key.first, connection.key.second), forward=forward, backward=backward)
 
 
-def project_view(published: Published, project: Project) -> ProjectView:
-    """Return a project as it is shown."""
-    snapshot = published.snapshot
-    move = snapshot.moves.get(project.name)
-    return ProjectView(
-        name=project.name,
-        network=project.network,
-        ports=snapshot.ports_in.get(project.name, 0),
-        outdated=outdated_in(snapshot, project.name),
-        moving=None
-        if move is None
-        else MoveView(source=move.source, target=move.target, transit=move.transit, stage=move.stage.value),
-    )
-
-
-def assignment(published: Published, port: Port) -> Assignment:
-    """Return what was decided for a port."""
+def assignment(published: Published, port: Port, others: tuple[str, ...]) -> Assignment:
+    """Return what was decided for a port; `others` are the interfaces that its pod has to get besides."""
     phase, _ = published.port_phase(port.key)
     network = published.snapshot.networks[port.network]
     places = tuple(_places(published, port))
@@ -150,16 +135,21 @@ def assignment(published: Published, port: Port) -> Assignment:
         mac=format_mac(port.mac),
         addresses=places,
         cluster_addresses=tuple(map(str, port.cluster_addresses)),
-        routes=tuple(_default_route(place) for place in places),
+        routes=tuple(_routes(published, port, places)),
         mtu=network.mtu,
+        others=others,
         phase=phase,  # type: ignore[arg-type]  # Published.port_phase names its three values in its docstring
     )
 
 
 def port_view(published: Published, port: Port) -> PortView:
-    """Return a port as it is shown."""
+    """Return a port as it is shown. If its pod could not come now, nothing more is to be attached."""
+    try:
+        others = other_interfaces(published.snapshot, port)
+    except Refused:
+        others = ()
     return PortView(
-        **msgspec.structs.asdict(assignment(published, port)),
+        **msgspec.structs.asdict(assignment(published, port, others)),
         reason=published.port_phase(port.key)[1],
         node=port.node,
         container=port.key.container,
@@ -169,6 +159,7 @@ def port_view(published: Published, port: Port) -> PortView:
         pod_uid=port.pod_uid,
         host_interface=port.host_interface,
         space=port.space,
+        is_secondary=port.is_secondary,
         ofport=port.ofport,
     )
 
@@ -274,6 +265,20 @@ def _places(published: Published, port: Port) -> Iterator[AddressView]:
     for address in port.addresses:
         cidr, gateway = next((cidr, gateway) for cidr, gateway in ranges if address in cidr)
         yield AddressView(address=f"{address}/{cidr.prefixlen}", gateway=str(gateway))
+
+
+def _routes(published: Published, port: Port, places: tuple[AddressView, ...]) -> Iterator[RouteView]:
+    """Yield where a pod sends what by a port: everything by its primary one, by another only what is of its network."""
+    if not port.is_secondary:
+        yield from map(_default_route, places)
+        return
+    network, cluster = published.snapshot.networks[port.network], published.snapshot.cluster
+    ranges = tuple(subnet.cidr for subnet in network.subnets) or cluster.cluster_cidrs
+    for place in places:
+        near = ip_interface(place.address).network  # to this one, the address itself makes a route
+        for cidr in ranges:
+            if cidr.version == near.version and cidr != near:
+                yield RouteView(dst=str(cidr), gw=place.gateway)
 
 
 def _default_route(place: AddressView) -> RouteView:

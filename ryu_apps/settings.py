@@ -288,6 +288,7 @@ def _cluster(given: dict[str, Any], reached_at: tuple[Address, ...], listens: Se
         service_cidrs=services,
         control_plane=reached_at,
         guarded_tcp_ports=tuple(sorted(ports)),
+        own_networks=given["own_networks"],
     )
 
 

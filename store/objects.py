@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from store.bindings import Binding, LabelMap, Pod, label_map
 from store.fields import (
     AddressText,
     ContainerId,
@@ -35,6 +36,7 @@ from store.fields import (
     prefixes,
 )
 from topology import model
+from topology.labels import labels_of
 from topology.model import SHARED_SPACE, format_mac
 
 
@@ -47,6 +49,7 @@ class Cluster(Object, frozen=True):
     control_plane: tuple[AddressText, ...] = ()
     guarded_tcp_ports: tuple[L4Port, ...] = ()
     guarded_udp_ports: tuple[L4Port, ...] = ()
+    own_networks: bool = False
 
     @classmethod
     def of(cls, value: model.Cluster) -> Cluster:
@@ -58,6 +61,7 @@ class Cluster(Object, frozen=True):
             control_plane=tuple(map(str, value.control_plane)),
             guarded_tcp_ports=value.guarded_tcp_ports,
             guarded_udp_ports=value.guarded_udp_ports,
+            own_networks=value.own_networks,
         )
 
     def value(self) -> model.Cluster:
@@ -69,6 +73,7 @@ class Cluster(Object, frozen=True):
             control_plane=addresses(self.control_plane, "$.control_plane"),
             guarded_tcp_ports=self.guarded_tcp_ports,
             guarded_udp_ports=self.guarded_udp_ports,
+            own_networks=self.own_networks,
         )
 
 
@@ -178,19 +183,27 @@ class AddressBlock(Object, frozen=True):
 
 
 class Project(Object, frozen=True):
-    """A Kubernetes namespace, and the network that its pods are on."""
+    """A Kubernetes namespace, the primary network of its pods, and its home: the one it is on without a binding.
+
+    `home` null: as `network`. `placed`: somebody chose its home; else it came by itself.
+    """
 
     name: Label
     network: Label
+    home: Label | None = None
+    labels: LabelMap = msgspec.field(default_factory=dict)
+    is_placed: bool = msgspec.field(default=True, name="placed")
 
     @classmethod
     def of(cls, value: model.Project) -> Project:
         """Return the shape of a value."""
-        return cls(name=value.name, network=value.network)
+        home = value.home if value.home != value.network else None
+        labels = label_map(value.labels)
+        return cls(name=value.name, network=value.network, home=home, labels=labels, is_placed=value.is_placed)
 
     def value(self) -> model.Project:
         """Return the value of this shape."""
-        return model.Project(self.name, self.network)
+        return model.Project(self.name, self.network, self.home or "", labels_of(self.labels), self.is_placed)
 
 
 class Move(Object, frozen=True):
@@ -304,6 +317,7 @@ class Port(Object, frozen=True):
     cluster_addresses: tuple[AddressText, ...] = ()
     pod_uid: PodUid = ""
     ofport: Annotated[int, Meta(ge=1, le=(1 << 32) - 1)] | None = None
+    is_secondary: bool = msgspec.field(default=False, name="secondary")
 
     @classmethod
     def of(cls, value: model.Port) -> Port:
@@ -322,6 +336,7 @@ class Port(Object, frozen=True):
             cluster_addresses=tuple(map(str, value.cluster_addresses)),
             pod_uid=value.pod_uid,
             ofport=value.ofport,
+            is_secondary=value.is_secondary,
         )
 
     def value(self) -> model.Port:
@@ -338,6 +353,7 @@ class Port(Object, frozen=True):
             cluster_addresses=addresses(self.cluster_addresses, "$.cluster_addresses"),
             pod_uid=self.pod_uid,
             ofport=self.ofport,
+            is_secondary=self.is_secondary,
         )
 
 
@@ -390,6 +406,8 @@ KINDS: Final = (
     Kind("network", Network, model.Network, lambda network: network.name),
     Kind("project", Project, model.Project, lambda project: project.name),
     Kind("move", Move, model.Move, lambda move: move.project),
+    Kind("binding", Binding, model.Binding, lambda binding: binding.name),
+    Kind("pod", Pod, model.Pod, lambda pod: "/".join(pod.key)),
     Kind("connection", Connection, model.Connection, lambda connection: "/".join(connection.key)),
     Kind("block", AddressBlock, model.AddressBlock, lambda block: f"{block.network}/{block.prefix}"),
     Kind("service", Service, model.Service, lambda service: "/".join(service.key)),

@@ -40,6 +40,7 @@ PRAGMA user_version = {SCHEMA_VERSION};
 _MIGRATIONS: Final = {
     # The address space of a network follows from its VNID and its subnets.
     1: "UPDATE object SET body = json_remove(body, '$.space') WHERE kind = 'network' AND json_valid(body);",
+    # The history, moves, bindings and pods: kinds that an older version would not miss, so it must not open the file.
     2: history.SCHEMA,
 }
 # An object that is as it was costs no write.

@@ -1,4 +1,4 @@
-"""What exists, in the field's words: nodes, tunnels, networks, projects, connections, ports, services.
+"""What exists, in the field's words: nodes, tunnels, networks, projects, bindings, connections, ports, services.
 
 Values only: frozen, hashable, checked when made as far as one value can be checked by itself. What concerns
 several of them (a name taken, subnets that overlap) is in `admission`; look-ups are in `snapshot`.
@@ -11,6 +11,8 @@ from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final, NamedTuple, TypeAlias
 
+from topology.labels import Labels, Selector
+
 Address: TypeAlias = IPv4Address | IPv6Address
 Prefix: TypeAlias = IPv4Network | IPv6Network
 
@@ -20,6 +22,7 @@ LAST_VNID: Final = (1 << 24) - 1  # a VXLAN network identifier has 24 bits (RFC 
 SHARED_SPACE: Final = 0  # the address space of all networks without a CIDR of their own
 DEFAULT_NETWORK: Final = "default"  # built in, VNID 0, global
 DEFAULT_PROVIDER: Final = "heddle"
+NAME_LABEL: Final = "kubernetes.io/metadata.name"  # every namespace has it, with its name
 
 VXLAN_OFPORT: Final = 1
 TUN_OFPORT: Final = 2
@@ -35,6 +38,7 @@ class Cluster:
     control_plane: tuple[Address, ...] = ()  # where nodes reach controllers; pods reach no guarded port there
     guarded_tcp_ports: tuple[int, ...] = (6640, 6653, 8080)  # OVSDB, OpenFlow, REST
     guarded_udp_ports: tuple[int, ...] = (4789, 6081)  # VXLAN (RFC 7348), Geneve (RFC 8926)
+    own_networks: bool = False  # a project for which no network is named gets one of its own, else the flat default
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +124,82 @@ class AddressBlock(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A Kubernetes namespace, and the network that its pods are on."""
+    """A Kubernetes namespace, and `network`, the primary one of its pods.
+
+    `home`, unless given the same, is the one it is on when no binding says otherwise. Whether somebody chose that is
+    `is_placed`; else it came by itself: the flat default, or a network of the project's own.
+    """
 
     name: str
     network: str
+    home: str = ""
+    labels: Labels = ()
+    is_placed: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.home:
+            object.__setattr__(self, "home", self.network)
+
+    @property
+    def selectable(self) -> Labels:
+        """Its labels as selectors see them: with the one that says its name."""
+        return (*self.labels, (NAME_LABEL, self.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """One interface of a pod. Without a name it is net1, net2, …; of a pod's primary network, the runtime names it.
+
+    `addresses` (one for each family at most) and `mac` are allotted unless given.
+    """
+
+    network: str
+    interface: str = ""
+    addresses: tuple[Address, ...] = ()
+    mac: int | None = None
+
+
+class PodKey(NamedTuple):
+    """What identifies a pod."""
+
+    project: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """What a tenant says of a pod: its labels, and which networks it asks for besides. It gives the pod no right."""
+
+    key: PodKey
+    labels: Labels = ()
+    networks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """An administrator's rule: which networks the selected projects, or pods of them, are on.
+
+    Without `pods` it gives networks to projects: the primary one (None: as it is), those that each of their pods gets
+    besides, and those that a pod may ask for. With `pods` it chooses, for the pods selected, among what their
+    project has.
+    """
+
+    name: str
+    projects: Selector
+    pods: Selector | None = None
+    primary: Attachment | None = None
+    secondary: tuple[Attachment, ...] = ()
+    optional: tuple[str, ...] = ()
+
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """The primary one, if there is any, and the secondary ones."""
+        return self.secondary if self.primary is None else (self.primary, *self.secondary)
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Every network that it names, once."""
+        return tuple(dict.fromkeys((*(each.network for each in self.attachments), *self.optional)))
 
 
 class Stage(Enum):
@@ -228,7 +304,8 @@ class Port:
     """A pod's attachment to a network. `ofport` is None until the switch has reported the port `host_interface`.
 
     `addresses` are in the network's space; when that is not the shared one, `cluster_addresses` are what the node,
-    services and other spaces know the pod by, one for each family in the same order.
+    services and other spaces know the pod by, one for each family in the same order. `is_secondary`: it is not the
+    pod's primary one, so the pod's other traffic does not go by it.
     """
 
     key: PortKey
@@ -242,6 +319,7 @@ class Port:
     cluster_addresses: tuple[Address, ...] = ()
     ofport: int | None = None
     pod_uid: str = ""
+    is_secondary: bool = False
 
     @property
     def node(self) -> str:
@@ -300,6 +378,8 @@ Subject: TypeAlias = (
     | AddressBlock
     | Project
     | Move
+    | Pod
+    | Binding
     | Connection
     | Port
     | Service

@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
+from topology.labels import Labels
 from topology.model import (
     DEFAULT_PROVIDER,
     EVERYTHING,
     Address,
+    Binding,
     Cluster,
+    Pod,
+    PodKey,
     PortKey,
     Prefix,
     Scope,
@@ -114,15 +118,27 @@ class SetGlobal:
 
 @dataclass(frozen=True, slots=True)
 class CreateProject:
-    """Put a project on a network."""
+    """Make a project, at home on a network; None: on its own or the flat default one, as the cluster's settings say.
+
+    `labels` replace what it has; None: they stay.
+    """
 
     name: str
-    network: str
+    network: str | None = None
+    labels: Labels | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetProjectLabels:
+    """Replace a project's labels. Refused when bindings would contradict, or pods lose a network that they are on."""
+
+    name: str
+    labels: Labels
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteProject:
-    """Forget a project. Refused while it has ports or services."""
+    """Forget a project, and the network of its own if nothing else uses it. Refused while it has ports or services."""
 
     name: str
 
@@ -146,6 +162,34 @@ class AdvanceMove:
     project: str
     transit: str
     stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
+class CreateBinding:
+    """Make or replace a binding. Refused when it contradicts another, or pods would lose a network that they are on."""
+
+    binding: Binding
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteBinding:
+    """Remove a binding. Refused as CreateBinding is."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetPod:
+    """Take over what a tenant says of a pod. It counts when the pod is attached."""
+
+    pod: Pod
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePod:
+    """Forget what was said of a pod. Its ports stay: nodes and switches say when those are gone."""
+
+    key: PodKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,9 +282,14 @@ Request: TypeAlias = (
     | DeleteNetwork
     | SetGlobal
     | CreateProject
+    | SetProjectLabels
     | DeleteProject
     | MoveProject
     | AdvanceMove
+    | CreateBinding
+    | DeleteBinding
+    | SetPod
+    | DeletePod
     | JoinNetworks
     | IsolateNetworks
     | CreateService

@@ -1,9 +1,9 @@
-"""Projects (Kubernetes namespaces) and the network that each is on: list, make, move, remove."""
+"""Projects (Kubernetes namespaces) and the networks that each is on: list, make, label, move, remove."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from cli.commands.networks import PANEL
 from cli.options import Session, command
 from cli.render import Column, Item, cell, items, show, table
 from cli.results import created, done
+from cli.selectors import label, labels_text
 
 
 def _move(project: Item) -> object:
@@ -23,6 +24,10 @@ def _move(project: Item) -> object:
 COLUMNS = (
     Column("NAME", "name"),
     Column("NETWORK", "network"),
+    Column("HOME", "home"),
+    Column("SECONDARY", "secondary", folds=True),
+    Column("OPTIONAL", "optional", folds=True),
+    Column("LABELS", lambda project: labels_text(project.get("labels")), folds=True),
     Column("PORTS", "ports", right=True),
     Column("OUTDATED", "outdated", right=True),
     Column("MOVING", _move),
@@ -37,6 +42,7 @@ def register(app: typer.Typer) -> None:
     add(projects)
     add(create_project)
     add(move_project)
+    add(label_project)
     add(delete_project)
 
 
@@ -49,15 +55,63 @@ def create_project(
     session: Session,
     name: Name,
     network: Annotated[
-        str, typer.Option("--network", "-n", metavar="NETWORK", show_default=False, help="The network it is on.")
+        str | None,
+        typer.Option(
+            "--network",
+            "-n",
+            metavar="NETWORK",
+            show_default=False,
+            help="Where it is at home; else on its own or the default one, as the controller is set up.",
+        ),
+    ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label", "-l", metavar="KEY=VALUE", show_default=False, help="A label, in place of all; repeat."
+        ),
+    ] = None,
+) -> None:
+    """Make a project, on a network unless a binding puts it on another one.
+
+    Example: heddle create-project shop --network red --label team=a
+    """
+    body: dict[str, Any] = {"name": name}
+    if network is not None:
+        body["network"] = network
+    if labels:
+        body["labels"] = dict(label(text) for text in labels)
+    changed = session.server.change("POST", "/projects", body)
+    done(session, changed, lambda made: f'project "{name}" {created(changed)}, on network "{made.get("network")}"')
+
+
+def label_project(
+    session: Session,
+    name: Name,
+    labels: Annotated[
+        list[str],
+        typer.Argument(metavar="KEY=VALUE…", show_default=False, help="Labels to set; KEY- takes one away."),
     ],
 ) -> None:
-    """Put a project on a network.
+    """Set labels of a project, or take them away; the others stay.
 
-    Example: heddle create-project shop --network red
+    Bindings that select by them put its next pods on other networks.
+
+    Example: heddle label-project shop team=a tier-
     """
-    changed = session.server.change("POST", "/projects", {"name": name, "network": network})
-    done(session, changed, lambda _: f'project "{name}" {created(changed)}, on network "{network}"')
+    gone = [text for text in labels if text.endswith("-") and "=" not in text]
+    given = dict(label(text) for text in labels if text not in gone)
+    known = session.server.get(path("projects", name)).get("labels") or {}
+    kept = {key: value for key, value in known.items() if f"{key}-" not in gone}
+    changed = session.server.change("PATCH", path("projects", name), {"labels": kept | given})
+    done(session, changed, _labelled(name))
+
+
+def _labelled(name: str) -> Callable[[Item], str]:
+    def sentence(project: Item) -> str:
+        labels = cell(labels_text(project.get("labels")))
+        return f'project "{name}" has labels {labels}, and is on network "{project.get("network")}"'
+
+    return sentence
 
 
 def move_project(

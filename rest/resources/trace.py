@@ -41,7 +41,7 @@ def show(call: Call[TraceQuery, Empty]) -> Answer:
 
 
 def _pod(published: Published, text: str, path: str) -> Port:
-    """Return the first port of `project/pod`. Raises Problem."""
+    """Return the primary port of `project/pod`; of several, the first. Raises Problem."""
     project, slash, pod = text.partition("/")
     if not (project and slash and pod) or "/" in pod:
         raise Problem(INVALID, f"query, {path}", f'"{text}" is no pod', "write it as PROJECT/POD").at(path)
@@ -49,7 +49,8 @@ def _pod(published: Published, text: str, path: str) -> Port:
     if not keys:
         remedy = "correct the name; GET /v1/ports has all that are known"
         raise Problem(UNKNOWN, f'pod "{text}"', "does not exist", remedy)
-    return published.snapshot.ports[min(keys)]
+    ports = published.snapshot.ports
+    return ports[min(keys, key=lambda key: (ports[key].is_secondary, key))]
 
 
 def _destination(published: Published, text: str, source: Port) -> Address:

@@ -88,10 +88,69 @@ CONNECTIONS: list[dict[str, Any]] = [
     {"networks": ["blue", "red"], "forward": EVERYTHING, "backward": EVERYTHING},
     {"networks": ["east", "red"], "forward": None, "backward": WEB_ONLY},
 ]
+_PLAIN: dict[str, Any] = {
+    "placed": True,
+    "labels": {},
+    "secondary": [],
+    "optional": [],
+    "outdated": 0,
+    "moving": None,
+}
 PROJECTS = [
-    {"name": "blue", "network": "blue", "ports": 1, "outdated": 0, "moving": None},
-    {"name": "red", "network": "red", "ports": 1, "outdated": 1, "moving": None},
-    {"name": "shop", "network": "red", "ports": 3, "outdated": 0, "moving": MOVING},
+    {"name": "blue", "network": "blue", "home": "blue", "ports": 1, **_PLAIN},
+    {
+        "name": "red",
+        "network": "red",
+        "home": "red",
+        "ports": 1,
+        **_PLAIN,
+        "labels": {"team": "a", "tier": ""},
+        "outdated": 1,
+    },
+    {
+        "name": "shop",
+        "network": "red",
+        "home": "shop",
+        "placed": False,
+        "labels": {"team": "b"},
+        "secondary": ["storage"],
+        "optional": ["backup"],
+        "ports": 0,
+        "outdated": 0,
+        "moving": MOVING,
+    },
+]
+BINDINGS: list[dict[str, Any]] = [
+    {
+        "name": "storage",
+        "projects": {
+            "match_labels": {},
+            "match_expressions": [
+                {"key": "team", "operator": "In", "values": ["a", "b"]},
+                {"key": "tier", "operator": "DoesNotExist", "values": []},
+            ],
+        },
+        "pods": None,
+        "primary": None,
+        "secondary": [{"network": "storage", "interface": None, "addresses": [], "mac": None}],
+        "optional": ["backup"],
+    },
+    {
+        "name": "db",
+        "projects": {"match_labels": {}, "match_expressions": []},
+        "pods": {"match_labels": {"role": "db"}, "match_expressions": []},
+        "primary": {"network": "backup", "interface": None, "addresses": [], "mac": None},
+        "secondary": [{"network": "storage", "interface": "s0", "addresses": ["10.0.0.7"], "mac": "02:00:00:00:00:07"}],
+        "optional": [],
+    },
+]
+PODS: list[dict[str, Any]] = [
+    {"project": "red", "pod": "db", "labels": {"role": "db"}, "networks": ["backup"]},
+    {"project": "red", "pod": "web", "labels": {}, "networks": []},
+]
+INTERFACES = [
+    {"network": "red", "interface": None, "addresses": [], "mac": None},
+    {"network": "storage", "interface": "net1", "addresses": ["10.0.0.7"], "mac": "02:00:00:00:00:07"},
 ]
 NODES = [
     {
@@ -141,6 +200,8 @@ PORTS = [
         "mtu": None,
         "vnid": 10,
         "space": 0,
+        "others": [],
+        "secondary": False,
         "pod_uid": "",
         "ofport": 3,
         "phase": "Committed",
@@ -161,6 +222,8 @@ PORTS = [
         "mtu": None,
         "vnid": 11,
         "space": 0,
+        "others": [],
+        "secondary": False,
         "pod_uid": "",
         "ofport": None,
         "phase": "Pending",
@@ -182,6 +245,8 @@ OWN_PORT = {
     "mtu": 1400,
     "vnid": 12,
     "space": 12,
+    "others": [],
+    "secondary": False,
     "pod_uid": "",
     "ofport": 4,
     "phase": "Committed",
@@ -323,6 +388,8 @@ def furnish(fake: Fake) -> None:
         "connections": CONNECTIONS,
         "networks": [*NETWORKS, EAST],
         "projects": PROJECTS,
+        "bindings": BINDINGS,
+        "pods": PODS,
         "services": SERVICES,
         "nodes": NODES,
         "ports": [*PORTS, OWN_PORT],
@@ -336,6 +403,11 @@ def furnish(fake: Fake) -> None:
     fake.on("GET", "/readyz", {"status": "ready"})
     fake.on("POST", "/networks", Answer(red, 201))
     fake.on("POST", "/projects", Answer(shop, 201))
+    fake.on("GET", "/projects/shop", PROJECTS[2])
+    fake.on("PATCH", "/projects/shop", {**shop, "labels": {"team": "a"}})
+    fake.on("POST", "/bindings", Answer({**BINDINGS[0], "selected": ["red", "shop"], "late": []}, 201))
+    fake.on("GET", "/pods/red/db", {**PODS[0], "attachments": INTERFACES, "refusal": None})
+    fake.on("POST", "/pods", Answer({**PODS[0], "attachments": INTERFACES, "refusal": None, "late": []}, 201))
     fake.on("POST", "/services", Answer(web, 201))
     fake.on("POST", "/nodes", Answer(node, 201))
     fake.on("POST", "/nodes/n1/token", Answer({"node": "n1", "token": "hdl-9876543210"}, 201))
@@ -352,6 +424,8 @@ def furnish(fake: Fake) -> None:
     for path in (
         "networks/red",
         "projects/shop",
+        "bindings/storage",
+        "pods/red/db",
         "services/red/web",
         "nodes/n1",
         "connections/red/blue",

@@ -23,7 +23,7 @@ from tests.cli.server import Fake
 from tests.rest.conftest import ADMIN_TOKEN, CLOSED, OPEN
 from tests.rest.control import MemoryControl
 from topology.model import PortKey
-from topology.requests import ForgetPort, PortSeen, ReportPort
+from topology.requests import ForgetPort, PortSeen, Refused, ReportPort
 
 Run = Callable[..., Ended]
 
@@ -153,6 +153,42 @@ def test_networks_with_ranges_of_their_own(url: str, control: MemoryControl, hed
     unsound = heddle("addresses", "--check")
     assert unsound.status == 1
     assert "not-on-switch  port east/late" in unsound.out
+
+
+def test_bindings_and_a_pod_that_labels_itself_towards_another_tenant(
+    url: str, control: MemoryControl, heddle: Run
+) -> None:
+    done(heddle("create-node", "n1", "--underlay", "192.0.2.11"))
+    control.connect("n1")
+    for name in ("red", "blue", "storage", "backup"):
+        done(heddle("create-network", name, *(["--project", name] if name in ("red", "blue") else [])))
+    done(heddle("label-project", "red", "team=a", "tier=x"))
+    assert done(heddle("label-project", "red", "tier-")) == (
+        'project "red" has labels team=a, and is on network "red"\n'
+    )
+    given = ("--projects", "team=a", "--secondary", "storage", "--optional", "backup")
+    out = done(heddle("create-binding", "extra", *given))
+    assert out == 'binding "extra" created, selects 1 project: red\n'
+    out = done(heddle("create-binding", "dbs", "--projects", "", "--pods", "role=db", "--primary", "storage"))
+    assert "selects 3 projects: blue, default, red" in out
+    assert done(heddle("set-pod", "red/db", "-l", "role=db")) == 'pod "red/db" noted; it would be on storage\n'
+    assert done(heddle("set-pod", "red/web", "-n", "backup")).endswith("on red, storage, backup\n")
+    wanted = 'its project is not bound to it; have the administrator bind project "blue" to it'
+    assert wanted in done(heddle("set-pod", "blue/db", "-l", "role=db"))
+    with pytest.raises(Refused, match="is not bound to"):
+        add_pod(control, "n1", "blue", "db")
+    add_pod(control, "n1", "red", "web")
+    assert [line.split()[2] for line in done(heddle("ports")).splitlines()[1:]] == ["red"]
+    assert 'named by 2 bindings: "dbs", "extra"' in heddle("delete-network", "storage").err
+    assert (
+        '"dbs" and "other" give it different primary'
+        in heddle("create-binding", "other", "-p", "red", "--pods", "role=db", "--primary", "red").err
+    )
+    for binding in ("dbs", "extra"):
+        done(heddle("delete-binding", binding))
+    done(heddle("forget-pod", "red/web"))
+    assert done(heddle("pods")).count("\n") == 3
+    assert done(heddle("bindings")).count("\n") == 1
 
 
 def test_flows_of_a_node(url: str, control: MemoryControl, heddle: Run) -> None:

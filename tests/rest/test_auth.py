@@ -22,6 +22,8 @@ WHERE = {
     "other": "blue",
     "project": "red",
     "service": "web",
+    "binding": "storage",
+    "pod": "a",
     "container": "c1",
     "address": "10.128.0.2",
     "interface": "eth0",

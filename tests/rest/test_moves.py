@@ -45,7 +45,16 @@ def detail(app: TestApp, network: str) -> tuple[str, dict[str, Json]]:
 def test_a_move_is_answered_when_it_is_done(pods: TestApp, control: MemoryControl) -> None:
     lead(control)
     moved = pods.patch_json("/v1/projects/red", {"network": "blue"}, status=200).json
-    assert moved == {"name": "red", "network": "blue", "ports": 1, "outdated": 0, "moving": None, "late": []}
+    said = {name: moved[name] for name in ("name", "network", "home", "ports", "outdated", "moving", "late")}
+    assert said == {
+        "name": "red",
+        "network": "blue",
+        "home": "blue",
+        "ports": 1,
+        "outdated": 0,
+        "moving": None,
+        "late": [],
+    }
     assert pods.get("/v1/ports?project=red").json["ports"][0]["network"] == "blue"
     assert pods.patch_json("/v1/projects/red", {"network": "blue"}, status=200).json == moved
 
@@ -83,7 +92,8 @@ def test_a_move_is_late_where_a_switch_is(pods: TestApp, control: MemoryControl)
         ("red", {"network": "pink"}, 404, 'network "pink"'),
         ("pink", {"network": "red"}, 404, 'project "pink"'),
         ("red", {"network": "No Name"}, 400, "$.network"),
-        ("red", {}, 400, "$.network"),
+        ("red", {}, 422, "give labels or network"),
+        ("red", {"network": "blue", "labels": {}}, 422, "give labels or network"),
         ("red", {"network": "blue", "recreate": "x"}, 400, "$.recreate"),
         ("red", {"network": "far"}, 409, "cannot go along"),
     ],

@@ -165,6 +165,7 @@ def test_a_pod_gets_an_address_of_its_network_and_a_cluster_address(network: Tes
         "cluster_addresses": ["10.128.0.2"],
         "routes": [{"dst": "0.0.0.0/0", "gw": "10.0.0.254"}],
         "mtu": 1400,
+        "others": [],
         "phase": "Pending",
     }
     assert report(network, "n1", "c1", status=200, project="east") == given

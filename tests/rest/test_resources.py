@@ -133,8 +133,18 @@ def test_a_network_is_made_with_its_projects(app: TestApp) -> None:
     shown = app.get("/v1/networks/red").json
     assert [one["reason"] for one in shown.pop("conditions")] == ["Acknowledged", "NoNodes", "NoMoves", "Kept"]
     assert shown == {**expected, "blocks": []}
-    project = {"name": "shop", "network": "red", "ports": 0, "outdated": 0, "moving": None}
-    assert app.get("/v1/projects/shop").json == project
+    assert app.get("/v1/projects/shop").json == {
+        "name": "shop",
+        "network": "red",
+        "home": "red",
+        "placed": True,
+        "labels": {},
+        "secondary": [],
+        "optional": [],
+        "ports": 0,
+        "outdated": 0,
+        "moving": None,
+    }
     assert [network["name"] for network in app.get("/v1/networks").json["networks"]] == ["default", "red"]
     assert app.post_json("/v1/networks", {"name": "red"}, status=200).json == {**expected, "late": []}
 
@@ -263,6 +273,7 @@ def test_a_report_gets_an_assignment(network: TestApp) -> None:
         "cluster_addresses": [],
         "routes": [{"dst": "0.0.0.0/0", "gw": "10.128.0.1"}],
         "mtu": None,
+        "others": [],
         "phase": "Pending",
     }
     assert report(network, "n1", "c1", pod_uid="u1") == expected
@@ -278,6 +289,7 @@ def test_a_report_gets_an_assignment(network: TestApp) -> None:
         "pod_uid": "u1",
         "host_interface": "vc1",
         "space": 0,
+        "secondary": False,
         "ofport": None,
         "reason": "the switch has not reported interface vc1",
     }

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from itertools import permutations
 from typing import TypeVar
 
 from hypothesis import strategies as st
@@ -17,14 +18,20 @@ from hypothesis import strategies as st
 from topology import fields, requests
 from topology.admission import admit
 from topology.fields import BY_NAME, TRANSPORT
+from topology.labels import Labels, Operator, Requirement, Selector
 from topology.model import (
     DEFAULT_NETWORK,
     EVERYTHING,
+    NAME_LABEL,
     SHARED_SPACE,
     TUN_OFPORT,
     Address,
+    Attachment,
+    Binding,
     Cluster,
     Node,
+    Pod,
+    PodKey,
     Port,
     PortKey,
     Scope,
@@ -52,8 +59,12 @@ def own_range(cidr: str, name: str = "default", gateway: str | None = None) -> t
 
 NODES = ("n1", "n2", "n3")
 NETWORKS = ("red", "blue", "green")
-PROJECTS = ("red", "red-test", "blue", "green")
+PROJECTS = ("red", "red-test", "blue", "green")  # "alone" is the one for which nobody names a network
 CONTAINERS = ("c1", "c2", "c3")
+INTERFACES = {"eth0": "v", "net1": "w", "net2": "x"}  # of pods, and how the host's side begins
+BINDINGS = ("b1", "b2", "b3")
+LABEL_KEYS = ("team", "tier")
+LABEL_VALUES = ("a", "b", "")
 SERVICES = ("web", "dns")
 UNDERLAYS = tuple(IPv4Address(f"192.0.2.{number}") for number in (11, 12, 13, 14))
 SERVICE_ADDRESSES = tuple(IPv4Address(f"172.30.0.{number}") for number in (1, 10))
@@ -75,13 +86,17 @@ SCOPES = (
 SERVICE_PORTS = (ServicePort("TCP", 443), ServicePort("UDP", 53), ServicePort("SCTP", 53))
 CONTROLLER = IPv4Address("192.0.2.1")
 CLUSTER = Cluster(control_plane=(CONTROLLER,))
+OWN_NETWORKS = replace(CLUSTER, own_networks=True)
+# One in the ranges of several networks, one of the first node's subnet; a MAC that no address leads to.
+STATIC_ADDRESSES = (IPv4Address("10.0.0.3"), IPv4Address("10.0.1.3"), IPv4Address("10.128.0.8"))
+STATIC_MAC = 0x02_00_00_00_00_42
 SMALL_CLUSTER = Cluster((IPv4Network("10.128.0.0/27"),), 29, control_plane=(CONTROLLER,))  # 4 nodes with 5 pods each
 
 nodes = st.sampled_from(NODES)
 networks = st.sampled_from((*NETWORKS, DEFAULT_NETWORK))
-projects = st.sampled_from((*PROJECTS, DEFAULT_NETWORK))
-interfaces = st.sampled_from(tuple(f"v{container}" for container in CONTAINERS))
-port_keys = st.builds(PortKey, nodes, st.sampled_from(CONTAINERS), st.just("eth0"))
+projects = st.sampled_from((*PROJECTS, "alone", DEFAULT_NETWORK))
+interfaces = st.sampled_from(tuple(f"{side}{name}" for side in INTERFACES.values() for name in CONTAINERS))
+port_keys = st.builds(PortKey, nodes, st.sampled_from(CONTAINERS), st.sampled_from(tuple(INTERFACES)))
 service_keys = st.builds(ServiceKey, projects, st.sampled_from(SERVICES))
 ofports = st.integers(3, 8)
 
@@ -119,9 +134,53 @@ def after(snapshot: Snapshot, *asked: Request) -> Snapshot:
 @st.composite
 def reports(draw: st.DrawFn) -> requests.ReportPort:
     """Draw a report of a pod whose interface's name follows from the container's."""
-    key = PortKey(pick(draw, NODES), pick(draw, CONTAINERS), "eth0")
+    interface = pick(draw, ("eth0", "eth0", "eth0", "net1", "net2"))
+    key = PortKey(pick(draw, NODES), pick(draw, CONTAINERS), interface)
     project = pick(draw, (*PROJECTS, *PROJECTS, DEFAULT_NETWORK))
-    return requests.ReportPort(key, project, f"pod-{key.container}", f"v{key.container}")
+    return requests.ReportPort(key, project, f"pod-{key.container}", f"{INTERFACES[interface]}{key.container}")
+
+
+# --- bindings ------------------------------------------------------------------------------------
+
+labels: st.SearchStrategy[Labels] = st.dictionaries(
+    st.sampled_from(LABEL_KEYS), st.sampled_from(LABEL_VALUES), max_size=2
+).map(lambda given: tuple(sorted(given.items())))
+values = st.lists(st.sampled_from(LABEL_VALUES), min_size=1, max_size=2, unique=True).map(tuple)
+requirements = st.one_of(
+    st.builds(Requirement, st.sampled_from(LABEL_KEYS), st.sampled_from((Operator.IN, Operator.NOT_IN)), values),
+    st.builds(Requirement, st.sampled_from(LABEL_KEYS), st.sampled_from((Operator.EXISTS, Operator.DOES_NOT_EXIST))),
+)
+named_projects = st.builds(
+    lambda names: Requirement(NAME_LABEL, Operator.IN, tuple(names)),
+    st.lists(projects, min_size=1, max_size=2, unique=True),
+)
+selectors = st.builds(Selector, st.lists(requirements, max_size=2).map(tuple))
+project_selectors = selectors | st.builds(Selector, st.tuples(named_projects))
+pods = st.builds(
+    Pod,
+    st.builds(PodKey, projects, st.sampled_from(tuple(f"pod-{name}" for name in CONTAINERS))),
+    labels,
+    st.lists(networks, max_size=2).map(tuple),
+)
+
+
+@st.composite
+def bindings(draw: st.DrawFn) -> Binding:
+    """Draw a binding: of projects, or of pods, sometimes with static addresses."""
+    named = draw(st.lists(networks, min_size=1, max_size=3, unique=True))
+    of_pods = draw(st.none() | selectors)
+    made: list[Attachment] = []
+    for position, name in enumerate(named):
+        interface = pick(draw, ("", "", "net1", "store")) if position else ""
+        addresses, mac = (), None
+        if of_pods is not None and once_in(draw, 4):
+            addresses, mac = (pick(draw, STATIC_ADDRESSES),), pick(draw, (None, STATIC_MAC))
+        made.append(Attachment(name, interface, addresses, mac))
+    optional: tuple[str, ...] = ()
+    if of_pods is None and len(made) > 1 and draw(st.booleans()):
+        optional = (made.pop().network,)
+    primary = made.pop(0) if draw(st.booleans()) else None
+    return Binding(pick(draw, BINDINGS), draw(project_selectors), of_pods, primary, tuple(made), optional)
 
 
 def services() -> st.SearchStrategy[requests.CreateService]:
@@ -173,7 +232,14 @@ def any_request() -> st.SearchStrategy[Request]:
         ),
         st.builds(requests.DeleteNetwork, networks, st.booleans()),
         st.builds(requests.SetGlobal, networks, st.booleans()),
-        st.builds(requests.CreateProject, projects, networks),
+        st.builds(requests.CreateProject, projects, st.none() | networks, st.none() | labels),
+        st.builds(requests.SetProjectLabels, projects, labels),
+        st.builds(requests.CreateBinding, bindings()),
+        st.builds(requests.CreateBinding, bindings()),
+        st.builds(requests.DeleteBinding, st.sampled_from(BINDINGS)),
+        st.builds(requests.SetPod, pods),
+        st.builds(requests.SetPod, pods),
+        st.builds(requests.DeletePod, pods.map(lambda pod: pod.key)),
         st.builds(requests.DeleteProject, projects),
         st.builds(requests.MoveProject, projects, networks, st.booleans()),
         st.builds(requests.MoveProject, projects, networks, st.just(True)),
@@ -182,7 +248,7 @@ def any_request() -> st.SearchStrategy[Request]:
         st.builds(requests.IsolateNetworks, networks, st.none() | networks),
         services(),
         st.builds(requests.DeleteService, service_keys),
-        st.builds(requests.SetCluster, st.sampled_from((CLUSTER, Cluster(), SMALL_CLUSTER))),
+        st.builds(requests.SetCluster, st.sampled_from((CLUSTER, Cluster(), SMALL_CLUSTER, OWN_NETWORKS))),
     )
     return st.one_of(*about_ports, *about_others)
 
@@ -197,18 +263,38 @@ RELEASE_ALL = requests.ReleaseAddresses(
 )
 
 
+_ORDERS = tuple(permutations((*NETWORKS, DEFAULT_NETWORK), 3))
+_BINDINGS = st.lists(bindings(), max_size=2)
+_PODS = st.lists(pods, max_size=3)
+_LABELS = st.lists(st.builds(requests.SetProjectLabels, projects, labels), max_size=3)
 _SERVICES = st.lists(services(), max_size=3)
 _REPORTS = st.lists(reports(), min_size=4, max_size=9)
 _LATER = st.lists(any_request(), max_size=4)
+
+
+def _spread(draw: st.DrawFn) -> list[Request]:
+    """Draw bindings that go together: networks for most pods besides their own, and a choice for some of them."""
+    named = (Requirement(NAME_LABEL, Operator.IN, PROJECTS[: pick(draw, (1, 2, 4))]),)
+    first, second, third = pick(draw, _ORDERS)
+    primary = Attachment(third) if once_in(draw, 3) else None
+    optional = () if primary is not None else (third,)
+    given = Binding("b1", Selector(named), None, primary, (Attachment(first), Attachment(second, "net2")), optional)
+    static = () if once_in(draw, 3) else (pick(draw, STATIC_ADDRESSES),)
+    one = Attachment(pick(draw, (first, second, third)), "", static, pick(draw, (None, STATIC_MAC)))
+    some = pick(draw, (Selector(), draw(selectors)))
+    choice = Binding("b2", Selector(named), some, *pick(draw, ((one, ()), (None, (one,)))))
+    asked = [requests.CreateBinding(given), requests.CreateBinding(choice)][: pick(draw, (1, 2))]
+    return [*asked, requests.SetPod(Pod(PodKey(pick(draw, PROJECTS), "pod-c1"), draw(labels), (third,)))]
 
 
 @st.composite
 def snapshots(draw: st.DrawFn, nodes: int = 3) -> Snapshot:
     """Draw a network of `nodes` nodes with three tenants, some pods, connections, global networks and services.
 
-    Tenants have ranges of their own, which may overlap, or none; connections have scopes.
+    Tenants have ranges of their own, which may overlap, or none; connections have scopes; projects have labels, and
+    bindings by which some are elsewhere than at home and some pods have several ports.
     """
-    asked: list[Request] = [requests.SetCluster(CLUSTER)]
+    asked: list[Request] = [requests.SetCluster(pick(draw, (CLUSTER, CLUSTER, OWN_NETWORKS)))]
     asked += [requests.CreateNode(name, address) for name, address in zip(NODES[:nodes], UNDERLAYS, strict=False)]
     asked += [
         _tenant(draw, "red", "red", "red-test"),
@@ -217,6 +303,11 @@ def snapshots(draw: st.DrawFn, nodes: int = 3) -> Snapshot:
     ]
     for one, other in (("red", "blue"), ("green", "red"), ("blue", "green"))[: pick(draw, (0, 1, 1, 2, 3))]:
         asked.append(requests.JoinNetworks(one, other, pick(draw, SCOPES), pick(draw, SCOPES)))
+    asked += [requests.CreateProject("alone")]
+    asked += draw(_LABELS)
+    asked += _spread(draw) if pick(draw, (True, True, False)) else []
+    asked += [requests.CreateBinding(binding) for binding in draw(_BINDINGS)]
+    asked += [requests.SetPod(pod) for pod in draw(_PODS)]
     asked += draw(_SERVICES)
     asked += draw(_REPORTS)
     snapshot = after(empty(), *asked)

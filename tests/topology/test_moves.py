@@ -87,8 +87,9 @@ def test_a_stage_that_is_not_the_present_one_changes_nothing(world: Snapshot) ->
 
 
 def test_a_project_without_pods_goes_at_once(world: Snapshot) -> None:
-    assert move_project(world, "idle", "blue") == (Put(Project("idle", "blue")),)
-    assert move_project(world, "idle", "far") == (Put(Project("idle", "far")),)
+    assert move_project(world, "idle", "blue") == (Put(Project("idle", "blue", home="red")),)
+    assert move_project(world, "idle", "far") == (Put(Project("idle", "far", home="red")),)
+    assert admit(world, MoveProject("idle", "far")) == (Put(Project("idle", "far")),)
     assert move_project(world, "idle", "red") == ()
 
 

@@ -2,8 +2,9 @@
 
 What holds in every snapshot that came about by `admit` alone, and features rely on it: what an object names exists;
 VNIDs, datapath ids, underlay addresses, node subnets, service addresses and pod addresses have one holder each;
-on a node, an interface and an ofport belong to one port; no pod holds an address that is in quarantine; a move's
-networks exist, and its transit network is connected as `transit` says.
+on a node, an interface and an ofport belong to one port; no pod holds an address that is in quarantine; a project is on
+the network that its bindings, or else its home, say, or on its way there; its pods are on networks that it has (but for
+those that were left to be made anew); a move's networks exist, and its transit network is connected as `transit` says.
 
 A request for what is so already is granted and becomes no event, so every request can be repeated.
 """
@@ -14,7 +15,18 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from topology import requests
-from topology.admission import deletion, moves, networks, nodes, ports, services, transit
+from topology.admission import (
+    bindings,
+    deletion,
+    moves,
+    networks,
+    nodes,
+    pods,
+    ports,
+    projects,
+    services,
+    transit,
+)
 from topology.requests import Request
 from topology.snapshot import Event, Snapshot, apply_all
 
@@ -45,10 +57,15 @@ _DESKS: Final[dict[type, Callable[[Snapshot, Any], tuple[Event, ...]]]] = {
     requests.CreateNetwork: networks.create_network,
     requests.DeleteNetwork: deletion.delete_network,
     requests.SetGlobal: networks.set_global,
-    requests.CreateProject: networks.create_project,
-    requests.DeleteProject: deletion.delete_project,
-    requests.MoveProject: moves.begin_move,
+    requests.MoveProject: projects.relocate,
     requests.AdvanceMove: moves.advance_move,
+    requests.CreateProject: projects.create_project,
+    requests.SetProjectLabels: projects.set_project_labels,
+    requests.DeleteProject: deletion.delete_project,
+    requests.CreateBinding: bindings.create_binding,
+    requests.DeleteBinding: bindings.delete_binding,
+    requests.SetPod: pods.set_pod,
+    requests.DeletePod: pods.delete_pod,
     requests.JoinNetworks: networks.join_networks,
     requests.IsolateNetworks: networks.isolate_networks,
     requests.CreateService: services.create_service,

@@ -12,11 +12,12 @@ from topology.admission.checks import (
     known_network,
     known_project,
 )
-from topology.model import DEFAULT_NETWORK, FIRST_VNID, VNIDS, ConnectionKey, Network, Watermark
+from topology.model import DEFAULT_NETWORK, FIRST_VNID, VNIDS, ConnectionKey, Network, Project, Watermark
 from topology.requests import DeleteNetwork, DeleteProject, Reason, Refused
 from topology.snapshot import Event, Put, Remove, Snapshot, apply_all
 
 _SOON: Final = 4096  # numbers given before
+_MOST_NAMED: Final = 3
 
 
 def delete_network(snapshot: Snapshot, request: DeleteNetwork) -> tuple[Event, ...]:
@@ -48,7 +49,9 @@ def delete_project(snapshot: Snapshot, request: DeleteProject) -> tuple[Event, .
     use = next(_uses_of(snapshot, project.name, subject), None)
     if use is not None:
         raise use
-    return (Remove(project),)
+    if not project.is_placed and project.home != DEFAULT_NETWORK and _is_alone(snapshot, project):
+        return removal(snapshot, snapshot.networks[project.home])
+    return _project_gone(snapshot, project.name)
 
 
 def drained(snapshot: Snapshot) -> tuple[Event, ...]:
@@ -64,11 +67,11 @@ def drained(snapshot: Snapshot) -> tuple[Event, ...]:
 
 def removal(snapshot: Snapshot, network: Network) -> tuple[Event, ...]:
     """Return the removal of a network with its connections, blocks and projects."""
-    projects = sorted(snapshot.projects_of.get(network.name, {}))
+    projects = sorted(snapshot.homes_of.get(network.name, {}))
     return (
         *disconnected(snapshot, network.name),
         *(Remove(snapshot.blocks[network.name, prefix]) for prefix in snapshot.blocks_of.get(network.name, {})),
-        *(Remove(snapshot.projects[project]) for project in projects),
+        *(event for project in projects for event in _project_gone(snapshot, project)),
         Remove(network),
         *_passed_over(snapshot, network.vnid),
     )
@@ -80,12 +83,30 @@ def disconnected(snapshot: Snapshot, network: str) -> tuple[Event, ...]:
     return tuple(Remove(snapshot.connections[ConnectionKey.between(network, peer)]) for peer in peers)
 
 
+def _project_gone(snapshot: Snapshot, project: str) -> tuple[Event, ...]:
+    """Return the end of a project, and of what was said of its pods."""
+    pods = sorted(snapshot.pods_of.get(project, {}))
+    return (*(Remove(snapshot.pods[key]) for key in pods), Remove(snapshot.projects[project]))
+
+
+def _is_alone(snapshot: Snapshot, project: Project) -> bool:
+    """Whether nothing but the project itself uses its home."""
+    others = {*snapshot.projects_of.get(project.home, {}), *snapshot.homes_of.get(project.home, {})} - {project.name}
+    used = (snapshot.bindings_to, snapshot.hosts, snapshot.moves_of)
+    return not others and all(project.home not in index for index in used)
+
+
 def _uses(snapshot: Snapshot, network: Network) -> Iterator[Refused]:
     """Yield what a network is used for, each as the refusal to remove it. The cheapest to find come first."""
     subject = f'network "{network.name}"'
     for project in _moves(snapshot, network.name):
         yield _moving(subject, project)
-    for project in sorted(snapshot.projects_of.get(network.name, {})):
+    bindings = snapshot.bindings_to.get(network.name)
+    if bindings:
+        named = ", ".join(f'"{name}"' for name in sorted(bindings)[:_MOST_NAMED])
+        cause = f"is named by {len(bindings)} binding{'' if len(bindings) == 1 else 's'}: {named}"
+        yield Refused(Reason.IN_USE, subject, cause, "delete them, or let them name another network")
+    for project in sorted(snapshot.homes_of.get(network.name, {})):
         yield from _uses_of(snapshot, project, subject)
     nodes = sorted(snapshot.hosts.get(network.name, {}))
     if nodes:

@@ -13,11 +13,12 @@ from topology.admission.checks import check_takes_in, known_network, known_proje
 from topology.admission.deletion import disconnected
 from topology.admission.transit import derived
 from topology.allocation import free_vnid
-from topology.model import SHARED_SPACE, VNIDS, Move, Network, Project, Stage, Watermark
-from topology.requests import AdvanceMove, MoveProject, Reason, Refused
+from topology.model import SHARED_SPACE, VNIDS, Move, Network, PortKey, Stage, Watermark
+from topology.requests import AdvanceMove, Reason, Refused
 from topology.snapshot import Event, Put, Remove, Snapshot, apply_all
 
-MOST_MOVES: Final = 100  # under way at once; transit networks of one target are all connected with each other
+# Under way at once. Transit networks of one target are all connected with each other, but for global ones.
+MOST_MOVES: Final = 100
 
 
 def move_project(snapshot: Snapshot, project: str, network: str, *, recreate: bool = False) -> tuple[Event, ...]:
@@ -39,21 +40,16 @@ def move_project(snapshot: Snapshot, project: str, network: str, *, recreate: bo
         return ()
     check_takes_in(target)
     source = snapshot.networks[moved.network]
-    if not snapshot.ports_of.get((project, source.name)):
-        return (Put(Project(project, target.name)),)
+    if not _pods_on(snapshot, project, source.name):
+        return (Put(replace(moved, network=target.name)),)
     if SHARED_SPACE == source.space == target.space:
         return _begin(snapshot, project, source, target)
     if recreate:
-        return (Put(Project(project, target.name)),)
+        return (Put(replace(moved, network=target.name)),)
     own = source if source.subnets else target
     cause = f'has pods whose addresses cannot go along: network "{own.name}" has a range of its own'
     remedy = "move it with recreate, and make its pods anew; or move it when it has no pods"
     raise Refused(Reason.IN_USE, subject, cause, remedy)
-
-
-def begin_move(snapshot: Snapshot, request: MoveProject) -> tuple[Event, ...]:
-    """Begin a move, as `move_project`."""
-    return move_project(snapshot, request.name, request.network, recreate=request.recreate)
 
 
 def advance_move(snapshot: Snapshot, request: AdvanceMove) -> tuple[Event, ...]:
@@ -66,7 +62,7 @@ def advance_move(snapshot: Snapshot, request: AdvanceMove) -> tuple[Event, ...]:
             return (*_moved(snapshot, move, move.source, move.transit), Put(replace(move, stage=Stage.CROSSING)))
         case Stage.CROSSING:
             return (
-                Put(Project(move.project, move.target)),
+                Put(replace(snapshot.projects[move.project], network=move.target)),
                 *_moved(snapshot, move, move.transit, move.target),
                 Put(replace(move, stage=Stage.ARRIVING)),
             )
@@ -74,14 +70,18 @@ def advance_move(snapshot: Snapshot, request: AdvanceMove) -> tuple[Event, ...]:
             return (*disconnected(snapshot, move.transit), Remove(snapshot.networks[move.transit]), Remove(move))
 
 
-def home(snapshot: Snapshot, project: Project) -> Network:
-    """Return the network that a new pod of a project comes up on: where those are that came before it."""
-    move = snapshot.moves.get(project.name)
-    return snapshot.networks[project.network if move is None or move.stage is Stage.ARRIVING else move.transit]
+def landing(snapshot: Snapshot, project: str, network: str) -> str:
+    """Return the network that a new pod of a project comes up on, which is to be on `network`.
+
+    While the project moves there, that is where those are that came before it.
+    """
+    move = snapshot.moves.get(project)
+    is_on_its_way = move is not None and move.stage is not Stage.ARRIVING and move.target == network
+    return move.transit if move is not None and is_on_its_way else network
 
 
 def _begin(snapshot: Snapshot, project: str, source: Network, target: Network) -> tuple[Event, ...]:
-    if len(snapshot.moves) >= MOST_MOVES:
+    if len(snapshot.moves) >= MOST_MOVES and not (source.is_global or target.is_global):
         cause = f"{MOST_MOVES} others are being moved"
         raise Refused(Reason.EXHAUSTED, f'project "{project}"', cause, "wait until one of them is done")
     transit = _new_transit(snapshot, project, target)
@@ -103,5 +103,11 @@ def _new_transit(snapshot: Snapshot, project: str, target: Network) -> Network:
 
 
 def _moved(snapshot: Snapshot, move: Move, source: str, target: str) -> tuple[Event, ...]:
-    keys = sorted(snapshot.ports_of.get((move.project, source), {}))
-    return tuple(Put(replace(snapshot.ports[key], network=target)) for key in keys)
+    ports = (snapshot.ports[key] for key in _pods_on(snapshot, move.project, source))
+    return tuple(Put(replace(port, network=target)) for port in ports)
+
+
+def _pods_on(snapshot: Snapshot, project: str, network: str) -> list[PortKey]:
+    """Return the ports by which pods of a project have a network as their primary one: secondary ports do not move."""
+    keys = sorted(snapshot.ports_of.get((project, network), {}))
+    return [key for key in keys if not snapshot.ports[key].is_secondary]

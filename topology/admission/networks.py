@@ -1,4 +1,4 @@
-"""Requests about networks, projects and connections: VNIDs, who may talk to whom. Their end is in `deletion`.
+"""Requests about networks and connections: VNIDs, who may talk to whom. Their end is in `deletion`.
 
 Two decisions, so that the order of requests does not matter. A connection is kept apart from being global: a global
 network can be joined with another, which shows only when it is global no more. And whoever asks to isolate a pair
@@ -13,6 +13,7 @@ from dataclasses import replace
 from topology import names
 from topology.admission.checks import built_in, check_provider, check_takes_in, known_network, require
 from topology.admission.deletion import disconnected
+from topology.admission.projects import check_at_home, put_project
 from topology.admission.ranges import check_ranges, check_scope, check_subnets
 from topology.admission.zones import allot_zones
 from topology.allocation import free_vnid
@@ -29,14 +30,13 @@ from topology.model import (
 )
 from topology.requests import (
     CreateNetwork,
-    CreateProject,
     IsolateNetworks,
     JoinNetworks,
     Reason,
     Refused,
     SetGlobal,
 )
-from topology.snapshot import Event, Put, Remove, Snapshot
+from topology.snapshot import Event, Put, Remove, Snapshot, apply
 
 
 def create_network(snapshot: Snapshot, request: CreateNetwork) -> tuple[Event, ...]:
@@ -49,7 +49,7 @@ def create_network(snapshot: Snapshot, request: CreateNetwork) -> tuple[Event, .
         return _same_network(snapshot, old, request, projects)
     for project in projects:
         require(names.label_fault, "project", project)
-        _check_not_elsewhere(snapshot, project, request.name)
+        check_at_home(snapshot, project, request.name)
     check_subnets(snapshot, request)
     vnid = _vnid(snapshot, request)
     network = Network(
@@ -62,7 +62,9 @@ def create_network(snapshot: Snapshot, request: CreateNetwork) -> tuple[Event, .
         provider=request.provider,
     )
     counted = () if request.vnid is not None else (Put(Watermark(VNIDS, vnid)),)
-    return (*counted, Put(network), *(Put(Project(project, network.name)) for project in projects))
+    state, _ = apply(snapshot, Put(network))
+    made = (put_project(state, Project(project, network.name)) for project in projects)
+    return (*counted, Put(network), *(event for events in made for event in events))
 
 
 def set_global(snapshot: Snapshot, request: SetGlobal) -> tuple[Event, ...]:
@@ -74,16 +76,6 @@ def set_global(snapshot: Snapshot, request: SetGlobal) -> tuple[Event, ...]:
     if network.name == DEFAULT_NETWORK:
         raise built_in(network.name, "made anything but global")
     return (Put(replace(network, is_global=request.is_global)),)
-
-
-def create_project(snapshot: Snapshot, request: CreateProject) -> tuple[Event, ...]:
-    """Put a project on a network; `moves` takes it to another one."""
-    require(names.label_fault, "project", request.name)
-    network = known_network(snapshot, request.network)
-    if _check_not_elsewhere(snapshot, request.name, network.name):
-        return ()
-    check_takes_in(network)
-    return (Put(Project(request.name, network.name)),)
 
 
 def join_networks(snapshot: Snapshot, request: JoinNetworks) -> tuple[Event, ...]:
@@ -131,7 +123,7 @@ def _same_network(
     check_provider(old, request.provider, "asks for")
     same = (request.vnid is None or request.vnid == old.vnid) and request.is_global == old.is_global
     same &= (request.subnets, request.flat, request.mtu) == (old.subnets, old.flat, old.mtu)
-    if same and all(project in snapshot.projects_of.get(old.name, {}) for project in projects):
+    if same and all(project in snapshot.homes_of.get(old.name, {}) for project in projects):
         return ()
     cause = f"exists already, with VNID {old.vnid}{' and global' if old.is_global else ''}"
     raise Refused(Reason.TAKEN, f'network "{old.name}"', cause, "choose another name, or change the one that exists")
@@ -149,15 +141,6 @@ def _vnid(snapshot: Snapshot, request: CreateNetwork) -> int:
         cause = f'VNID {request.vnid} belongs to network "{holder}"'
         raise Refused(Reason.TAKEN, subject, cause, "give another number, or none to have one allotted")
     return request.vnid
-
-
-def _check_not_elsewhere(snapshot: Snapshot, project: str, network: str) -> bool:
-    """Return whether a project is on a network already; raise Refused when it is on another one."""
-    old = snapshot.projects.get(project)
-    if old is not None and old.network != network:
-        cause = f'is on network "{old.network}" already'
-        raise Refused(Reason.TAKEN, f'project "{project}"', cause, "move it: heddle move-project")
-    return old is not None
 
 
 def _pair(snapshot: Snapshot, first: str, second: str, verb: str) -> ConnectionKey:

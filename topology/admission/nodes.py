@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from topology import names
 from topology.admission.checks import inside, known_node, overlapping, require, reserved_ranges
 from topology.admission.ports import gone
+from topology.admission.projects import own_networks
 from topology.allocation import LAST_DPID, free_dpid, free_subnets, node_prefix
 from topology.model import Address, Cluster, Node
 from topology.requests import CreateNode, DeleteNode, Reason, Refused, SetCluster
@@ -23,7 +24,7 @@ def set_cluster(snapshot: Snapshot, request: SetCluster) -> tuple[Event, ...]:
         return ()
     for complaint in (*_unsound(cluster), *_unfit(cluster, snapshot)):
         raise complaint
-    return (Put(cluster),)
+    return (Put(cluster), *(own_networks(snapshot) if cluster.own_networks else ()))
 
 
 def create_node(snapshot: Snapshot, request: CreateNode) -> tuple[Event, ...]:

@@ -73,6 +73,8 @@ def _connections(snapshot: Snapshot, move: Move) -> Iterator[Connection]:
     others = {project for name in (*near, *ends) for project in snapshot.moves_of.get(name, {})} - {move.project}
     for project in sorted(others):
         other = snapshot.moves[project]
+        if snapshot.networks[other.transit].is_global or snapshot.networks[move.transit].is_global:
+            continue  # it may talk with all as it is
         theirs = (other.source, other.target)
         yield from _connection(move.transit, other.transit, _may(snapshot, ends, theirs), _may(snapshot, theirs, ends))
 
