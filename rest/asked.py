@@ -21,6 +21,7 @@ from store.fields import (
     PrefixText,
     Subdomain,
 )
+from store.objects import Scope
 
 Seconds = Annotated[float, Meta(ge=0, le=60)]
 ObjectName = Annotated[str, Meta(description="`project/pod`, or an IP address where it says so.", max_length=320)]
@@ -119,6 +120,19 @@ class NetworkCreation(Object, frozen=True):
     subnets: Annotated[tuple[SubnetCreation, ...], Meta(max_length=64)] = ()
     flat: bool = False
     mtu: Mtu | None = None
+
+
+class ConnectionCreation(Object, frozen=True):
+    """Two networks that are to talk; `forward` is what the first may begin towards the second, null for nothing.
+
+    `translated`: each is to know the other's subnets by prefixes that are allotted with the connection, so that their
+    ranges may overlap. They stay as long as the connection does, also when this says false later.
+    """
+
+    networks: tuple[Label, Label]
+    forward: Scope | None = Scope()
+    backward: Scope | None = Scope()
+    translated: bool = False
 
 
 class NetworkChange(Object, frozen=True):

@@ -17,10 +17,18 @@ class AddressHolder(Object, frozen=True):
     interface: str
 
 
+class TranslatedAddress(Object, frozen=True):
+    """By which address a network that is joined with translation knows a pod."""
+
+    network: Label
+    address: AddressText
+
+
 class LedgerEntry(Object, frozen=True):
     """An address that nobody else may get: a pod holds it, or switches may still name it (quarantine, no `port`).
 
     Of a quarantined address in the shared space (0) it is not known any more whose it was: `network` is null.
+    `translated`: what it is in other networks, where it is not the same; of addresses that are held.
     """
 
     address: AddressText
@@ -29,6 +37,7 @@ class LedgerEntry(Object, frozen=True):
     state: Literal["held", "quarantined"]
     port: AddressHolder | None
     node: Subdomain
+    translated: tuple[TranslatedAddress, ...] = ()
 
 
 class Ledger(Object, frozen=True):

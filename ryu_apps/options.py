@@ -64,6 +64,12 @@ def declared() -> tuple[cfg.Opt, ...]:
             default=["172.30.0.0/16"],
             help="addresses of services, one for each address family (default: 172.30.0.0/16)",
         ),
+        cfg.ListOpt(
+            "translation-cidr",
+            metavar="CIDR[,...]",
+            default=["100.64.0.0/10"],
+            help="from where networks joined with translation get prefixes for each other (default: 100.64.0.0/10)",
+        ),
     )
 
 

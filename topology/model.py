@@ -33,6 +33,7 @@ class Cluster:
     control_plane: tuple[Address, ...] = ()  # where nodes reach controllers; pods reach no guarded port there
     guarded_tcp_ports: tuple[int, ...] = (6640, 6653, 8080)  # OVSDB, OpenFlow, REST
     guarded_udp_ports: tuple[int, ...] = (4789, 6081)  # VXLAN (RFC 7348), Geneve (RFC 8926)
+    translation_cidrs: tuple[Prefix, ...] = (IPv4Network("100.64.0.0/10"),)  # shared address space (RFC 6598)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +156,26 @@ class Scope(NamedTuple):
 EVERYTHING: Final = Scope()
 
 
+class Translation(NamedTuple):
+    """That the other network of a connection knows a subnet of `network` by another prefix, of equal length."""
+
+    network: str
+    cidr: Prefix
+    seen_as: Prefix
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Two networks that may talk. Not transitive; each direction has a scope, None where nothing may begin."""
+    """Two networks that may talk. Not transitive; each direction has a scope, None where nothing may begin.
+
+    `translations` are of all subnets of both, or none: then each knows the other's pods by their own addresses, if
+    both have ranges of their own. They stay as they are as long as the connection is there.
+    """
 
     key: ConnectionKey
     forward: Scope | None = EVERYTHING  # from the first to the second
     backward: Scope | None = EVERYTHING  # from the second to the first
+    translations: tuple[Translation, ...] = ()
 
     @classmethod
     def between(cls, a: str, b: str) -> Connection:
@@ -171,6 +185,10 @@ class Connection:
     def scope(self, source: str) -> Scope | None:
         """Return what `source`, one of the two networks, may begin."""
         return self.forward if source == self.key.first else self.backward
+
+    def seen_as(self, network: str, cidr: Prefix) -> Prefix:
+        """Return the prefix by which the other network knows a subnet of `network`, one of the two."""
+        return next((item.seen_as for item in self.translations if item[:2] == (network, cidr)), cidr)
 
 
 class PortKey(NamedTuple):
@@ -226,10 +244,11 @@ class Service:
 # Pools of numbers that are given in order, so that a number comes back as late as possible.
 VNIDS: Final = "vnid"
 ZONES: Final = "zone"
+TRANSLATIONS: Final = "translation"  # of prefixes: the number is the last address of the one last given
 
 
 class Watermark(NamedTuple):
-    """The number last given from a pool (VNIDS, ZONES)."""
+    """The number last given from a pool (VNIDS, ZONES, TRANSLATIONS)."""
 
     pool: str
     last: int

@@ -9,8 +9,9 @@ DISPATCH sorts by where a packet came in: from the tunnel, from the node itself 
 A pod's packet is believed only if source MAC and address are the port's own (POD_INGRESS); it is then tagged with
 the network's VNID (reg0) and address space (reg3), and with the sender's cluster address (reg5) if that space is one
 of its own. ARP is answered right there (ARP_RESPONDER). TRACKING commits what a network begins that may begin more
-than it may be asked. CROSSING decides whose range the destination is in: the sender's own, a connected network's, or
-none of them; then the packet goes on in the shared space, from the cluster address. SERVICES finds service addresses,
+than it may be asked. CROSSING decides whose range the destination is in: the sender's own, a connected network's (or
+a prefix that stands for it: then the network bits of both addresses become those that the receiver knows), or none of
+them; then the packet goes on in the shared space, from the cluster address. SERVICES finds service addresses,
 EGRESS_POLICY is the sender's policy, ROUTING decides between this node's pods (LOCAL), other nodes' pods
 (TUNNEL_EGRESS), the nodes themselves (NODE_GUARD) and everything outside (out by tun0).
 
@@ -175,6 +176,9 @@ NO_TRACK: Final = Stage(Table.TRACKING, 10, _BASE, "any other: on to CROSSING")
 CROSS_NOT: Final = Stage(Table.CROSSING, 200, _SPACES, "within the sender's own range")
 CROSS_SELF: Final = Stage(Table.CROSSING, 160, _PORTS, "to the pod's own cluster address: back to it")
 CROSS_PEER: Final = Stage(Table.CROSSING, 150, _CONNECTIONS, "to the range of a connected network: its space")
+CROSS_TRANSLATED: Final = Stage(
+    Table.CROSSING, 140, _CONNECTIONS, "to a translated prefix of a connected network: both ends translated, its space"
+)
 CROSS_LEAVE: Final = Stage(Table.CROSSING, 100, _SPACES, "elsewhere: the shared space, by the cluster address")
 CROSS_SHARED: Final = Stage(Table.CROSSING, 10, _BASE, "the sender is in the shared space")
 

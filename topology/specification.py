@@ -114,8 +114,10 @@ class _World:
         destination = _ends(packet)[1]
         message = _Message(packet, port.network, port)
         for network in near:
-            if _within(destination, (subnet.cidr for subnet in network.subnets)):
-                return self._to_range(node, network, replace(message, space=network.space))
+            for subnet in network.subnets:
+                if _within(destination, (self._known(subnet.cidr, network, port.network),)):
+                    packet = self._translated(packet, subnet.cidr, network, port)
+                    return self._to_range(node, network, replace(message, packet=packet, space=network.space))
         if destination in port.cluster_addresses:
             return Delivered(node.name, port.key)
         message = replace(message, packet=_known_to_all(port, packet))
@@ -160,6 +162,26 @@ class _World:
         home = networks[port.network]
         keys = (key for key in self.snapshot.connections if home.name in key)
         return [home, *(networks[key.other(home.name)] for key in keys)] if home.subnets else []
+
+    def _known(self, cidr: Prefix, of: Network, to: str) -> Prefix:
+        """By which prefix one network knows a subnet of another: another one, if their connection is translated."""
+        for connection in self.snapshot.connections.values():
+            if set(connection.key) == {of.name, to}:
+                for item in connection.translations:
+                    if item.network == of.name and item.cidr == cidr:
+                        return item.seen_as
+        return cidr
+
+    def _translated(self, packet: Packet, cidr: Prefix, to: Network, port: Port) -> Packet:
+        """The receiver gets a packet at its own address, and knows the sender as its network does."""
+        kind, (source, destination) = fields.family(cidr.version), _ends(packet)
+        assert source is not None
+        assert destination is not None
+        home = self.snapshot.networks[port.network]
+        own = next(subnet.cidr for subnet in home.subnets if source in subnet.cidr)
+        known = _moved(source, own, own if to == home else self._known(own, home, to.name))
+        reached = _moved(destination, self._known(cidr, to, home.name), cidr)
+        return packet.set(kind.source, int(known)).set(kind.destination, int(reached))
 
     def _to_range(self, node: Node, network: Network, message: _Message) -> Outcome:
         """To the node that has this part of the range."""
@@ -255,6 +277,11 @@ def _addressed(packet: Packet, port: Port) -> Packet:
     for address in port.addresses if port.cluster_addresses else ():
         packet = packet.set(fields.family(address.version).destination, int(address))
     return packet
+
+
+def _moved(address: Address, old: Prefix, new: Prefix) -> Address:
+    """The address that stands in one prefix where another stands in a prefix of equal length."""
+    return new[int(address) - int(old[0])]
 
 
 def _is_to(packet: Packet, protocol: str, port: int) -> bool:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from topology.model import (
     LAST_VNID,
+    TRANSLATIONS,
     VNIDS,
     ZONES,
     AddressBlock,
@@ -25,6 +26,7 @@ from topology.model import (
     ServicePort,
     Subject,
     Subnet,
+    Translation,
     Watermark,
     mac_of,
 )
@@ -55,6 +57,7 @@ clusters = st.builds(
     control_plane=st.lists(addresses, max_size=3).map(tuple),
     guarded_tcp_ports=st.lists(l4_ports, max_size=3).map(tuple),
     guarded_udp_ports=st.lists(l4_ports, max_size=3).map(tuple),
+    translation_cidrs=st.lists(prefixes(), max_size=2).map(tuple),
 )
 nodes = st.builds(
     Node,
@@ -77,7 +80,23 @@ blocks = st.builds(AddressBlock, few, prefixes(), few)
 projects = st.builds(Project, name=few | labels, network=few)
 service_ports = st.builds(ServicePort, st.sampled_from(["TCP", "UDP", "SCTP"]), l4_ports)
 scopes = st.none() | st.builds(Scope, st.booleans(), st.lists(service_ports, max_size=3).map(tuple))
-connections = st.builds(Connection, st.builds(ConnectionKey.between, few, few | labels), scopes, scopes)
+
+
+@st.composite
+def translations(draw: st.DrawFn) -> Translation:
+    """Two prefixes of one family and length."""
+    cidr = draw(prefixes())
+    other = draw(st.ip_addresses(v=cidr.version))
+    return Translation(draw(few), cidr, ip_network((other, cidr.prefixlen), strict=False))
+
+
+connections = st.builds(
+    Connection,
+    st.builds(ConnectionKey.between, few, few | labels),
+    scopes,
+    scopes,
+    st.lists(translations(), max_size=3).map(tuple),
+)
 services = st.builds(
     Service,
     key=st.builds(ServiceKey, few, labels),
@@ -99,7 +118,7 @@ ports = st.builds(
     pod_uid=st.from_regex(r"[a-zA-Z0-9_.-]{0,40}", fullmatch=True),
 )
 quarantines = st.builds(Quarantine, space=st.integers(0, 1), address=st.integers(0, 5).map(IPv4Address), node=few)
-watermarks = st.builds(Watermark, st.sampled_from([VNIDS, ZONES]), st.integers(0, LAST_VNID))
+watermarks = st.builds(Watermark, st.sampled_from([VNIDS, ZONES, TRANSLATIONS]), st.integers(0, LAST_VNID))
 values: st.SearchStrategy[Subject] = (
     clusters | nodes | networks | blocks | projects | connections | services | ports | quarantines | watermarks
 )

@@ -148,7 +148,8 @@ def test_what_is_delivered_can_be_answered_and_both_see_one_conversation(data: s
         assert got.get(IPV4_DST) == int(receiver.addresses[0])
         assert got.get(ETH_DST) == receiver.mac
         if receiver != sender:
-            assert IPv4Address(got.get(IPV4_SRC) or 0) in (*sender.addresses, *sender.cluster_addresses)
+            known = (*sender.cluster_addresses, *known_as(sender, receiver, snapshot))
+            assert IPv4Address(got.get(IPV4_SRC) or 0) in known
         back = answer(arriving(got, 0)).set(ETH_SRC, receiver.mac)
         assert receiver.ofport is not None
         answered = fabric.carry(receiver.node, arriving(back, receiver.ofport), asked.trackers)

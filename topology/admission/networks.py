@@ -15,6 +15,7 @@ from typing import Final
 from topology import names
 from topology.admission.checks import known_network, known_project, require
 from topology.admission.ranges import check_ranges, check_scope, check_subnets
+from topology.admission.translation import translations
 from topology.allocation import free_vnid, free_zone
 from topology.model import (
     DEFAULT_NETWORK,
@@ -119,11 +120,13 @@ def join_networks(snapshot: Snapshot, request: JoinNetworks) -> tuple[Event, ...
     if scopes == (None, None):
         cause, remedy = "neither of the two may begin anything", "isolate them instead"
         raise Refused(Reason.INVALID, f'connection of "{key.first}" and "{key.second}"', cause, remedy)
-    connection = Connection(key, *(scopes if key.first == request.first else reversed(scopes)))
+    translated, counted = translations(snapshot, key, wanted=request.translate)
+    forward, backward = scopes if key.first == request.first else reversed(scopes)
+    connection = Connection(key, forward, backward, translated)
     if snapshot.connections.get(key) == connection:
         return ()
-    check_ranges(snapshot, key)
-    return (*_zones(snapshot, connection), Put(connection))
+    check_ranges(snapshot, connection)
+    return (*counted, *_zones(snapshot, connection), Put(connection))
 
 
 def isolate_networks(snapshot: Snapshot, request: IsolateNetworks) -> tuple[Event, ...]:
