@@ -12,7 +12,7 @@ from lab.laboratory import Lab
 from lab.matrix import Joined, Party
 from lab.pod import Pod
 from lab.story import Story, tell
-from lab.transfers import transfer
+from lab.transfers import path_mtu, transfer
 from lab.trials import NOBODY, Trial
 
 RANGE = "10.0.0.0/24"
@@ -24,6 +24,8 @@ NODES = ("n1", "n2", "n3")
 SHARED = {"fir/a": "n1", "fir/b": "n2", "oak/a": "n1", "oak/b": "n3", "elm/a": "n1", "elm/b": "n2"}
 WEB, OTHER = 80, 81
 BIG = 8_000_000  # octets
+INNER, CLOSED = 5001, 9
+NARROW = 1000  # bytes
 
 
 def demonstrate(name: str, story: Story) -> None:
@@ -156,6 +158,20 @@ def _translated(lab: Lab, story: Story) -> None:
         arrived = transfer(source.namespace, target.namespace, lab.known_as(target, source), BIG)
         what = f"{BIG} octets from {source.name} to {target.name} over TCP"
         story.expect(what, f"all, intact: {BIG}", f"{'all, intact' if arrived.intact else 'not all'}: {arrived.octets}")
+    _narrow(lab, story, red[0], blue[1])
+
+
+def _narrow(lab: Lab, story: Story, source: Pod, target: Pod) -> None:
+    """Path MTU discovery across the translation, and the refusal of a closed port: ICMP errors are understood."""
+    address = lab.known_as(target, source)
+    story.say(f"{target.name} forwards its port {INNER} to a namespace behind it, on a link with an MTU of {NARROW}")
+    with lab.behind(target, INNER, NARROW) as inner:
+        arrived = transfer(source.namespace, inner, address, BIG, INNER)
+    seen = f"{arrived.octets} octets{', intact' if arrived.intact else ''}, MTU {path_mtu(source.namespace, address)}"
+    story.expect(
+        f"{source.name} sends to {address}, and learns the path's MTU", f"{BIG} octets, intact, MTU {NARROW}", seen
+    )
+    story.expect(f"a datagram to a closed port of {address}", "refused", source.udp(address, CLOSED).verdict.value)
 
 
 def _refusal(lab: Lab, first: str, second: str) -> str:

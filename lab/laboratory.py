@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lab.api import Api
+from lab.behind import behind
 from lab.controller import Controller
 from lab.description import PodName, Topology
 from lab.echo import EchoServers
 from lab.errors import LabError
 from lab.hosts import Host, Target, address_of
+from lab.namespaces import Namespace
 from lab.node import Node
 from lab.ovs import check_programs
 from lab.pings import Path as PingPath
@@ -183,6 +185,10 @@ class Lab:
         pod.detach()
         self._echo.silence(pod.namespace)
         self._state.forget(pod.namespace)
+
+    def behind(self, pod: Pod, port: int, mtu: int) -> AbstractContextManager[Namespace]:
+        """A namespace that the pod routes its TCP `port` to, on a link with `mtu` bytes, while the context is open."""
+        return behind(self._state, pod, port, mtu)
 
     def pings(self, pairs: Sequence[tuple[Host, Target]], interval: float = 0.02) -> Pings:
         """Pings that go on while the context that this returns is open, one for each pair, every `interval` s."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import socket
 from contextlib import closing
 from hashlib import blake2b
@@ -43,6 +44,12 @@ def transfer(source: Namespace, target: Namespace, address: str, size: int, port
                 octets, digest = _receive(receiver)
             pump.join()
     return Transfer(octets, str(seen_as), digest == blake2b(data).digest())
+
+
+def path_mtu(source: Namespace, address: str) -> int | None:
+    """Return the MTU in bytes that the kernel of `source` has learned for the path to an address; None: none."""
+    found = re.search(r"\bmtu (\d+)", source.run(["ip", "route", "get", address]).stdout)
+    return int(found[1]) if found else None
 
 
 def _send(sender: socket.socket, data: bytes) -> None:

@@ -21,6 +21,7 @@ DEFAULT_NETWORK: Final = "default"  # built in, VNID 0, global
 
 VXLAN_OFPORT: Final = 1
 TUN_OFPORT: Final = 2
+ICMP_OFPORT: Final = 65000  # icmp0; beyond the numbers that a switch gives to pods by itself
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,11 +116,15 @@ class _World:
         for network in near:
             for subnet in network.subnets:
                 if _within(destination, (self._known(subnet.cidr, network, port.network),)):
-                    packet = self._translated(packet, subnet.cidr, network, port)
-                    return self._to_range(node, network, replace(message, packet=packet, space=network.space))
+                    seen = _quoting(packet, self._translated(packet, subnet.cidr, network, port))
+                    here = replace(message, packet=seen or packet, space=network.space)
+                    return self._to_range(node, network, here) if seen else Dropped(node.name)
+        known = _quoting(packet, _known_to_all(port, packet))
+        if known is None:
+            return Dropped(node.name)
         if destination in port.cluster_addresses:
             return Delivered(node.name, port.key)
-        message = replace(message, packet=_known_to_all(port, packet))
+        message = replace(message, packet=known)
         if _within(destination, self.snapshot.cluster.service_cidrs):
             return self._to_service(node, message)
         return self._route(node, message)
@@ -151,8 +155,9 @@ class _World:
             if message.space == SHARED_SPACE:
                 addresses = port.cluster_addresses or port.addresses
             if port.node == node.name and port.ofport is not None and destination in addresses:
-                seen = replace(message, packet=_addressed(message.packet, port))
-                allowed = port != message.port and self._may_deliver(seen, port)
+                got = _quoting(message.packet, _addressed(message.packet, port))
+                seen = replace(message, packet=got or message.packet)
+                allowed = got is not None and port != message.port and self._may_deliver(seen, port)
                 return Delivered(node.name, port.key) if allowed else Dropped(node.name)
         return Dropped(node.name)
 
@@ -277,6 +282,23 @@ def _addressed(packet: Packet, port: Port) -> Packet:
     for address in port.addresses if port.cluster_addresses else ():
         packet = packet.set(fields.family(address.version).destination, int(address))
     return packet
+
+
+def _quoting(before: Packet, after: Packet) -> Packet | None:
+    """An error about a packet quotes it as who sent it knows both ends, however the error's own ends were translated.
+
+    None: it is an error without a quote, of which nobody can make sense.
+    """
+    is_error = before.get(fields.IP_PROTO) == fields.PROTO_ICMP and before.get(fields.ICMP_TYPE) in (3, 11, 12)
+    if _ends(before) == _ends(after) or not is_error:
+        return after
+    quoted, (source, destination) = before.quoted, _ends(after)
+    if quoted is None or source is None or destination is None:
+        return None
+    asked = source if _ends(quoted)[1] == _ends(before)[0] else _ends(quoted)[1]
+    assert asked is not None
+    ends = {fields.IPV4.source: int(destination), fields.IPV4.destination: int(asked)}
+    return replace(after, quoted=Packet(quoted.values.update(ends), quoted.quoted))
 
 
 def _moved(address: Address, old: Prefix, new: Prefix) -> Address:

@@ -301,7 +301,8 @@ def _packet(draw: st.DrawFn, snapshot: Snapshot, source: Address, mac: int, port
     ends = Ends(source, _address(draw, snapshot, port), mac)
     kind = pick(draw, _KINDS)
     if kind == "ICMP":
-        return icmp(ends, pick(draw, (None, 0, 3, 11)))
+        about = transport("UDP", Ends(ends.destination, pick(draw, (ends.source, ends.destination))), 53)
+        return icmp(ends, pick(draw, (None, 0, 3, 11)), quoted=pick(draw, (None, about, about)))
     if kind == "ARP":
         request = arp(ends, pick(draw, (1, 1, 1, 2)))
         return request.update(arp_sha=0x020000000001) if once_in(draw, 5) else request

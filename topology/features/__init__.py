@@ -18,6 +18,7 @@ from topology.features import (
     base,
     blocks,
     connections,
+    errors,
     guard,
     networks,
     node,
@@ -64,5 +65,6 @@ FEATURES: Final[tuple[Feature, ...]] = (
     spaces,
     blocks,
     tracking,
+    errors,
 )
 BY_ID: Final[dict[int, Feature]] = {int(feature.ID): feature for feature in FEATURES}

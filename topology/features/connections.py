@@ -15,10 +15,10 @@ from typing import Final
 from topology import pipeline
 from topology.features.section import Section, SubjectKey, families
 from topology.fields import CT_STATE, ETH_TYPE, IP_PROTO, IS_REPLY, TRANSPORT, Family, Field, family
-from topology.flow import Flow, at, conntrack, goto, load, match_fields
+from topology.flow import Flow, at, conntrack, copy, goto, load, match_fields
 from topology.matches import in_space, masked, to_prefix
 from topology.model import Cluster, Connection, ConnectionKey, Hosting, Network, Node, Scope
-from topology.pipeline import BY_SERVICE, DESTINATION_VNID, SOURCE_VNID, SPACE, Table
+from topology.pipeline import BY_SERVICE, DESTINATION_VNID, SCRATCH, SOURCE_VNID, SPACE, Table
 from topology.reach import begins_tracked
 from topology.snapshot import Change, Snapshot
 
@@ -125,14 +125,17 @@ def _may_reply(begun: Scope, source: Network, destination: Network, kinds: tuple
 
 def _crossing(connection: Connection, source: Network, destination: Network) -> Iterator[Flow]:
     """Between two networks with ranges of their own: the destination's range leads into its space."""
-    enter = (load(SPACE, destination.space), goto(Table.EGRESS_POLICY))
+    space = load(SPACE, destination.space)
     for subnet in destination.subnets if source.subnets else ():
         if not connection.translations:
-            yield at(pipeline.CROSS_PEER, to_prefix(subnet.cidr, in_space(source.space)), enter)
+            yield at(
+                pipeline.CROSS_PEER, to_prefix(subnet.cidr, in_space(source.space)), (space, goto(Table.EGRESS_POLICY))
+            )
             continue
         seen_as, kind = connection.seen_as(destination.name, subnet.cidr), family(subnet.cidr.version)
         for own in source.subnets:
             there = connection.seen_as(source.name, own.cidr)
             terms = to_prefix(seen_as, (kind.source, masked(own.cidr)), in_space(source.space))
+            before = copy(kind.source, SCRATCH, 32)
             ends = (load(kind.source, *masked(there)), load(kind.destination, *masked(subnet.cidr)))
-            yield at(pipeline.CROSS_TRANSLATED, terms, (*ends, *enter))
+            yield at(pipeline.CROSS_TRANSLATED, terms, (before, *ends, space, goto(Table.LEAVING_ERRORS)))
