@@ -47,11 +47,11 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     if node not in snapshot.nodes:
         return
     yield at(pipeline.DISPATCH_ICMP, match_fields((IN_PORT, ICMP_OFPORT)), (goto(Table.ICMP_INGRESS),))
-    yield _back(LEAVING_MAC, Table.SERVICES)
-    yield _back(ARRIVING_MAC, Table.LOCAL)
     there, again = output(ICMP_OFPORT), output(IN_PORT_NUMBER)
     for kind in ICMP_ERRORS:
         terms = ((ETH_TYPE, IPV4.eth_type), (IP_PROTO, PROTO_ICMP), (ICMP_TYPE, kind))
+        yield _back(LEAVING_MAC, terms, Table.SERVICES)
+        yield _back(ARRIVING_MAC, terms, Table.LOCAL)
         yield at(pipeline.LEAVING_ERROR, match_fields(*terms), (*_labelled(LEAVING_MAC, SCRATCH), there))
         arrives = _labelled(ARRIVING_MAC, IPV4_SRC)
         yield at(pipeline.ARRIVING_ERROR, match_fields(*terms), (*arrives, there))
@@ -79,12 +79,11 @@ def _labelled(way: int, before: Field) -> Actions:
     )
 
 
-def _back(way: int, onwards: Table) -> Flow:
-    """Take back what such MACs say; the program has changed nothing but the quote."""
+def _back(way: int, error: tuple[tuple[Field, int], ...], onwards: Table) -> Flow:
+    """Take back what the MACs of an error say; the program has changed nothing but the quote."""
     macs = ((ETH_DST, (ICMP_MAC << _FIRST, _FIRST_OCTET)), (ETH_SRC, (way << _FIRST, _FIRST_OCTET)))
-    terms = match_fields(*macs, (ETH_TYPE, IPV4.eth_type), (IP_PROTO, PROTO_ICMP))
     known = (
         copy(ETH_DST, SOURCE_VNID, VNID_BITS, from_bit=_HALF),
         copy(ETH_SRC, SPACE, SPACE_BITS, from_bit=_HALF),
     )
-    return at(pipeline.ICMP_BACK, terms, (*known, goto(onwards)))
+    return at(pipeline.ICMP_BACK, match_fields(*macs, *error), (*known, goto(onwards)))
