@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lab.api import Api
+from lab.behind import behind
 from lab.bindings import binding
 from lab.controller import Controller
 from lab.description import PodName, Topology
 from lab.echo import EchoServers
 from lab.errors import LabError
 from lab.hosts import Host, Target, address_of
+from lab.namespaces import Namespace
 from lab.node import Node
 from lab.ovs import check_programs
 from lab.pings import Path as PingPath
@@ -165,11 +167,18 @@ class Lab:
         `one_way`: the second may begin nothing. `ports`, as `80/tcp`, and `services_only` narrow what may be begun.
         ProblemError when the controller refuses.
         """
-        numbers = [one.partition("/") for one in ports]
-        named = [{"protocol": protocol.upper(), "port": int(number)} for number, _, protocol in numbers]
-        scope = {"services_only": services_only, "ports": named}
-        body = {"networks": [first, second], "forward": scope, "backward": None if one_way else scope}
-        self.api.post("/v1/connections", body)
+        scopes = _scopes(one_way, ports, services_only)
+        self.api.post("/v1/connections", {"networks": [first, second], **scopes})
+
+    def join_translated(self, first: str, second: str, one_way: bool = False, ports: Iterable[str] = ()) -> None:
+        """Connect two networks whose ranges may overlap: each knows the other's by prefixes that are allotted now."""
+        scopes = _scopes(one_way, ports, services_only=False)
+        self.api.post("/v1/connections", {"networks": [first, second], **scopes, "translated": True})
+
+    def known_as(self, pod: Pod, source: Pod) -> str:
+        """The address by which one pod knows another, in the controller's words."""
+        walk = self.api.get(f"/v1/trace?from={source.name}&to={pod.name}")
+        return str(walk["destination"])
 
     def isolate(self, first: str, second: str) -> None:
         """Take the connection of two networks away; returns when the change is in force."""
@@ -205,6 +214,10 @@ class Lab:
         self._echo.silence(pod.namespace)
         self._state.forget(pod.namespace)
 
+    def behind(self, pod: Pod, port: int, mtu: int) -> AbstractContextManager[Namespace]:
+        """A namespace that the pod routes its TCP `port` to, on a link with `mtu` bytes, while the context is open."""
+        return behind(self._state, pod, port, mtu)
+
     def pings(self, pairs: Sequence[tuple[Host, Target]], interval: float = 0.02) -> Pings:
         """Pings that go on while the context that this returns is open, one for each pair, every `interval` s."""
         return Pings([_ping_path(source, target) for source, target in pairs], interval)
@@ -235,6 +248,14 @@ class Lab:
         folder = self._state.folder("controller")
         self.controller = Controller(hosts["controller"], folder, self.description.controller, self._port)
         self._undo.callback(self.controller.close)
+
+
+def _scopes(one_way: bool, ports: Iterable[str], services_only: bool) -> dict[str, Any]:
+    """What either network may begin, as the API is told it."""
+    numbers = [one.partition("/") for one in ports]
+    named = [{"protocol": protocol.upper(), "port": int(number)} for number, _, protocol in numbers]
+    scope = {"services_only": services_only, "ports": named}
+    return {"forward": scope, "backward": None if one_way else scope}
 
 
 def _ping_path(source: Host, target: Target) -> PingPath:

@@ -21,6 +21,7 @@ from store.fields import (
     PrefixText,
     Subdomain,
 )
+from store.objects import Scope
 from topology.model import DEFAULT_PROVIDER
 
 Seconds = Annotated[float, Meta(ge=0, le=60)]
@@ -141,6 +142,19 @@ class NetworkCreation(Object, frozen=True):
     flat: bool = False
     mtu: Mtu | None = None
     provider: Label = DEFAULT_PROVIDER
+
+
+class ConnectionCreation(Object, frozen=True):
+    """Two networks that are to talk; `forward` is what the first may begin towards the second, null for nothing.
+
+    `translated`: each is to know the other's subnets by prefixes that are allotted with the connection, so that their
+    ranges may overlap. They stay as long as the connection does, also when this says false later.
+    """
+
+    networks: tuple[Label, Label]
+    forward: Scope | None = Scope()
+    backward: Scope | None = Scope()
+    translated: bool = False
 
 
 class NetworkChange(Object, frozen=True):

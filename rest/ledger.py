@@ -15,15 +15,16 @@ from itertools import pairwise
 from typing import Final, TypeAlias, TypeVar
 
 from rest.control import Published
-from rest.ledger_shapes import AddressHolder, Finding, LedgerCheck, LedgerEntry
+from rest.ledger_shapes import AddressHolder, Finding, LedgerCheck, LedgerEntry, TranslatedAddress
 from topology.admission.checks import inside
 from topology.allocation import any_taken, pool, span
 from topology.compiler import SectionKey
 from topology.features.section import SubjectKey
 from topology.fields import IPV4, IPV6
 from topology.flow import Entry
-from topology.model import SHARED_SPACE, Address, Port, PortKey, Quarantine
+from topology.model import SHARED_SPACE, Address, ConnectionKey, Port, PortKey, Quarantine
 from topology.pipeline import SPACE, FeatureId, Table
+from topology.reach import translated
 from topology.snapshot import BLOCK_BITS, BLOCK_SIZE, Block, Snapshot, places
 
 T = TypeVar("T")
@@ -66,6 +67,7 @@ def _of_port(published: Published, port: Port) -> Iterator[LedgerEntry]:
             state="bound" if is_bound else "allotted",
             port=holder,
             node=port.node,
+            translated=() if space == SHARED_SPACE else tuple(_translated(address, port.network, published.snapshot)),
         )
 
 
@@ -74,6 +76,14 @@ def _waiting(snapshot: Snapshot, item: Quarantine) -> LedgerEntry:
     return LedgerEntry(
         address=str(item.address), space=item.space, network=network, state="quarantined", port=None, node=item.node
     )
+
+
+def _translated(address: Address, network: str, snapshot: Snapshot) -> Iterator[TranslatedAddress]:
+    """Yield what one of a network's own addresses is in the networks that are joined with it by translation."""
+    for peer in sorted(snapshot.peers.get(network, ())):
+        connection = snapshot.connections[ConnectionKey.between(network, peer)]
+        if connection.translations:
+            yield TranslatedAddress(network=peer, address=str(translated(address, connection, network)))
 
 
 def check(published: Published, pause: Callable[[], object] = lambda: None) -> LedgerCheck:

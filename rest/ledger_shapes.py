@@ -19,11 +19,19 @@ class AddressHolder(Object, frozen=True):
     interface: str
 
 
+class TranslatedAddress(Object, frozen=True):
+    """By which address a network that is joined with translation knows a pod."""
+
+    network: Label
+    address: AddressText
+
+
 class LedgerEntry(Object, frozen=True):
     """An address that nobody else may get: a pod has it, or switches may still name it (`quarantined`, no `port`).
 
     `bound`: the pod's switch delivers to it; `allotted`: it does not yet.
     Of a quarantined address in the shared space (0) it is not known any more whose it was: `network` is null.
+    `translated`: what it is in other networks, where it is not the same; of addresses that are held.
     """
 
     address: AddressText
@@ -32,6 +40,7 @@ class LedgerEntry(Object, frozen=True):
     state: Literal["allotted", "bound", "quarantined"]
     port: AddressHolder | None
     node: Subdomain
+    translated: tuple[TranslatedAddress, ...] = ()
 
 
 class HistoryEntry(Object, frozen=True):

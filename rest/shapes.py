@@ -22,7 +22,7 @@ from store.fields import (
     Subdomain,
     Vnid,
 )
-from store.objects import Scope, Service, Subnet
+from store.objects import Scope, Service, Subnet, Translation
 
 Counter = Annotated[int, Meta(ge=0)]
 LateNodes = Annotated[
@@ -115,11 +115,15 @@ class NetworkMade(NetworkView, frozen=True):
 
 
 class ConnectionView(Object, frozen=True):
-    """Two networks that may talk: `forward` is what the first may begin, `backward` the second; null is nothing."""
+    """Two networks that may talk: `forward` is what the first may begin, `backward` the second; null is nothing.
+
+    `translations`, if any: by which prefix the other network knows each subnet of either.
+    """
 
     networks: tuple[Label, Label]
     forward: Scope | None
     backward: Scope | None
+    translations: tuple[Translation, ...]
 
 
 class ConnectionMade(ConnectionView, frozen=True):
@@ -349,6 +353,7 @@ class Place(Object, frozen=True):
 class TraceView(Object, frozen=True):
     """What becomes of a packet, by the flows that the switches must have."""
 
+    destination: Annotated[AddressText, Meta(description="What the pod dials: the address by which it knows `to`.")]
     verdict: Literal["delivered", "sent", "dropped"]
     at: Place
     steps: tuple[Step, ...]

@@ -28,14 +28,13 @@ from rest.shapes import (
     Topology,
     TunnelView,
 )
-from store.objects import Scope, Subnet
+from store.objects import Scope, Subnet, Translation
 from topology.allocation import free_addresses
 from topology.compiler import FlowTable, SectionKey
 from topology.model import (
     SHARED_SPACE,
     Address,
     Connection,
-    ConnectionKey,
     Network,
     Node,
     Port,
@@ -121,7 +120,13 @@ def connection_view(connection: Connection) -> ConnectionView:
     forward, backward = (
         None if scope is None else Scope.of(scope) for scope in (connection.forward, connection.backward)
     )
-    return ConnectionView(networks=(connection.key.first, connection.key.second), forward=forward, backward=backward)
+    translations = tuple(map(Translation.of, connection.translations))
+    return ConnectionView(
+        networks=(connection.key.first, connection.key.second),
+        forward=forward,
+        backward=backward,
+        translations=translations,
+    )
 
 
 def assignment(published: Published, port: Port, others: tuple[str, ...]) -> Assignment:
@@ -167,17 +172,6 @@ def port_view(published: Published, port: Port) -> PortView:
 def find_port(published: Published, key: PortKey) -> Port | None:
     """Return a port, or None."""
     return published.snapshot.ports.get(key)
-
-
-def known_as(snapshot: Snapshot, source: Port, destination: Port) -> tuple[Address, ...]:
-    """Return the addresses by which one pod knows another.
-
-    Those that the other one itself has, within its network and from connected networks with ranges of their own;
-    elsewhere its cluster addresses, if it has any.
-    """
-    connected = ConnectionKey.between(source.network, destination.network) in snapshot.connections
-    within = source.network == destination.network or (connected and source.space != SHARED_SPACE)
-    return destination.addresses if within else destination.cluster_addresses or destination.addresses
 
 
 def switch_view(published: Published, node: Node) -> SwitchView:

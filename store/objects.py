@@ -21,6 +21,7 @@ from store.fields import (
     L4Port,
     Label,
     MacAddress,
+    Malformed,
     Mtu,
     Object,
     PodUid,
@@ -39,6 +40,8 @@ from topology import model
 from topology.labels import labels_of
 from topology.model import SHARED_SPACE, format_mac
 
+_TRANSLATION_CIDRS: Final = tuple(map(str, model.Cluster().translation_cidrs))  # also of stores older than these
+
 
 class Cluster(Object, frozen=True):
     """Settings that hold for the whole cluster."""
@@ -50,6 +53,7 @@ class Cluster(Object, frozen=True):
     guarded_tcp_ports: tuple[L4Port, ...] = ()
     guarded_udp_ports: tuple[L4Port, ...] = ()
     own_networks: bool = False
+    translation_cidrs: tuple[PrefixText, ...] = _TRANSLATION_CIDRS
 
     @classmethod
     def of(cls, value: model.Cluster) -> Cluster:
@@ -62,6 +66,7 @@ class Cluster(Object, frozen=True):
             guarded_tcp_ports=value.guarded_tcp_ports,
             guarded_udp_ports=value.guarded_udp_ports,
             own_networks=value.own_networks,
+            translation_cidrs=tuple(map(str, value.translation_cidrs)),
         )
 
     def value(self) -> model.Cluster:
@@ -74,6 +79,7 @@ class Cluster(Object, frozen=True):
             guarded_tcp_ports=self.guarded_tcp_ports,
             guarded_udp_ports=self.guarded_udp_ports,
             own_networks=self.own_networks,
+            translation_cidrs=prefixes(self.translation_cidrs, "$.translation_cidrs"),
         )
 
 
@@ -256,24 +262,49 @@ class Scope(Object, frozen=True):
         )
 
 
+class Translation(Object, frozen=True):
+    """That the other network of a connection knows a subnet of `network` by the prefix `seen_as`."""
+
+    network: Label
+    cidr: PrefixText
+    seen_as: PrefixText
+
+    @classmethod
+    def of(cls, value: model.Translation) -> Translation:
+        """Return the shape of a value."""
+        return cls(network=value.network, cidr=str(value.cidr), seen_as=str(value.seen_as))
+
+    def value(self, path: str) -> model.Translation:
+        """Return the value of this shape, which stands at `path`. Raises Malformed."""
+        cidr, seen_as = prefix(self.cidr, f"{path}.cidr"), prefix(self.seen_as, f"{path}.seen_as")
+        if (cidr.version, cidr.prefixlen) != (seen_as.version, seen_as.prefixlen):
+            raise Malformed(f"{path}.seen_as", f"{seen_as} is not as long as {cidr}", "give prefixes of equal length")
+        return model.Translation(self.network, cidr, seen_as)
+
+
 class Connection(Object, frozen=True):
     """Two networks that may talk; `forward` is what the first may begin towards the second, null for nothing."""
 
     networks: tuple[Label, Label]
     forward: Scope | None = Scope()
     backward: Scope | None = Scope()
+    translations: tuple[Translation, ...] = ()
 
     @classmethod
     def of(cls, value: model.Connection) -> Connection:
         """Return the shape of a value."""
         forward, backward = (None if scope is None else Scope.of(scope) for scope in (value.forward, value.backward))
-        return cls(networks=(value.key.first, value.key.second), forward=forward, backward=backward)
+        translations = tuple(map(Translation.of, value.translations))
+        first, second = value.key
+        return cls(networks=(first, second), forward=forward, backward=backward, translations=translations)
 
     def value(self) -> model.Connection:
         """Return the value of this shape: the names are put in order, and the scopes with them."""
         key = model.ConnectionKey.between(*self.networks)
         scopes = [None if scope is None else scope.value() for scope in (self.forward, self.backward)]
-        return model.Connection(key, *(scopes if key.first == self.networks[0] else reversed(scopes)))
+        forward, backward = scopes if key.first == self.networks[0] else reversed(scopes)
+        translations = tuple(item.value(f"$.translations[{at}]") for at, item in enumerate(self.translations))
+        return model.Connection(key, forward, backward, translations)
 
 
 class Service(Object, frozen=True):

@@ -15,6 +15,7 @@ from topology.model import (
     FIRST_VNID,
     LAST_VNID,
     SHARED_SPACE,
+    TRANSLATIONS,
     VNIDS,
     ZONES,
     Address,
@@ -63,6 +64,25 @@ def free_zone(snapshot: Snapshot) -> int:
             return zone
     cause, remedy = "all are taken", "make connections symmetric, or delete networks that are not used"
     raise Refused(Reason.EXHAUSTED, "conntrack zones", cause, remedy)
+
+
+def free_translation(snapshot: Snapshot, cidr: Prefix, taken: Iterable[Prefix]) -> Prefix:
+    """Return a prefix of the translation ranges, as long as `cidr`, that overlaps none of `taken`.
+
+    The search begins after the one last given: what hosts remember of an old holder has time to be forgotten.
+    Raises Refused when there is none.
+    """
+    pools = sorted(pool for pool in snapshot.cluster.translation_cidrs if pool.version == cidr.version)
+    spans = sorted(map(span, taken))
+    given = (cidr.version, 0, snapshot.watermarks.get(TRANSLATIONS, 0))
+    for kept in (sorted((*spans, given)), spans):
+        for pool_ in pools:
+            for block in _gaps(pool_, cidr.prefixlen, kept):
+                return block
+    ranges = ", ".join(map(str, pools)) or "none"
+    cause = f"no prefix of {ranges} is free for a subnet of /{cidr.prefixlen}"
+    remedy = "add a translation range, or isolate networks that are joined with translation"
+    raise Refused(Reason.EXHAUSTED, "translated prefixes", cause, remedy)
 
 
 def free_dpid(snapshot: Snapshot) -> int:

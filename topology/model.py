@@ -26,6 +26,7 @@ NAME_LABEL: Final = "kubernetes.io/metadata.name"  # every namespace has it, wit
 
 VXLAN_OFPORT: Final = 1
 TUN_OFPORT: Final = 2
+ICMP_OFPORT: Final = 65000  # icmp0; beyond the numbers that a switch gives to pods by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Cluster:
     guarded_tcp_ports: tuple[int, ...] = (6640, 6653, 8080)  # OVSDB, OpenFlow, REST
     guarded_udp_ports: tuple[int, ...] = (4789, 6081)  # VXLAN (RFC 7348), Geneve (RFC 8926)
     own_networks: bool = False  # a project for which no network is named gets one of its own, else the flat default
+    translation_cidrs: tuple[Prefix, ...] = (IPv4Network("100.64.0.0/10"),)  # shared address space (RFC 6598)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,13 +275,26 @@ def either(one: Scope | None, other: Scope | None) -> Scope | None:
     return Scope(one.services_only or other.services_only, tuple(sorted({*one.ports, *other.ports})))
 
 
+class Translation(NamedTuple):
+    """That the other network of a connection knows a subnet of `network` by another prefix, of equal length."""
+
+    network: str
+    cidr: Prefix
+    seen_as: Prefix
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Two networks that may talk. Not transitive; each direction has a scope, None where nothing may begin."""
+    """Two networks that may talk. Not transitive; each direction has a scope, None where nothing may begin.
+
+    `translations` are of all subnets of both, or none: then each knows the other's pods by their own addresses, if
+    both have ranges of their own. They stay as they are as long as the connection is there.
+    """
 
     key: ConnectionKey
     forward: Scope | None = EVERYTHING  # from the first to the second
     backward: Scope | None = EVERYTHING  # from the second to the first
+    translations: tuple[Translation, ...] = ()
 
     @classmethod
     def between(cls, a: str, b: str) -> Connection:
@@ -289,6 +304,10 @@ class Connection:
     def scope(self, source: str) -> Scope | None:
         """Return what `source`, one of the two networks, may begin."""
         return self.forward if source == self.key.first else self.backward
+
+    def seen_as(self, network: str, cidr: Prefix) -> Prefix:
+        """Return the prefix by which the other network knows a subnet of `network`, one of the two."""
+        return next((item.seen_as for item in self.translations if item[:2] == (network, cidr)), cidr)
 
 
 class PortKey(NamedTuple):
@@ -346,10 +365,11 @@ class Service:
 # Pools of numbers that are given in order, so that a number comes back as late as possible.
 VNIDS: Final = "vnid"
 ZONES: Final = "zone"
+TRANSLATIONS: Final = "translation"  # of prefixes: the number is the last address of the one last given
 
 
 class Watermark(NamedTuple):
-    """The number last given from a pool (VNIDS, ZONES)."""
+    """The number last given from a pool (VNIDS, ZONES, TRANSLATIONS)."""
 
     pool: str
     last: int

@@ -195,12 +195,17 @@ class DeletePod:
 
 @dataclass(frozen=True, slots=True)
 class JoinNetworks:
-    """Let two networks talk to each other; the scopes say what the first may begin, and what the second may."""
+    """Let two networks talk to each other; the scopes say what the first may begin, and what the second may.
+
+    `translate`: each is to know the other's subnets by prefixes that are allotted now. A connection that is translated
+    stays so, whatever a later request says; one that is not cannot become it.
+    """
 
     first: str
     second: str
     forward: Scope | None = EVERYTHING
     backward: Scope | None = EVERYTHING
+    translate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

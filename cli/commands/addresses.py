@@ -26,6 +26,11 @@ def _pod(entry: Item) -> object:
     return f"{port.get('project')}/{port.get('pod')}" if isinstance(port, dict) else None
 
 
+def _translated(entry: Item) -> list[str]:
+    """Return what an address is in the networks that are joined by translation."""
+    return [f"{item.get('address')} in {item.get('network')}" for item in items(entry, "translated")]
+
+
 COLUMNS = (
     Column("ADDRESS", "address"),
     Column("SPACE", "space", right=True),
@@ -33,6 +38,7 @@ COLUMNS = (
     Column("STATE", "state"),
     Column("POD", _pod),
     Column("NODE", "node"),
+    Column("ELSEWHERE", _translated, folds=True),
 )
 HISTORY = (
     Column("AT", "at"),
@@ -77,6 +83,7 @@ def addresses(
 
     `bound`: the pod's switch delivers to it; `allotted`: it does not yet; `quarantined`: switches may still name it.
     Space 0 is the one that all nodes share; a network with subnets of its own has a space with its VNID as number.
+    ELSEWHERE is what an address is in networks that are joined with its own by translation.
 
     With --check: no address is held twice; each is where it may be, and known to be taken; what is in quarantine
     nobody holds; and every pod's port is on its switch, and nobody else's. The exit status is 1 when one is not so.

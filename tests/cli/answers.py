@@ -84,9 +84,23 @@ MOVING = {"from": "red", "to": "blue", "transit": "transit-13", "stage": "crossi
 EVERYTHING = {"services_only": False, "ports": []}
 WEB_ONLY = {"services_only": False, "ports": [{"protocol": "TCP", "port": 80}, {"protocol": "UDP", "port": 53}]}
 CONNECTIONS: list[dict[str, Any]] = [
-    {"networks": ["blue", "east"], "forward": {"services_only": True, "ports": []}, "backward": EVERYTHING},
-    {"networks": ["blue", "red"], "forward": EVERYTHING, "backward": EVERYTHING},
-    {"networks": ["east", "red"], "forward": None, "backward": WEB_ONLY},
+    {
+        "networks": ["blue", "east"],
+        "forward": {"services_only": True, "ports": []},
+        "backward": EVERYTHING,
+        "translations": [],
+    },
+    {"networks": ["blue", "red"], "forward": EVERYTHING, "backward": EVERYTHING, "translations": []},
+    {"networks": ["east", "red"], "forward": None, "backward": WEB_ONLY, "translations": []},
+    {
+        "networks": ["east", "west"],
+        "forward": EVERYTHING,
+        "backward": EVERYTHING,
+        "translations": [
+            {"network": "east", "cidr": "10.0.0.0/24", "seen_as": "100.64.0.0/24"},
+            {"network": "west", "cidr": "10.0.0.0/24", "seen_as": "100.64.1.0/24"},
+        ],
+    },
 ]
 _PLAIN: dict[str, Any] = {
     "placed": True,
@@ -260,9 +274,35 @@ ADDRESSES = [
         "state": "bound",
         "port": {"project": "red", "pod": "a", "container": "8d5f0c", "interface": "eth0"},
         "node": "n1",
+        "translated": [],
     },
-    {"address": "10.128.0.9", "space": 0, "network": None, "state": "quarantined", "port": None, "node": "n1"},
-    {"address": "10.0.0.9", "space": 12, "network": "east", "state": "quarantined", "port": None, "node": "n1"},
+    {
+        "address": "10.128.0.9",
+        "space": 0,
+        "network": None,
+        "state": "quarantined",
+        "port": None,
+        "node": "n1",
+        "translated": [],
+    },
+    {
+        "address": "10.0.0.2",
+        "space": 12,
+        "network": "east",
+        "state": "held",
+        "port": {"project": "east", "pod": "c", "container": "8d5f0e", "interface": "eth0"},
+        "node": "n1",
+        "translated": [{"network": "west", "address": "100.64.0.2"}],
+    },
+    {
+        "address": "10.0.0.9",
+        "space": 12,
+        "network": "east",
+        "state": "quarantined",
+        "port": None,
+        "node": "n1",
+        "translated": [],
+    },
 ]
 HISTORY = {
     "address": "10.128.0.2",
@@ -376,7 +416,8 @@ def trace(verdict: str) -> dict[str, Any]:
         for number, flow in ((1, FLOWS[0]), (2, FLOWS[2]))
     ]
     place = {name: steps[-1][name] for name in ("node", "table", "table_name", "owner")}
-    return {"verdict": verdict, "at": place, "steps": steps, "reason": "by base in table DELIVERY"}
+    reason = "by base in table DELIVERY"
+    return {"destination": "100.64.0.2", "verdict": verdict, "at": place, "steps": steps, "reason": reason}
 
 
 def furnish(fake: Fake) -> None:

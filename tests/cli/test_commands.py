@@ -33,6 +33,7 @@ COMMANDS = {
         "join-networks red blue --one-way",
         "join-networks red blue --one-way --port 80 --port 53/udp",
         "join-networks red blue --services-only",
+        "join-networks red blue --translate",
     ],
     "isolate-networks": ["isolate-networks red blue", "isolate-networks red"],
     "make-global": ["make-global red", "make-global red --provider acme"],
@@ -120,7 +121,7 @@ def test_the_trace_s_verdict_is_the_exit_status(
     fake.on("GET", "/trace", trace(verdict))
     ended = heddle("trace", "--from", "red/a", "--to", "blue/b")
     assert ended.status == status
-    assert ended.out.splitlines()[-1] == f"{verdict} on n2, by base in table DELIVERY"
+    assert ended.out.splitlines()[-1] == f"{verdict} on n2, by base in table DELIVERY, as 100.64.0.2"
 
 
 def test_a_pod_that_would_be_refused(fake: Fake, heddle: Callable[..., Ended]) -> None:
@@ -150,6 +151,13 @@ def test_a_connection_with_scopes_is_told_in_words(fake: Fake, heddle: Callable[
     fake.on("POST", "/connections", Answer({**CONNECTIONS[2], "late": []}, 201))
     said = heddle("join-networks", "red", "east", "--one-way", "--port", "80", "--port", "53/udp").out
     assert said == 'networks "red" and "east" joined; "east" may begin nothing; "red" may begin 80/tcp, 53/udp\n'
+
+
+def test_a_translated_connection_is_told_in_words(fake: Fake, heddle: Callable[..., Ended]) -> None:
+    fake.on("POST", "/connections", Answer({**CONNECTIONS[3], "late": []}, 201))
+    said = heddle("join-networks", "west", "east", "--translate").out
+    ways = "10.0.0.0/24 of east is 100.64.0.0/24 in west; 10.0.0.0/24 of west is 100.64.1.0/24 in east"
+    assert said == f'networks "west" and "east" joined; {ways}\n'
 
 
 def test_status_says_why_it_is_not_ready(fake: Fake, heddle: Callable[..., Ended]) -> None:

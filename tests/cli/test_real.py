@@ -102,7 +102,7 @@ def test_the_whole_story(url: str, control: MemoryControl, heddle: Run) -> None:
     assert "joined with blue" in topology
     assert "tunnels up: n2" in topology
     delivered = done(heddle("trace", "--from", "red/a", "--to", "blue/b", "--protocol", "tcp", "--port", "80"))
-    assert delivered.splitlines()[-1] == "delivered on n2, to pod blue/b"
+    assert delivered.splitlines()[-1] == "delivered on n2, to pod blue/b, as 10.128.2.2"
     done(heddle("isolate-networks", "red", "blue"))
     assert heddle("trace", "--from", "red/a", "--to", "blue/b").status == 5
     done(heddle("make-global", "red"))
@@ -131,10 +131,12 @@ def test_networks_with_ranges_of_their_own(url: str, control: MemoryControl, hed
         ["10.0.0.2/24", "10.128.0.2"],
         ["10.0.0.2/24", "10.128.0.3"],
     ]
-    assert "10.0.0.0/24" in heddle("join-networks", "east", "west").err
+    refused = heddle("join-networks", "east", "west").err
+    assert "10.0.0.0/24" in refused
+    assert "--translate" in refused
     out = done(heddle("join-networks", "north", "east", "--one-way", "--port", "80"))
     assert out == 'networks "north" and "east" joined; "east" may begin nothing; "north" may begin 80/tcp\n'
-    assert done(heddle("connections")).splitlines()[1].split() == ["east", "north", "nothing", "80/tcp"]
+    assert done(heddle("connections")).splitlines()[1].split() == ["east", "north", "nothing", "80/tcp", "-"]
     assert "joined with east: may begin 80/tcp; east may begin nothing" in done(heddle("topology"))
 
     done(heddle("create-network", "deleted", "--project", "deleted"))
@@ -189,6 +191,24 @@ def test_bindings_and_a_pod_that_labels_itself_towards_another_tenant(
     done(heddle("forget-pod", "red/web"))
     assert done(heddle("pods")).count("\n") == 3
     assert done(heddle("bindings")).count("\n") == 1
+
+
+def test_overlapping_networks_are_joined_with_translation(url: str, control: MemoryControl, heddle: Run) -> None:
+    done(heddle("create-node", "n1", "--underlay", "192.0.2.11"))
+    control.connect("n1")
+    for name in ("east", "west"):
+        done(heddle("create-network", name, "--project", name, "--subnet", "10.0.0.0/24"))
+        add_pod(control, "n1", name, "a")
+    ways = "10.0.0.0/24 of east is 100.64.0.0/24 in west", "10.0.0.0/24 of west is 100.64.1.0/24 in east"
+    out = done(heddle("join-networks", "west", "east", "--translate"))
+    assert out == f'networks "west" and "east" joined; {"; ".join(ways)}\n'
+    assert ", ".join(ways) in done(heddle("connections", "-o", "table"))
+    own = [line for line in done(heddle("addresses")).splitlines() if line.startswith("10.0.0.2 ")]
+    assert [line.rpartition("  ")[2] for line in own] == ["100.64.0.2 in west", "100.64.1.2 in east"]
+    walk = done(heddle("trace", "--from", "east/a", "--to", "west/a")).splitlines()
+    assert walk[-1] == "delivered on n1, to pod west/a, as 100.64.1.2"
+    done(heddle("isolate-networks", "east", "west"))
+    assert heddle("trace", "--from", "east/a", "--to", "100.64.1.2").out.splitlines()[-1].startswith("sent on n1")
 
 
 def test_flows_of_a_node(url: str, control: MemoryControl, heddle: Run) -> None:

@@ -64,6 +64,7 @@ def test_every_address_is_listed_with_who_has_it(pods: TestApp) -> None:
         "state": "bound",
         "port": {"project": "red", "pod": "pod-c1", "container": "c1", "interface": "eth0"},
         "node": "n1",
+        "translated": [],
     }
     assert listed(pods) == [
         ("10.128.0.2", 0, "bound", "red"),
@@ -80,6 +81,7 @@ def test_every_address_is_listed_with_who_has_it(pods: TestApp) -> None:
         "state": "quarantined",
         "port": None,
         "node": "n2",
+        "translated": [],
     }
 
 

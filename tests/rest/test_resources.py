@@ -11,7 +11,7 @@ from tests.rest.control import MemoryControl
 
 Json = dict[str, Any]
 EVERYTHING = {"services_only": False, "ports": []}
-BLUE_RED = {"networks": ["blue", "red"], "forward": EVERYTHING, "backward": EVERYTHING}
+BLUE_RED = {"networks": ["blue", "red"], "forward": EVERYTHING, "backward": EVERYTHING, "translations": []}
 
 
 def problem(response: Any) -> Json:

@@ -79,6 +79,7 @@ def test_defaults_listen_on_loopback_only(tmp_path: Path) -> None:
     assert (given.tls, given.admin_token, given.insecure, given.exposures) == (None, None, False, ())
     assert given.cluster.cluster_cidrs == (IPv4Network("10.128.0.0/14"),)
     assert given.cluster.service_cidrs == (IPv4Network("172.30.0.0/16"),)
+    assert given.cluster.translation_cidrs == (IPv4Network("100.64.0.0/10"),)
     assert given.cluster.node_prefix == 23
     assert given.cluster.own_networks is False
     assert given.cluster.guarded_tcp_ports == (6640, 6653, 8080)
@@ -133,6 +134,8 @@ def test_a_flag_beats_the_file(tmp_path: Path) -> None:
         (["--heddle-cluster-cidr="], "--heddle-cluster-cidr", "one CIDR for each"),
         (["--heddle-cluster-cidr=10.0.0.0/9,10.128.0.0/9"], "--heddle-cluster-cidr", "one CIDR for each"),
         (["--heddle-service-cidr=10.129.0.0/16"], "--heddle-service-cidr: 10.129.0.0/16", "overlaps the pods"),
+        (["--heddle-translation-cidr=100.64.0.1/10"], "--heddle-translation-cidr: '100.64.0.1/10'", "host bits set"),
+        (["--heddle-translation-cidr=x"], "--heddle-translation-cidr: 'x'", "such as 100.64.0.0/10"),
         (["--heddle-node-prefix=13"], "--heddle-node-prefix: 13", "from 14 (of 10.128.0.0/14) to 30"),
         (["--heddle-node-prefix=31"], "--heddle-node-prefix: 31", "to 30"),
         (["--heddle-store=no/where/file"], "--heddle-store", "make it first"),

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from topology.labels import Operator, Requirement, Selector, labels_of
 from topology.model import (
     LAST_VNID,
+    TRANSLATIONS,
     VNIDS,
     ZONES,
     AddressBlock,
@@ -32,6 +33,7 @@ from topology.model import (
     Stage,
     Subject,
     Subnet,
+    Translation,
     Watermark,
     mac_of,
 )
@@ -63,6 +65,7 @@ clusters = st.builds(
     guarded_tcp_ports=st.lists(l4_ports, max_size=3).map(tuple),
     guarded_udp_ports=st.lists(l4_ports, max_size=3).map(tuple),
     own_networks=st.booleans(),
+    translation_cidrs=st.lists(prefixes(), max_size=2).map(tuple),
 )
 nodes = st.builds(
     Node,
@@ -124,7 +127,23 @@ bindings = st.builds(
 pods = st.builds(Pod, st.builds(PodKey, few, few | labels), label_sets, st.lists(few, max_size=2).map(tuple))
 service_ports = st.builds(ServicePort, st.sampled_from(["TCP", "UDP", "SCTP"]), l4_ports)
 scopes = st.none() | st.builds(Scope, st.booleans(), st.lists(service_ports, max_size=3).map(tuple))
-connections = st.builds(Connection, st.builds(ConnectionKey.between, few, few | labels), scopes, scopes)
+
+
+@st.composite
+def translations(draw: st.DrawFn) -> Translation:
+    """Two prefixes of one family and length."""
+    cidr = draw(prefixes())
+    other = draw(st.ip_addresses(v=cidr.version))
+    return Translation(draw(few), cidr, ip_network((other, cidr.prefixlen), strict=False))
+
+
+connections = st.builds(
+    Connection,
+    st.builds(ConnectionKey.between, few, few | labels),
+    scopes,
+    scopes,
+    st.lists(translations(), max_size=3).map(tuple),
+)
 services = st.builds(
     Service,
     key=st.builds(ServiceKey, few, labels),
@@ -147,7 +166,7 @@ ports = st.builds(
     is_secondary=st.booleans(),
 )
 quarantines = st.builds(Quarantine, space=st.integers(0, 1), address=st.integers(0, 5).map(IPv4Address), node=few)
-watermarks = st.builds(Watermark, st.sampled_from([VNIDS, ZONES]), st.integers(0, LAST_VNID))
+watermarks = st.builds(Watermark, st.sampled_from([VNIDS, ZONES, TRANSLATIONS]), st.integers(0, LAST_VNID))
 values: st.SearchStrategy[Subject] = (
     clusters
     | nodes

@@ -85,6 +85,26 @@ STEPS: Final[tuple[tuple[str, str | None, tuple[Request, ...]], ...]] = (
         (*_pod("c", "lime", "n2", 3), requests.JoinNetworks("red", "lime")),
     ),
     (
+        "equal ranges joined with translation",
+        "pods with equal addresses",
+        (requests.JoinNetworks("red", "blue", EVERYTHING, None, translate=True),),
+    ),
+    (
+        "two subnets joined with translation",
+        "a second node",
+        (
+            _network("red", "10.0.0.0/24"),
+            requests.CreateNetwork(
+                "blue",
+                projects=("blue",),
+                subnets=(*own_range("10.0.0.0/28"), *own_range("10.1.0.0/26", "more")),
+            ),
+            *_pod("a", "red", "n1", 3),
+            *_pod("b", "blue", "n2", 4),
+            requests.JoinNetworks("red", "blue", translate=True),
+        ),
+    ),
+    (
         "a flat network",
         "a second node",
         (

@@ -75,6 +75,7 @@ RANGES: tuple[tuple[Subnet, ...], ...] = (
     own_range("10.0.1.0/28"),
     own_range("192.0.2.0/24"),  # where nodes and controllers are
     own_range("198.51.100.0/26"),  # where others are
+    own_range("100.64.0.0/28"),  # what translated prefixes are taken from
 )
 SCOPES = (
     EVERYTHING,
@@ -244,7 +245,7 @@ def any_request() -> st.SearchStrategy[Request]:
         st.builds(requests.MoveProject, projects, networks, st.booleans()),
         st.builds(requests.MoveProject, projects, networks, st.just(True)),
         advances(),
-        st.builds(requests.JoinNetworks, networks, networks, *[st.sampled_from(SCOPES)] * 2),
+        st.builds(requests.JoinNetworks, networks, networks, *[st.sampled_from(SCOPES)] * 2, st.booleans()),
         st.builds(requests.IsolateNetworks, networks, st.none() | networks),
         services(),
         st.builds(requests.DeleteService, service_keys),
@@ -302,7 +303,10 @@ def snapshots(draw: st.DrawFn, nodes: int = 3) -> Snapshot:
         replace(_tenant(draw, "green", "green"), is_global=pick(draw, (False, True))),
     ]
     for one, other in (("red", "blue"), ("green", "red"), ("blue", "green"))[: pick(draw, (0, 1, 1, 2, 3))]:
-        asked.append(requests.JoinNetworks(one, other, pick(draw, SCOPES), pick(draw, SCOPES)))
+        scopes = pick(draw, SCOPES), pick(draw, SCOPES)
+        # Translated if that can be, or only if it must be.
+        tries = pick(draw, ((True, False), (False, True)))
+        asked += [requests.JoinNetworks(one, other, *scopes, translate) for translate in tries]
     asked += [requests.CreateProject("alone")]
     asked += draw(_LABELS)
     asked += _spread(draw) if pick(draw, (True, True, False)) else []
@@ -373,7 +377,8 @@ def _address(draw: st.DrawFn, snapshot: Snapshot, source: Port | None = None) ->
         pod = pick(draw, near or others)
         return (known_as(pod, source, snapshot) if source else pod.cluster_addresses or pod.addresses)[0]
     if kind < 3 and pods:
-        return pick(draw, [address for pod in pods for address in (*pod.addresses, *pod.cluster_addresses)])
+        seen_as = [item.seen_as[2] for link in snapshot.connections.values() for item in link.translations]
+        return pick(draw, [address for pod in pods for address in (*pod.addresses, *pod.cluster_addresses)] + seen_as)
     known: set[Address] = {
         *(gateway for node in snapshot.nodes.values() for gateway in node.gateways),
         *(node.underlay for node in snapshot.nodes.values()),
@@ -397,7 +402,8 @@ def _packet(draw: st.DrawFn, snapshot: Snapshot, source: Address, mac: int, port
     ends = Ends(source, _address(draw, snapshot, port), mac)
     kind = pick(draw, _KINDS)
     if kind == "ICMP":
-        return icmp(ends, pick(draw, (None, 0, 3, 11)))
+        about = transport("UDP", Ends(ends.destination, pick(draw, (ends.source, ends.destination))), 53)
+        return icmp(ends, pick(draw, (None, 0, 3, 11)), quoted=pick(draw, (None, about, about)))
     if kind == "ARP":
         request = arp(ends, pick(draw, (1, 1, 1, 2)))
         return request.update(arp_sha=0x020000000001) if once_in(draw, 5) else request

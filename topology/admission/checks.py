@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import IPv4Network
+from typing import Final
 
 from topology.model import Cluster, Network, Node, Prefix, Project
 from topology.requests import Reason, Refused
 from topology.snapshot import Snapshot
+
+# This network, loopback, link-local; multicast, reserved and broadcast (RFC 6890, RFC 1112).
+NOT_FOR_PODS: Final = tuple(map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")))
 
 
 def require(fault: Callable[[str], str | None], kind: str, name: str) -> None:

@@ -15,6 +15,7 @@ from topology.admission.checks import built_in, check_provider, check_takes_in, 
 from topology.admission.deletion import disconnected
 from topology.admission.projects import check_at_home, put_project
 from topology.admission.ranges import check_ranges, check_scope, check_subnets
+from topology.admission.translation import translations
 from topology.admission.zones import allot_zones
 from topology.allocation import free_vnid
 from topology.model import (
@@ -89,11 +90,13 @@ def join_networks(snapshot: Snapshot, request: JoinNetworks) -> tuple[Event, ...
     if scopes == (None, None):
         cause, remedy = "neither of the two may begin anything", "isolate them instead"
         raise Refused(Reason.INVALID, f'connection of "{key.first}" and "{key.second}"', cause, remedy)
-    connection = Connection(key, *(scopes if key.first == request.first else reversed(scopes)))
+    translated, counted = translations(snapshot, key, wanted=request.translate)
+    forward, backward = scopes if key.first == request.first else reversed(scopes)
+    connection = Connection(key, forward, backward, translated)
     if snapshot.connections.get(key) == connection:
         return ()
-    check_ranges(snapshot, key)
-    return (*allot_zones(snapshot, connection), Put(connection))
+    check_ranges(snapshot, connection)
+    return (*counted, *allot_zones(snapshot, connection), Put(connection))
 
 
 def isolate_networks(snapshot: Snapshot, request: IsolateNetworks) -> tuple[Event, ...]:

@@ -18,6 +18,7 @@ from topology.features import (
     base,
     blocks,
     connections,
+    errors,
     guard,
     networks,
     node,
@@ -64,6 +65,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     spaces,
     blocks,
     tracking,
+    errors,
 )
 # Of features whose subjects stand on all nodes: the flows that a subject puts on each node for which `subjects` or
 # `touched` name it, or None where these differ by node. With n nodes such sections are n², and worth making once.
