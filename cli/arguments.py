@@ -44,6 +44,22 @@ def subnet(text: str) -> dict[str, str]:
     return {field: value for field, value in fields.items() if value is not None}
 
 
+def attachment(text: str) -> dict[str, Any]:
+    """Return the API's object for an interface of a pod, written NETWORK[:INTERFACE][,ADDRESS…][,MAC]."""
+    first, *static = (part.strip() for part in text.split(","))
+    network, colon, interface = first.partition(":")
+    if not network or (colon and not interface) or not all(static):
+        raise typer.BadParameter(
+            f"{text!r} is no attachment; write it as storage, storage:net7 or storage:net7,10.0.0.7,02:00:00:00:00:07"
+        )
+    macs = [part for part in static if re.fullmatch(r"([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}", part)]
+    if len(macs) > 1:
+        raise typer.BadParameter(f"{text!r} has two MACs; give one")
+    found: dict[str, Any] = {"network": network, "addresses": [part for part in static if part not in macs]}
+    given = {"interface": interface, "mac": macs[0].lower() if macs else ""}
+    return found | {field: value for field, value in given.items() if value}
+
+
 def datapath_id(text: str) -> str:
     """Return a datapath id as 16 hexadecimal digits; read are these, 0x… and decimal numbers."""
     digits = text.strip().lower()

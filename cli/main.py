@@ -13,11 +13,13 @@ import typer
 
 from cli.commands import (
     addresses,
+    bindings,
     connections,
     networks,
     nodes,
     overview,
     plan,
+    pods,
     ports,
     projects,
     services,
@@ -85,7 +87,8 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_common)
-    for module in (networks, connections, projects, services, nodes, ports, addresses, trace, verify, plan, overview):
+    tenancy = (networks, connections, projects, bindings, pods, services)
+    for module in (*tenancy, nodes, ports, addresses, trace, verify, plan, overview):
         module.register(app)
     return app
 

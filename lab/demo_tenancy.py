@@ -12,6 +12,7 @@ from lab.laboratory import Lab
 from lab.matrix import Joined, Party
 from lab.pod import Pod
 from lab.story import Story, tell
+from lab.transfers import path_mtu, transfer
 from lab.trials import NOBODY, Trial
 
 RANGE = "10.0.0.0/24"
@@ -22,6 +23,9 @@ SUBNETS = ("10.5.0.0/30", "10.6.0.0/24")
 NODES = ("n1", "n2", "n3")
 SHARED = {"fir/a": "n1", "fir/b": "n2", "oak/a": "n1", "oak/b": "n3", "elm/a": "n1", "elm/b": "n2"}
 WEB, OTHER = 80, 81
+BIG = 8_000_000  # octets
+INNER, CLOSED = 5001, 9
+NARROW = 1000  # bytes
 
 
 def demonstrate(name: str, story: Story) -> None:
@@ -34,6 +38,7 @@ def demonstrate(name: str, story: Story) -> None:
         _one_way(lab, story)
         _ports(lab, story)
         _own_ranges_joined(lab, story)
+        _translated(lab, story)
         story.say("cleaning up")
 
 
@@ -134,9 +139,39 @@ def _own_ranges_joined(lab: Lab, story: Story) -> None:
     trials = [Trial(a, str(b.address), b.name, seen_as=str(a.address)) for a, b in pairs]
     story.try_out("Two networks with ranges of their own, joined: each knows the other's addresses", trials)
     story.say("trying to join networks in which an address would mean two pods")
-    remedy = "give one of them another range"
+    remedy = "join them with translation (--translate"
     story.expect("red and blue, in which every address means two pods", remedy, _refusal(lab, "red", "blue"))
     story.expect("blue and duo, which is joined with red", remedy, _refusal(lab, "blue", "duo"))
+
+
+def _translated(lab: Lab, story: Story) -> None:
+    story.say("joining red and blue with translation: each knows the other's range by another")
+    lab.join_translated("red", "blue")
+    for item in lab.api.get("/v1/connections/red/blue")["translations"]:
+        other = "blue" if item["network"] == "red" else "red"
+        story.say(f"{item['cidr']} of {item['network']} is {item['seen_as']} in {other}")
+    red, blue = _pods(lab, "red"), _pods(lab, "blue")
+    pairs = [(one, other) for one in red for other in blue] + [(one, other) for one in blue for other in red]
+    trials = [Trial(a, lab.known_as(b, a), b.name, seen_as=lab.known_as(a, b)) for a, b in pairs]
+    story.try_out("The same addresses on both sides, joined: 10.0.0.2 talks to 10.0.0.2", trials)
+    for source, target in ((red[0], blue[-1]), (blue[0], red[-1])):
+        arrived = transfer(source.namespace, target.namespace, lab.known_as(target, source), BIG)
+        what = f"{BIG} octets from {source.name} to {target.name} over TCP"
+        story.expect(what, f"all, intact: {BIG}", f"{'all, intact' if arrived.intact else 'not all'}: {arrived.octets}")
+    _narrow(lab, story, red[0], blue[1])
+
+
+def _narrow(lab: Lab, story: Story, source: Pod, target: Pod) -> None:
+    """Path MTU discovery across the translation, and the refusal of a closed port: ICMP errors are understood."""
+    address = lab.known_as(target, source)
+    story.say(f"{target.name} forwards its port {INNER} to a namespace behind it, on a link with an MTU of {NARROW}")
+    with lab.behind(target, INNER, NARROW) as inner:
+        arrived = transfer(source.namespace, inner, address, BIG, INNER)
+    seen = f"{arrived.octets} octets{', intact' if arrived.intact else ''}, MTU {path_mtu(source.namespace, address)}"
+    story.expect(
+        f"{source.name} sends to {address}, and learns the path's MTU", f"{BIG} octets, intact, MTU {NARROW}", seen
+    )
+    story.expect(f"a datagram to a closed port of {address}", "refused", source.udp(address, CLOSED).verdict.value)
 
 
 def _refusal(lab: Lab, first: str, second: str) -> str:

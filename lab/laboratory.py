@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from lab.api import Api
+from lab.behind import behind
+from lab.bindings import binding
 from lab.controller import Controller
 from lab.description import PodName, Topology
 from lab.echo import EchoServers
 from lab.errors import LabError
 from lab.hosts import Host, Target, address_of
+from lab.namespaces import Namespace
 from lab.node import Node
 from lab.ovs import check_programs
 from lab.pings import Path as PingPath
@@ -129,9 +133,26 @@ class Lab:
         own = [{"name": f"s{number}", "cidr": cidr} for number, cidr in enumerate(subnets, 1)]
         self.api.post("/v1/networks", {"name": name, "projects": chosen, "subnets": own, "flat": flat, "mtu": mtu})
 
-    def project(self, name: str, network: str) -> None:
-        """Create a project, whose pods are on `network`."""
-        self.api.post("/v1/projects", {"name": name, "network": network})
+    def project(self, name: str, network: str | None = None, labels: Mapping[str, str] | None = None) -> None:
+        """Create a project, at home on `network` (None: as the controller is set up), or replace its labels."""
+        self.api.post("/v1/projects", {"name": name, "network": network, "labels": labels and dict(labels)})
+
+    def bind(self, name: str, **fields: Any) -> None:
+        """Make or replace a binding; `fields` as for lab.bindings.binding. ProblemError when the controller refuses."""
+        self.api.post("/v1/bindings", {"name": name, **binding(**fields)})
+
+    def unbind(self, name: str) -> None:
+        """Remove a binding; ProblemError when the controller refuses."""
+        self.api.delete(f"/v1/bindings/{name}")
+
+    def label_pod(self, name: str, labels: Mapping[str, str] | None = None, networks: Iterable[str] = ()) -> None:
+        """Say what a tenant would of the pod `project/pod`: its labels, and the networks that it asks for.
+
+        It counts when the pod is made.
+        """
+        pod = PodName.parse(name)
+        body = {"project": pod.project, "pod": pod.pod, "labels": dict(labels or {}), "networks": list(networks)}
+        self.api.post("/v1/pods", body)
 
     def join(
         self,
@@ -146,20 +167,37 @@ class Lab:
         `one_way`: the second may begin nothing. `ports`, as `80/tcp`, and `services_only` narrow what may be begun.
         ProblemError when the controller refuses.
         """
-        numbers = [one.partition("/") for one in ports]
-        named = [{"protocol": protocol.upper(), "port": int(number)} for number, _, protocol in numbers]
-        scope = {"services_only": services_only, "ports": named}
-        body = {"networks": [first, second], "forward": scope, "backward": None if one_way else scope}
-        self.api.post("/v1/connections", body)
+        scopes = _scopes(one_way, ports, services_only)
+        self.api.post("/v1/connections", {"networks": [first, second], **scopes})
+
+    def join_translated(self, first: str, second: str, one_way: bool = False, ports: Iterable[str] = ()) -> None:
+        """Connect two networks whose ranges may overlap: each knows the other's by prefixes that are allotted now."""
+        scopes = _scopes(one_way, ports, services_only=False)
+        self.api.post("/v1/connections", {"networks": [first, second], **scopes, "translated": True})
+
+    def known_as(self, pod: Pod, source: Pod) -> str:
+        """The address by which one pod knows another, in the controller's words."""
+        walk = self.api.get(f"/v1/trace?from={source.name}&to={pod.name}")
+        return str(walk["destination"])
 
     def isolate(self, first: str, second: str) -> None:
         """Take the connection of two networks away; returns when the change is in force."""
         self.api.delete(f"/v1/connections/{first}/{second}")
 
+    def move(self, project: str, network: str) -> None:
+        """Take a project with its pods to another network; returns when they are there. ProblemError when refused."""
+        self.api.patch(f"/v1/projects/{project}", {"network": network})
+        for pod in self.pods_by_name.values():
+            if pod.project == project:
+                pod.network = network
+
     def pod(self, name: str, on: str) -> Pod:
         """Make the pod `project/pod` on a node, by executing the CNI plugin. CniError when it refuses."""
         pod = create(self._state, PodName.parse(name), self.node(on), self._echo)
-        pod.network = self.api.get(f"/v1/projects/{pod.project}")["network"]
+        port = f"{pod.attachment.container}/{pod.attachment.interface}"
+        pod.network = self.api.get(f"/v1/nodes/{on}/ports/{port}")["network"]
+        if len(pod.interfaces) > 1:
+            pod.networks = self._networks_of(pod)
         self.pods_by_name[name] = pod
         return pod
 
@@ -176,9 +214,19 @@ class Lab:
         self._echo.silence(pod.namespace)
         self._state.forget(pod.namespace)
 
+    def behind(self, pod: Pod, port: int, mtu: int) -> AbstractContextManager[Namespace]:
+        """A namespace that the pod routes its TCP `port` to, on a link with `mtu` bytes, while the context is open."""
+        return behind(self._state, pod, port, mtu)
+
     def pings(self, pairs: Sequence[tuple[Host, Target]], interval: float = 0.02) -> Pings:
         """Pings that go on while the context that this returns is open, one for each pair, every `interval` s."""
         return Pings([_ping_path(source, target) for source, target in pairs], interval)
+
+    def _networks_of(self, pod: Pod) -> dict[str, str]:
+        """The networks of a pod's interfaces, by these' names."""
+        ports = self.api.get(f"/v1/ports?node={pod.node.name}")["ports"]
+        own = {one["interface"]: one["network"] for one in ports if one["container"] == pod.attachment.container}
+        return {name: own[name] for name in pod.interfaces}
 
     def _claim(self) -> None:
         """Claim the name, wire the underlay, and describe what runs on it. Nothing runs yet but the echo servers."""
@@ -200,6 +248,14 @@ class Lab:
         folder = self._state.folder("controller")
         self.controller = Controller(hosts["controller"], folder, self.description.controller, self._port)
         self._undo.callback(self.controller.close)
+
+
+def _scopes(one_way: bool, ports: Iterable[str], services_only: bool) -> dict[str, Any]:
+    """What either network may begin, as the API is told it."""
+    numbers = [one.partition("/") for one in ports]
+    named = [{"protocol": protocol.upper(), "port": int(number)} for number, _, protocol in numbers]
+    scope = {"services_only": services_only, "ports": named}
+    return {"forward": scope, "backward": None if one_way else scope}
 
 
 def _ping_path(source: Host, target: Target) -> PingPath:

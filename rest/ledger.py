@@ -15,15 +15,16 @@ from itertools import pairwise
 from typing import Final, TypeAlias, TypeVar
 
 from rest.control import Published
-from rest.ledger_shapes import AddressHolder, Finding, LedgerCheck, LedgerEntry
+from rest.ledger_shapes import AddressHolder, Finding, LedgerCheck, LedgerEntry, TranslatedAddress
 from topology.admission.checks import inside
 from topology.allocation import any_taken, pool, span
 from topology.compiler import SectionKey
 from topology.features.section import SubjectKey
 from topology.fields import IPV4, IPV6
 from topology.flow import Entry
-from topology.model import SHARED_SPACE, Address, Port, PortKey, Quarantine
+from topology.model import SHARED_SPACE, Address, ConnectionKey, Port, PortKey, Quarantine
 from topology.pipeline import SPACE, FeatureId, Table
+from topology.reach import translated
 from topology.snapshot import BLOCK_BITS, BLOCK_SIZE, Block, Snapshot, places
 
 T = TypeVar("T")
@@ -35,21 +36,54 @@ _PORTS: Final = int(FeatureId.PORTS)
 _MAKE: Final[Mapping[int, Callable[[int], Address]]] = {4: IPv4Address, 6: IPv6Address}
 
 
-def entries(snapshot: Snapshot) -> Iterator[LedgerEntry]:
+def entries(published: Published) -> Iterator[LedgerEntry]:
     """Yield every address that a pod holds or that is in quarantine, in no order."""
-    for port in snapshot.ports.values():
-        holder = AddressHolder(
-            project=port.project, pod=port.pod, container=port.key.container, interface=port.key.interface
-        )
-        for space, address in places(port):
-            yield LedgerEntry(
-                address=str(address), space=space, network=port.network, state="held", port=holder, node=port.node
-            )
-    for place, item in snapshot.quarantined.items():
-        network = None if item.space == SHARED_SPACE else snapshot.network_by_vnid.get(item.space)
+    for port in published.snapshot.ports.values():
+        yield from _of_port(published, port)
+    for item in published.snapshot.quarantined.values():
+        yield _waiting(published.snapshot, item)
+
+
+def entry(published: Published, place: Place) -> LedgerEntry | None:
+    """Return what an address is now, or None when it is free or no pod's."""
+    snapshot = published.snapshot
+    holder, item = snapshot.holder.get(place), snapshot.quarantined.get(place)
+    if holder is not None:
+        mine = _of_port(published, snapshot.ports[holder])
+        return next(entry for entry in mine if (entry.space, entry.address) == (place[0], str(place[1])))
+    return None if item is None else _waiting(snapshot, item)
+
+
+def _of_port(published: Published, port: Port) -> Iterator[LedgerEntry]:
+    holder = AddressHolder(
+        project=port.project, pod=port.pod, container=port.key.container, interface=port.key.interface
+    )
+    is_bound = published.port_phase(port.key)[0] == "Committed"
+    for space, address in places(port):
         yield LedgerEntry(
-            address=str(place[1]), space=item.space, network=network, state="quarantined", port=None, node=item.node
+            address=str(address),
+            space=space,
+            network=port.network,
+            state="bound" if is_bound else "allotted",
+            port=holder,
+            node=port.node,
+            translated=() if space == SHARED_SPACE else tuple(_translated(address, port.network, published.snapshot)),
         )
+
+
+def _waiting(snapshot: Snapshot, item: Quarantine) -> LedgerEntry:
+    network = None if item.space == SHARED_SPACE else snapshot.network_by_vnid.get(item.space)
+    return LedgerEntry(
+        address=str(item.address), space=item.space, network=network, state="quarantined", port=None, node=item.node
+    )
+
+
+def _translated(address: Address, network: str, snapshot: Snapshot) -> Iterator[TranslatedAddress]:
+    """Yield what one of a network's own addresses is in the networks that are joined with it by translation."""
+    for peer in sorted(snapshot.peers.get(network, ())):
+        connection = snapshot.connections[ConnectionKey.between(network, peer)]
+        if connection.translations:
+            yield TranslatedAddress(network=peer, address=str(translated(address, connection, network)))
 
 
 def check(published: Published, pause: Callable[[], object] = lambda: None) -> LedgerCheck:

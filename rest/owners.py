@@ -22,6 +22,7 @@ _WORDS: Final = {
     FeatureId.SPACES: "address space of",
     FeatureId.BLOCKS: "address block",
     FeatureId.TRACKING: "tracking of",
+    FeatureId.ERRORS: "ICMP errors",
 }
 
 

@@ -23,6 +23,9 @@ _WORDS: Final = {
     fields.DPID: "a datapath id: 16 hexadecimal digits",
     fields.PREFIX: "a CIDR such as 10.128.0.0/23",
     fields.PROTOCOL: "TCP, UDP or SCTP",
+    fields.LABEL_KEY: "a label's key: letters, digits, -, _ and ., at most 63, after a DNS name and / if any",
+    fields.LABEL_VALUE: "a label's value: letters, digits, -, _ and . inside, at most 63",
+    fields.MAC: "a MAC address: six pairs of lower-case hexadecimal digits with colons",
     fields.UID: "a uid: letters, digits, _, ., : and -",
 }
 

@@ -1,4 +1,4 @@
-"""The shapes of REST's answers that are not simply the stored objects of `store.objects` (the ledger's: ledger_shapes).
+"""The shapes of REST's answers that are not simply stored objects (others: `ledger_shapes`, `binding_shapes`).
 
 JSON Schema in the OpenAPI document comes out of them. No behaviour here.
 """
@@ -12,6 +12,7 @@ from msgspec import Meta, field
 from store.fields import (
     AddressText,
     DatapathId,
+    InterfaceName,
     Label,
     MacAddress,
     Mtu,
@@ -21,7 +22,7 @@ from store.fields import (
     Subdomain,
     Vnid,
 )
-from store.objects import Scope, Service, Subnet
+from store.objects import Scope, Service, Subnet, Translation
 
 Counter = Annotated[int, Meta(ge=0)]
 LateNodes = Annotated[
@@ -64,7 +65,10 @@ class Token(Object, frozen=True):
 
 
 class NetworkView(Object, frozen=True):
-    """A network, its projects, and the nodes that have ports of it. `space` is 0 without subnets of its own."""
+    """A network, its projects, and the nodes that have ports of it. `space` is 0 without subnets of its own.
+
+    `outdated` counts those of its pods whose project is on another network by now: made anew, they come up there.
+    """
 
     name: Label
     vnid: Vnid
@@ -73,9 +77,21 @@ class NetworkView(Object, frozen=True):
     subnets: tuple[Subnet, ...]
     flat: bool
     mtu: Mtu | None
+    provider: Label
+    phase: Literal["Initializing", "Active", "Pending", "Failed", "Terminating"]
     projects: tuple[Label, ...]
     nodes: tuple[Subdomain, ...]
     ports: Counter
+    outdated: Counter
+
+
+class ConditionView(Object, frozen=True, rename={"kind": "type"}):
+    """One thing that is so (`status`) or not so with a network. `reason` is for programs, `message` for people."""
+
+    kind: Literal["Programmed", "AddressesAvailable", "Moving", "Terminating"]
+    status: bool
+    reason: str
+    message: str
 
 
 class BlockView(Object, frozen=True):
@@ -86,8 +102,9 @@ class BlockView(Object, frozen=True):
 
 
 class NetworkDetail(NetworkView, frozen=True):
-    """A network, and which node has which of its own addresses."""
+    """A network, why it is in its phase, and which node has which of its own addresses."""
 
+    conditions: tuple[ConditionView, ...]
     blocks: tuple[BlockView, ...]
 
 
@@ -97,26 +114,16 @@ class NetworkMade(NetworkView, frozen=True):
     late: LateNodes = ()
 
 
-class ProjectView(Object, frozen=True):
-    """A project, and the network that its pods are on."""
-
-    name: Label
-    network: Label
-    ports: Counter
-
-
-class ProjectMade(ProjectView, frozen=True):
-    """A project that was put on a network."""
-
-    late: LateNodes = ()
-
-
 class ConnectionView(Object, frozen=True):
-    """Two networks that may talk: `forward` is what the first may begin, `backward` the second; null is nothing."""
+    """Two networks that may talk: `forward` is what the first may begin, `backward` the second; null is nothing.
+
+    `translations`, if any: by which prefix the other network knows each subnet of either.
+    """
 
     networks: tuple[Label, Label]
     forward: Scope | None
     backward: Scope | None
+    translations: tuple[Translation, ...]
 
 
 class ConnectionMade(ConnectionView, frozen=True):
@@ -149,7 +156,8 @@ class Assignment(Object, frozen=True):
     """What the controller decided for a port: network, MAC, addresses, routes; and how far it is.
 
     `addresses` go into the pod. By `cluster_addresses`, if it has any, it is known outside its network: to the node,
-    to services, and to pods in other address spaces. `mtu` (bytes) bounds that of the pod's interface.
+    to services, and to pods in other address spaces. `mtu` (bytes) bounds that of the pod's interface. `others` are the
+    interfaces that the pod has to get besides: each is reported as this one was. A secondary one has none.
     """
 
     network: Label
@@ -159,6 +167,7 @@ class Assignment(Object, frozen=True):
     cluster_addresses: tuple[AddressText, ...]
     routes: tuple[RouteView, ...]
     mtu: Mtu | None
+    others: tuple[InterfaceName, ...]
     phase: Literal["Pending", "Committed", "Failed"]
 
 
@@ -173,6 +182,7 @@ class PortView(Assignment, frozen=True):
     pod_uid: str
     host_interface: str
     space: Space
+    is_secondary: bool = field(name="secondary")
     ofport: int | None
     reason: str
 
@@ -279,12 +289,6 @@ class Networks(Object, frozen=True):
     networks: tuple[NetworkView, ...]
 
 
-class Projects(Object, frozen=True):
-    """All projects."""
-
-    projects: tuple[ProjectView, ...]
-
-
 class Connections(Object, frozen=True):
     """All connections."""
 
@@ -349,6 +353,7 @@ class Place(Object, frozen=True):
 class TraceView(Object, frozen=True):
     """What becomes of a packet, by the flows that the switches must have."""
 
+    destination: Annotated[AddressText, Meta(description="What the pod dials: the address by which it knows `to`.")]
     verdict: Literal["delivered", "sent", "dropped"]
     at: Place
     steps: tuple[Step, ...]

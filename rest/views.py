@@ -3,45 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_interface
 from itertools import combinations
 
 import msgspec
 
+from rest.binding_views import other_interfaces
 from rest.control import Published, SwitchPhase, SwitchStatus
 from rest.owners import owner_text
+from rest.phases import Condition, conditions, outdated, phase
 from rest.shapes import (
     AddressView,
     Assignment,
     BlockView,
+    ConditionView,
     ConflictView,
     ConnectionView,
     NetworkDetail,
     NetworkView,
     NodeView,
     PortView,
-    ProjectView,
     RouteView,
     SwitchView,
     Topology,
     TunnelView,
 )
-from store.objects import Scope, Subnet
+from store.objects import Scope, Subnet, Translation
 from topology.allocation import free_addresses
 from topology.compiler import FlowTable, SectionKey
 from topology.model import (
     SHARED_SPACE,
     Address,
     Connection,
-    ConnectionKey,
     Network,
     Node,
     Port,
     PortKey,
     Prefix,
-    Project,
     format_mac,
 )
 from topology.pipeline import FeatureId
+from topology.requests import Refused
 from topology.snapshot import Snapshot
 
 
@@ -74,6 +76,10 @@ def switch_status(published: Published, node: Node) -> SwitchStatus:
 
 def network_view(published: Published, network: Network) -> NetworkView:
     """Return a network as it is shown."""
+    return _network_view(published, network, conditions(published, network))
+
+
+def _network_view(published: Published, network: Network, found: tuple[Condition, ...]) -> NetworkView:
     snapshot = published.snapshot
     nodes = sorted(snapshot.hosts.get(network.name, ()))
     return NetworkView(
@@ -84,20 +90,29 @@ def network_view(published: Published, network: Network) -> NetworkView:
         subnets=tuple(map(Subnet.of, network.subnets)),
         flat=network.flat,
         mtu=network.mtu,
+        provider=network.provider,
+        phase=phase(found).value,
         projects=tuple(sorted(snapshot.projects_of.get(network.name, ()))),
         nodes=tuple(nodes),
         ports=sum(snapshot.hosted[node, network.name] for node in nodes),
+        outdated=outdated(snapshot, network),
     )
 
 
 def network_detail(published: Published, network: Network) -> NetworkDetail:
-    """Return a network as it is shown alone: with the blocks of its addresses, in order."""
+    """Return a network as it is shown alone: with its conditions, and the blocks of its addresses, in order."""
     snapshot = published.snapshot
     prefixes = sorted(snapshot.blocks_of.get(network.name, ()), key=lambda prefix: (prefix.version, prefix))
     blocks = tuple(
         BlockView(prefix=str(prefix), node=snapshot.blocks[network.name, prefix].node) for prefix in prefixes
     )
-    return NetworkDetail(**msgspec.structs.asdict(network_view(published, network)), blocks=blocks)
+    found = conditions(published, network)
+    shown = tuple(
+        ConditionView(kind=one.kind, status=one.status, reason=one.reason, message=one.message)  # type: ignore[arg-type]
+        for one in found  # `phases` has the kinds of its own
+    )
+    view = _network_view(published, network, found)
+    return NetworkDetail(**msgspec.structs.asdict(view), conditions=shown, blocks=blocks)
 
 
 def connection_view(connection: Connection) -> ConnectionView:
@@ -105,18 +120,17 @@ def connection_view(connection: Connection) -> ConnectionView:
     forward, backward = (
         None if scope is None else Scope.of(scope) for scope in (connection.forward, connection.backward)
     )
-    return ConnectionView(networks=(connection.key.first, connection.key.second), forward=forward, backward=backward)
-
-
-def project_view(published: Published, project: Project) -> ProjectView:
-    """Return a project as it is shown."""
-    return ProjectView(
-        name=project.name, network=project.network, ports=published.snapshot.ports_in.get(project.name, 0)
+    translations = tuple(map(Translation.of, connection.translations))
+    return ConnectionView(
+        networks=(connection.key.first, connection.key.second),
+        forward=forward,
+        backward=backward,
+        translations=translations,
     )
 
 
-def assignment(published: Published, port: Port) -> Assignment:
-    """Return what was decided for a port."""
+def assignment(published: Published, port: Port, others: tuple[str, ...]) -> Assignment:
+    """Return what was decided for a port; `others` are the interfaces that its pod has to get besides."""
     phase, _ = published.port_phase(port.key)
     network = published.snapshot.networks[port.network]
     places = tuple(_places(published, port))
@@ -126,16 +140,21 @@ def assignment(published: Published, port: Port) -> Assignment:
         mac=format_mac(port.mac),
         addresses=places,
         cluster_addresses=tuple(map(str, port.cluster_addresses)),
-        routes=tuple(_default_route(place) for place in places),
+        routes=tuple(_routes(published, port, places)),
         mtu=network.mtu,
+        others=others,
         phase=phase,  # type: ignore[arg-type]  # Published.port_phase names its three values in its docstring
     )
 
 
 def port_view(published: Published, port: Port) -> PortView:
-    """Return a port as it is shown."""
+    """Return a port as it is shown. If its pod could not come now, nothing more is to be attached."""
+    try:
+        others = other_interfaces(published.snapshot, port)
+    except Refused:
+        others = ()
     return PortView(
-        **msgspec.structs.asdict(assignment(published, port)),
+        **msgspec.structs.asdict(assignment(published, port, others)),
         reason=published.port_phase(port.key)[1],
         node=port.node,
         container=port.key.container,
@@ -145,6 +164,7 @@ def port_view(published: Published, port: Port) -> PortView:
         pod_uid=port.pod_uid,
         host_interface=port.host_interface,
         space=port.space,
+        is_secondary=port.is_secondary,
         ofport=port.ofport,
     )
 
@@ -152,17 +172,6 @@ def port_view(published: Published, port: Port) -> PortView:
 def find_port(published: Published, key: PortKey) -> Port | None:
     """Return a port, or None."""
     return published.snapshot.ports.get(key)
-
-
-def known_as(snapshot: Snapshot, source: Port, destination: Port) -> tuple[Address, ...]:
-    """Return the addresses by which one pod knows another.
-
-    Those that the other one itself has, within its network and from connected networks with ranges of their own;
-    elsewhere its cluster addresses, if it has any.
-    """
-    connected = ConnectionKey.between(source.network, destination.network) in snapshot.connections
-    within = source.network == destination.network or (connected and source.space != SHARED_SPACE)
-    return destination.addresses if within else destination.cluster_addresses or destination.addresses
 
 
 def switch_view(published: Published, node: Node) -> SwitchView:
@@ -210,9 +219,23 @@ def topology(published: Published, *, with_tunnels: bool = True) -> Topology:
         revision=published.revision,
         nodes=tuple(node_view(published, snapshot.nodes[name]) for name in names),
         tunnels=tuple(_tunnel(published, first, second) for first, second in pairs),
-        networks=tuple(network_view(published, snapshot.networks[name]) for name in sorted(snapshot.networks)),
-        connections=tuple(connection_view(snapshot.connections[key]) for key in sorted(snapshot.connections)),
+        networks=tuple(network_view(published, network) for network in networks(snapshot)),
+        connections=tuple(connection_view(connection) for connection in connections(snapshot)),
     )
+
+
+def networks(snapshot: Snapshot, *, transit: bool = False) -> list[Network]:
+    """Return the networks by name; those that exist only for the length of a move with `transit`."""
+    return [network for _, network in sorted(snapshot.networks.items()) if transit or not network.is_transit]
+
+
+def connections(snapshot: Snapshot, *, transit: bool = False) -> list[Connection]:
+    """Return the connections by the names of their networks; those of transit networks with `transit`."""
+    return [
+        connection
+        for key, connection in sorted(snapshot.connections.items())
+        if transit or not any(snapshot.networks[name].is_transit for name in key)
+    ]
 
 
 def _tunnel(published: Published, first: str, second: str) -> TunnelView:
@@ -237,6 +260,20 @@ def _places(published: Published, port: Port) -> Iterator[AddressView]:
     for address in port.addresses:
         cidr, gateway = next((cidr, gateway) for cidr, gateway in ranges if address in cidr)
         yield AddressView(address=f"{address}/{cidr.prefixlen}", gateway=str(gateway))
+
+
+def _routes(published: Published, port: Port, places: tuple[AddressView, ...]) -> Iterator[RouteView]:
+    """Yield where a pod sends what by a port: everything by its primary one, by another only what is of its network."""
+    if not port.is_secondary:
+        yield from map(_default_route, places)
+        return
+    network, cluster = published.snapshot.networks[port.network], published.snapshot.cluster
+    ranges = tuple(subnet.cidr for subnet in network.subnets) or cluster.cluster_cidrs
+    for place in places:
+        near = ip_interface(place.address).network  # to this one, the address itself makes a route
+        for cidr in ranges:
+            if cidr.version == near.version and cidr != near:
+                yield RouteView(dst=str(cidr), gw=place.gateway)
 
 
 def _default_route(place: AddressView) -> RouteView:

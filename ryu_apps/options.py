@@ -64,6 +64,17 @@ def declared() -> tuple[cfg.Opt, ...]:
             default=["172.30.0.0/16"],
             help="addresses of services, one for each address family (default: 172.30.0.0/16)",
         ),
+        cfg.BoolOpt(
+            "own-networks",
+            default=False,
+            help="a project for which no network is named gets one of its own, else it is on the flat default one",
+        ),
+        cfg.ListOpt(
+            "translation-cidr",
+            metavar="CIDR[,...]",
+            default=["100.64.0.0/10"],
+            help="from where networks joined with translation get prefixes for each other (default: 100.64.0.0/10)",
+        ),
     )
 
 

@@ -281,6 +281,7 @@ def _cluster(given: dict[str, Any], reached_at: tuple[Address, ...], listens: Se
         # Two addresses besides network and broadcast: the gateway's and a pod's.
         if isinstance(pod, IPv4Network) and not pod.prefixlen <= length <= 30:
             raise SettingsError(f"{flag('node-prefix')}: {length} is not from {pod.prefixlen} (of {pod}) to 30")
+    translated = _each(given["translation_cidr"], "translation-cidr", ip_network, "a CIDR (such as 100.64.0.0/10)")
     ports = {OVSDB_PORT, *(listen.tcp_port for listen in listens if listen.tcp_port)}
     return Cluster(
         cluster_cidrs=pods,
@@ -288,6 +289,8 @@ def _cluster(given: dict[str, Any], reached_at: tuple[Address, ...], listens: Se
         service_cidrs=services,
         control_plane=reached_at,
         guarded_tcp_ports=tuple(sorted(ports)),
+        own_networks=given["own_networks"],
+        translation_cidrs=translated,
     )
 
 

@@ -23,6 +23,11 @@ DPID: Final = "^[0-9a-f]{16}" + END
 PREFIX: Final = "^[0-9a-fA-F.:]+/[0-9]{1,3}" + END
 PROTOCOL: Final = "^(TCP|UDP|SCTP)" + END
 UID: Final = "^[a-zA-Z0-9_.:-]*" + END
+LABEL_KEY: Final = (  # Kubernetes: a name, and before it, if anything, a DNS name and a slash
+    r"^(([a-z0-9]([-a-z0-9]*[a-z0-9])?)(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?"
+    r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?" + END
+)
+LABEL_VALUE: Final = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?" + END
 MAC: Final = "^([0-9a-f]{2}:){5}[0-9a-f]{2}" + END
 
 Label = Annotated[str, Meta(pattern=LABEL, max_length=63, examples=["red"])]
@@ -35,6 +40,8 @@ AddressText = Annotated[
     Meta(max_length=45, examples=["192.0.2.11"], extra_json_schema={"anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}),
 ]
 PrefixText = Annotated[str, Meta(pattern=PREFIX, max_length=49, examples=["10.128.0.0/23"])]
+LabelKey = Annotated[str, Meta(pattern=LABEL_KEY, max_length=317, examples=["team"])]
+LabelValue = Annotated[str, Meta(pattern=LABEL_VALUE, max_length=63, examples=["red"])]
 DatapathId = Annotated[
     str, Meta(pattern=DPID, description="Datapath id, 16 hexadecimal digits.", examples=[f"{1:016x}"])
 ]

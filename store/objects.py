@@ -7,11 +7,12 @@ whether it fits the others is for `topology.admission`. No files and no HTTP her
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
+from store.bindings import Binding, LabelMap, Pod, label_map
 from store.fields import (
     AddressText,
     ContainerId,
@@ -20,6 +21,7 @@ from store.fields import (
     L4Port,
     Label,
     MacAddress,
+    Malformed,
     Mtu,
     Object,
     PodUid,
@@ -35,7 +37,10 @@ from store.fields import (
     prefixes,
 )
 from topology import model
+from topology.labels import labels_of
 from topology.model import SHARED_SPACE, format_mac
+
+_TRANSLATION_CIDRS: Final = tuple(map(str, model.Cluster().translation_cidrs))  # also of stores older than these
 
 
 class Cluster(Object, frozen=True):
@@ -47,6 +52,8 @@ class Cluster(Object, frozen=True):
     control_plane: tuple[AddressText, ...] = ()
     guarded_tcp_ports: tuple[L4Port, ...] = ()
     guarded_udp_ports: tuple[L4Port, ...] = ()
+    own_networks: bool = False
+    translation_cidrs: tuple[PrefixText, ...] = _TRANSLATION_CIDRS
 
     @classmethod
     def of(cls, value: model.Cluster) -> Cluster:
@@ -58,6 +65,8 @@ class Cluster(Object, frozen=True):
             control_plane=tuple(map(str, value.control_plane)),
             guarded_tcp_ports=value.guarded_tcp_ports,
             guarded_udp_ports=value.guarded_udp_ports,
+            own_networks=value.own_networks,
+            translation_cidrs=tuple(map(str, value.translation_cidrs)),
         )
 
     def value(self) -> model.Cluster:
@@ -69,6 +78,8 @@ class Cluster(Object, frozen=True):
             control_plane=addresses(self.control_plane, "$.control_plane"),
             guarded_tcp_ports=self.guarded_tcp_ports,
             guarded_udp_ports=self.guarded_udp_ports,
+            own_networks=self.own_networks,
+            translation_cidrs=prefixes(self.translation_cidrs, "$.translation_cidrs"),
         )
 
 
@@ -123,6 +134,9 @@ class Network(Object, frozen=True):
     flat: bool = False
     mtu: Mtu | None = None
     zone: Zone | None = None
+    provider: Label = model.DEFAULT_PROVIDER
+    terminating: bool = False
+    transit_for: Label | None = None
 
     @classmethod
     def of(cls, value: model.Network) -> Network:
@@ -135,12 +149,26 @@ class Network(Object, frozen=True):
             flat=value.flat,
             mtu=value.mtu,
             zone=value.zone,
+            provider=value.provider,
+            terminating=value.terminating,
+            transit_for=value.transit_for,
         )
 
     def value(self) -> model.Network:
         """Return the value of this shape. Raises Malformed."""
         subnets = tuple(subnet.value(f"$.subnets[{position}]") for position, subnet in enumerate(self.subnets))
-        return model.Network(self.name, self.vnid, self.is_global, subnets, self.flat, self.mtu, self.zone)
+        return model.Network(
+            name=self.name,
+            vnid=self.vnid,
+            is_global=self.is_global,
+            subnets=subnets,
+            flat=self.flat,
+            mtu=self.mtu,
+            zone=self.zone,
+            provider=self.provider,
+            terminating=self.terminating,
+            transit_for=self.transit_for,
+        )
 
 
 class AddressBlock(Object, frozen=True):
@@ -161,19 +189,52 @@ class AddressBlock(Object, frozen=True):
 
 
 class Project(Object, frozen=True):
-    """A Kubernetes namespace, and the network that its pods are on."""
+    """A Kubernetes namespace, the primary network of its pods, and its home: the one it is on without a binding.
+
+    `home` null: as `network`. `placed`: somebody chose its home; else it came by itself.
+    """
 
     name: Label
     network: Label
+    home: Label | None = None
+    labels: LabelMap = msgspec.field(default_factory=dict)
+    is_placed: bool = msgspec.field(default=True, name="placed")
 
     @classmethod
     def of(cls, value: model.Project) -> Project:
         """Return the shape of a value."""
-        return cls(name=value.name, network=value.network)
+        home = value.home if value.home != value.network else None
+        labels = label_map(value.labels)
+        return cls(name=value.name, network=value.network, home=home, labels=labels, is_placed=value.is_placed)
 
     def value(self) -> model.Project:
         """Return the value of this shape."""
-        return model.Project(self.name, self.network)
+        return model.Project(self.name, self.network, self.home or "", labels_of(self.labels), self.is_placed)
+
+
+class Move(Object, frozen=True):
+    """A project's pods on their way from one network to another, by a transit network."""
+
+    project: Label
+    source: Label
+    target: Label
+    transit: Label
+    stage: Literal["preparing", "crossing", "arriving"]
+
+    @classmethod
+    def of(cls, value: model.Move) -> Move:
+        """Return the shape of a value."""
+        return cls(
+            project=value.project,
+            source=value.source,
+            target=value.target,
+            transit=value.transit,
+            stage=value.stage.value,
+        )
+
+    def value(self) -> model.Move:
+        """Return the value of this shape."""
+        return model.Move(self.project, self.source, self.target, self.transit, model.Stage(self.stage))
 
 
 class ServicePort(Object, frozen=True):
@@ -201,24 +262,49 @@ class Scope(Object, frozen=True):
         )
 
 
+class Translation(Object, frozen=True):
+    """That the other network of a connection knows a subnet of `network` by the prefix `seen_as`."""
+
+    network: Label
+    cidr: PrefixText
+    seen_as: PrefixText
+
+    @classmethod
+    def of(cls, value: model.Translation) -> Translation:
+        """Return the shape of a value."""
+        return cls(network=value.network, cidr=str(value.cidr), seen_as=str(value.seen_as))
+
+    def value(self, path: str) -> model.Translation:
+        """Return the value of this shape, which stands at `path`. Raises Malformed."""
+        cidr, seen_as = prefix(self.cidr, f"{path}.cidr"), prefix(self.seen_as, f"{path}.seen_as")
+        if (cidr.version, cidr.prefixlen) != (seen_as.version, seen_as.prefixlen):
+            raise Malformed(f"{path}.seen_as", f"{seen_as} is not as long as {cidr}", "give prefixes of equal length")
+        return model.Translation(self.network, cidr, seen_as)
+
+
 class Connection(Object, frozen=True):
     """Two networks that may talk; `forward` is what the first may begin towards the second, null for nothing."""
 
     networks: tuple[Label, Label]
     forward: Scope | None = Scope()
     backward: Scope | None = Scope()
+    translations: tuple[Translation, ...] = ()
 
     @classmethod
     def of(cls, value: model.Connection) -> Connection:
         """Return the shape of a value."""
         forward, backward = (None if scope is None else Scope.of(scope) for scope in (value.forward, value.backward))
-        return cls(networks=(value.key.first, value.key.second), forward=forward, backward=backward)
+        translations = tuple(map(Translation.of, value.translations))
+        first, second = value.key
+        return cls(networks=(first, second), forward=forward, backward=backward, translations=translations)
 
     def value(self) -> model.Connection:
         """Return the value of this shape: the names are put in order, and the scopes with them."""
         key = model.ConnectionKey.between(*self.networks)
         scopes = [None if scope is None else scope.value() for scope in (self.forward, self.backward)]
-        return model.Connection(key, *(scopes if key.first == self.networks[0] else reversed(scopes)))
+        forward, backward = scopes if key.first == self.networks[0] else reversed(scopes)
+        translations = tuple(item.value(f"$.translations[{at}]") for at, item in enumerate(self.translations))
+        return model.Connection(key, forward, backward, translations)
 
 
 class Service(Object, frozen=True):
@@ -244,7 +330,7 @@ class Service(Object, frozen=True):
 
 
 class Port(Object, frozen=True):
-    """A pod's attachment to a network. The switch's number for it is not kept: the switch tells it anew.
+    """A pod's attachment to a network. `ofport` is a hint: the switch tells its number anew when it connects.
 
     `addresses` are in its network's space; `cluster_addresses`, if that is not the shared one, in the shared one.
     """
@@ -261,6 +347,8 @@ class Port(Object, frozen=True):
     space: Space = SHARED_SPACE
     cluster_addresses: tuple[AddressText, ...] = ()
     pod_uid: PodUid = ""
+    ofport: Annotated[int, Meta(ge=1, le=(1 << 32) - 1)] | None = None
+    is_secondary: bool = msgspec.field(default=False, name="secondary")
 
     @classmethod
     def of(cls, value: model.Port) -> Port:
@@ -278,10 +366,12 @@ class Port(Object, frozen=True):
             space=value.space,
             cluster_addresses=tuple(map(str, value.cluster_addresses)),
             pod_uid=value.pod_uid,
+            ofport=value.ofport,
+            is_secondary=value.is_secondary,
         )
 
     def value(self) -> model.Port:
-        """Return the value of this shape, with no ofport. Raises Malformed."""
+        """Return the value of this shape. Raises Malformed."""
         return model.Port(
             key=model.PortKey(self.node, self.container, self.interface),
             project=self.project,
@@ -293,6 +383,8 @@ class Port(Object, frozen=True):
             space=self.space,
             cluster_addresses=addresses(self.cluster_addresses, "$.cluster_addresses"),
             pod_uid=self.pod_uid,
+            ofport=self.ofport,
+            is_secondary=self.is_secondary,
         )
 
 
@@ -344,6 +436,9 @@ KINDS: Final = (
     Kind("node", Node, model.Node, lambda node: node.name),
     Kind("network", Network, model.Network, lambda network: network.name),
     Kind("project", Project, model.Project, lambda project: project.name),
+    Kind("move", Move, model.Move, lambda move: move.project),
+    Kind("binding", Binding, model.Binding, lambda binding: binding.name),
+    Kind("pod", Pod, model.Pod, lambda pod: "/".join(pod.key)),
     Kind("connection", Connection, model.Connection, lambda connection: "/".join(connection.key)),
     Kind("block", AddressBlock, model.AddressBlock, lambda block: f"{block.network}/{block.prefix}"),
     Kind("service", Service, model.Service, lambda service: "/".join(service.key)),

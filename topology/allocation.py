@@ -15,6 +15,7 @@ from topology.model import (
     FIRST_VNID,
     LAST_VNID,
     SHARED_SPACE,
+    TRANSLATIONS,
     VNIDS,
     ZONES,
     Address,
@@ -57,13 +58,31 @@ def free_zone(snapshot: Snapshot) -> int:
 
     Raises Refused when there is none.
     """
-    taken = {network.zone for network in snapshot.networks.values()}
     last: int = snapshot.watermarks.get(ZONES, FIRST_NETWORK_ZONE - 1)
     for zone in chain(range(last + 1, LAST_NETWORK_ZONE + 1), range(FIRST_NETWORK_ZONE, last + 1)):
-        if zone not in taken:
+        if zone not in snapshot.network_by_zone:
             return zone
     cause, remedy = "all are taken", "make connections symmetric, or delete networks that are not used"
     raise Refused(Reason.EXHAUSTED, "conntrack zones", cause, remedy)
+
+
+def free_translation(snapshot: Snapshot, cidr: Prefix, taken: Iterable[Prefix]) -> Prefix:
+    """Return a prefix of the translation ranges, as long as `cidr`, that overlaps none of `taken`.
+
+    The search begins after the one last given: what hosts remember of an old holder has time to be forgotten.
+    Raises Refused when there is none.
+    """
+    pools = sorted(pool for pool in snapshot.cluster.translation_cidrs if pool.version == cidr.version)
+    spans = sorted(map(span, taken))
+    given = (cidr.version, 0, snapshot.watermarks.get(TRANSLATIONS, 0))
+    for kept in (sorted((*spans, given)), spans):
+        for pool_ in pools:
+            for block in _gaps(pool_, cidr.prefixlen, kept):
+                return block
+    ranges = ", ".join(map(str, pools)) or "none"
+    cause = f"no prefix of {ranges} is free for a subnet of /{cidr.prefixlen}"
+    remedy = "add a translation range, or isolate networks that are joined with translation"
+    raise Refused(Reason.EXHAUSTED, "translated prefixes", cause, remedy)
 
 
 def free_dpid(snapshot: Snapshot) -> int:
@@ -96,15 +115,19 @@ def free_address(snapshot: Snapshot, node: Node, subnet: Prefix, space: int = SH
     """Return an address of a node's subnet for a pod: one that nobody holds and that is not in quarantine.
 
     The search begins after the one last given there, so that an address comes back as late as possible. It looks
-    at blocks of addresses, never at single ones. Raises Refused when the subnet is full.
+    at blocks of addresses, never at single ones. What a binding promises to a pod is left for that pod. Raises Refused
+    when the subnet is full.
     """
     first, last = pool(subnet)
     latest = snapshot.latest.get((node.name, subnet.version))
     start = first if latest is None or not first <= int(latest) < last else int(latest) + 1
     for low, high in ((start, last), (first, start - 1)):
-        free = _first_free(snapshot, Block(space, subnet.version, 0), low, high)
-        if free is not None:
-            return type(subnet[0])(free)
+        number = _first_free(snapshot, Block(space, subnet.version, 0), low, high)
+        while number is not None:
+            address = type(subnet[0])(number)
+            if not _is_promised(snapshot, space, address):
+                return address
+            number = _first_free(snapshot, Block(space, subnet.version, 0), number + 1, high)
     cause = f"no address of subnet {subnet} is free"
     remedy = "remove pods from this node, or make it anew with a larger subnet"
     raise Refused(Reason.EXHAUSTED, f'node "{node.name}"', cause, remedy)
@@ -129,8 +152,18 @@ def free_own_address(snapshot: Snapshot, network: Network, node: str) -> tuple[A
     raise Refused(Reason.EXHAUSTED, f'network "{network.name}"', f"no address of {ranges} is free", remedy)
 
 
+def has_free_own_address(snapshot: Snapshot, network: Network) -> bool:
+    """Return whether an address of a network's own is neither held nor in quarantine, whichever node may give it."""
+    return any(_first_in(snapshot, network, subnet.cidr) is not None for subnet in network.subnets)
+
+
+def block_length(network: Network, subnet: Subnet) -> int:
+    """Return the prefix length of the blocks that a network's subnet is given out in; they are aligned to it."""
+    return 32 if network.flat else min(_LONGEST_BLOCK, max(_LARGEST_BLOCK, subnet.cidr.prefixlen + _BLOCK_SPLIT))
+
+
 def _free_blocks(snapshot: Snapshot, network: Network, subnet: Subnet) -> Iterator[Prefix]:
-    length = 32 if network.flat else min(_LONGEST_BLOCK, max(_LARGEST_BLOCK, subnet.cidr.prefixlen + _BLOCK_SPLIT))
+    length = block_length(network, subnet)
     taken = sorted(span(prefix) for prefix in snapshot.blocks_of.get(network.name, {}))
     for block in _gaps(subnet.cidr, length, taken):
         if not network.flat or (network.space, block[0]) not in snapshot.quarantined:
@@ -146,10 +179,16 @@ def _first_in(snapshot: Snapshot, network: Network, prefix: Prefix) -> Address |
         if number is None:
             return None
         address = type(prefix[0])(number)
-        if address not in kept:
+        if address not in kept and not _is_promised(snapshot, network.space, address):
             return address
         low = number + 1
     return None
+
+
+def _is_promised(snapshot: Snapshot, space: int, address: Address) -> bool:
+    """Whether a binding gives an address of this space to a pod."""
+    names = (name for _, name in snapshot.promised.get(address, {}))
+    return any(snapshot.networks[name].space == space for name in names)
 
 
 def free_addresses(snapshot: Snapshot, node: str, space: int = SHARED_SPACE) -> int:

@@ -1,4 +1,4 @@
-"""What exists, in the field's words: nodes, tunnels, networks, projects, connections, ports, services.
+"""What exists, in the field's words: nodes, tunnels, networks, projects, bindings, connections, ports, services.
 
 Values only: frozen, hashable, checked when made as far as one value can be checked by itself. What concerns
 several of them (a name taken, subnets that overlap) is in `admission`; look-ups are in `snapshot`.
@@ -7,8 +7,11 @@ several of them (a name taken, subnets that overlap) is in `admission`; look-ups
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final, NamedTuple, TypeAlias
+
+from topology.labels import Labels, Selector
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Prefix: TypeAlias = IPv4Network | IPv6Network
@@ -18,9 +21,12 @@ FIRST_VNID: Final = 10  # 1-9 are reserved
 LAST_VNID: Final = (1 << 24) - 1  # a VXLAN network identifier has 24 bits (RFC 7348, section 5)
 SHARED_SPACE: Final = 0  # the address space of all networks without a CIDR of their own
 DEFAULT_NETWORK: Final = "default"  # built in, VNID 0, global
+DEFAULT_PROVIDER: Final = "heddle"
+NAME_LABEL: Final = "kubernetes.io/metadata.name"  # every namespace has it, with its name
 
 VXLAN_OFPORT: Final = 1
 TUN_OFPORT: Final = 2
+ICMP_OFPORT: Final = 65000  # icmp0; beyond the numbers that a switch gives to pods by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,8 @@ class Cluster:
     control_plane: tuple[Address, ...] = ()  # where nodes reach controllers; pods reach no guarded port there
     guarded_tcp_ports: tuple[int, ...] = (6640, 6653, 8080)  # OVSDB, OpenFlow, REST
     guarded_udp_ports: tuple[int, ...] = (4789, 6081)  # VXLAN (RFC 7348), Geneve (RFC 8926)
+    own_networks: bool = False  # a project for which no network is named gets one of its own, else the flat default
+    translation_cidrs: tuple[Prefix, ...] = (IPv4Network("100.64.0.0/10"),)  # shared address space (RFC 6598)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +90,8 @@ class Network:
     addresses of those, in a space of their own that may overlap any other, and each has a *cluster address* from the
     shared space besides. `flat`: an address may be on any node; otherwise nodes hold blocks of addresses.
     `mtu` in bytes bounds that of its pods; None: what the node offers. `zone` is its conntrack zone, if it needs one.
+    `provider` supplies its specification. `terminating`: it takes nobody new, and goes when nobody uses it any more.
+    `transit_for` names the project whose pods pass through it on their way to another network (see `Move`).
     """
 
     name: str
@@ -91,6 +101,14 @@ class Network:
     flat: bool = False
     mtu: int | None = None
     zone: int | None = None
+    provider: str = DEFAULT_PROVIDER
+    terminating: bool = False
+    transit_for: str | None = None
+
+    @property
+    def is_transit(self) -> bool:
+        """Whether it exists only for the length of a move."""
+        return self.transit_for is not None
 
     @property
     def space(self) -> int:
@@ -108,10 +126,103 @@ class AddressBlock(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A Kubernetes namespace, and the network that its pods are on."""
+    """A Kubernetes namespace, and `network`, the primary one of its pods.
+
+    `home`, unless given the same, is the one it is on when no binding says otherwise. Whether somebody chose that is
+    `is_placed`; else it came by itself: the flat default, or a network of the project's own.
+    """
 
     name: str
     network: str
+    home: str = ""
+    labels: Labels = ()
+    is_placed: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.home:
+            object.__setattr__(self, "home", self.network)
+
+    @property
+    def selectable(self) -> Labels:
+        """Its labels as selectors see them: with the one that says its name."""
+        return (*self.labels, (NAME_LABEL, self.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """One interface of a pod. Without a name it is net1, net2, …; of a pod's primary network, the runtime names it.
+
+    `addresses` (one for each family at most) and `mac` are allotted unless given.
+    """
+
+    network: str
+    interface: str = ""
+    addresses: tuple[Address, ...] = ()
+    mac: int | None = None
+
+
+class PodKey(NamedTuple):
+    """What identifies a pod."""
+
+    project: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """What a tenant says of a pod: its labels, and which networks it asks for besides. It gives the pod no right."""
+
+    key: PodKey
+    labels: Labels = ()
+    networks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """An administrator's rule: which networks the selected projects, or pods of them, are on.
+
+    Without `pods` it gives networks to projects: the primary one (None: as it is), those that each of their pods gets
+    besides, and those that a pod may ask for. With `pods` it chooses, for the pods selected, among what their
+    project has.
+    """
+
+    name: str
+    projects: Selector
+    pods: Selector | None = None
+    primary: Attachment | None = None
+    secondary: tuple[Attachment, ...] = ()
+    optional: tuple[str, ...] = ()
+
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """The primary one, if there is any, and the secondary ones."""
+        return self.secondary if self.primary is None else (self.primary, *self.secondary)
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Every network that it names, once."""
+        return tuple(dict.fromkeys((*(each.network for each in self.attachments), *self.optional)))
+
+
+class Stage(Enum):
+    """How far a move is: what the switches are being told, or have been."""
+
+    PREPARING = "preparing"  # the transit network is connected; the pods are on the source
+    CROSSING = "crossing"  # the pods are on the transit network
+    ARRIVING = "arriving"  # the pods, and the project, are on the target; the transit network ends next
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A project's pods on their way from one network to another, by a transit network that may talk with whoever the
+    source or the target may talk with. See docs/decisions/live-changes.md.
+    """
+
+    project: str
+    source: str
+    target: str
+    transit: str
+    stage: Stage = Stage.PREPARING
 
 
 class ServicePort(NamedTuple):
@@ -140,7 +251,7 @@ class ConnectionKey(NamedTuple):
 class Scope(NamedTuple):
     """What one network may begin towards another. `ports` empty: everything, or only services if `services_only`.
 
-    Replies to what it may begin always pass.
+    With both, which only a transit network's has: services, and these ports. Replies to what it may begin always pass.
     """
 
     services_only: bool = False
@@ -155,13 +266,35 @@ class Scope(NamedTuple):
 EVERYTHING: Final = Scope()
 
 
+def either(one: Scope | None, other: Scope | None) -> Scope | None:
+    """Return the scope that allows what one of two allows; it may be for services and for ports."""
+    if one is None or other is None:
+        return one if other is None else other
+    if one.is_everything or other.is_everything:
+        return EVERYTHING
+    return Scope(one.services_only or other.services_only, tuple(sorted({*one.ports, *other.ports})))
+
+
+class Translation(NamedTuple):
+    """That the other network of a connection knows a subnet of `network` by another prefix, of equal length."""
+
+    network: str
+    cidr: Prefix
+    seen_as: Prefix
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Two networks that may talk. Not transitive; each direction has a scope, None where nothing may begin."""
+    """Two networks that may talk. Not transitive; each direction has a scope, None where nothing may begin.
+
+    `translations` are of all subnets of both, or none: then each knows the other's pods by their own addresses, if
+    both have ranges of their own. They stay as they are as long as the connection is there.
+    """
 
     key: ConnectionKey
     forward: Scope | None = EVERYTHING  # from the first to the second
     backward: Scope | None = EVERYTHING  # from the second to the first
+    translations: tuple[Translation, ...] = ()
 
     @classmethod
     def between(cls, a: str, b: str) -> Connection:
@@ -171,6 +304,10 @@ class Connection:
     def scope(self, source: str) -> Scope | None:
         """Return what `source`, one of the two networks, may begin."""
         return self.forward if source == self.key.first else self.backward
+
+    def seen_as(self, network: str, cidr: Prefix) -> Prefix:
+        """Return the prefix by which the other network knows a subnet of `network`, one of the two."""
+        return next((item.seen_as for item in self.translations if item[:2] == (network, cidr)), cidr)
 
 
 class PortKey(NamedTuple):
@@ -186,7 +323,8 @@ class Port:
     """A pod's attachment to a network. `ofport` is None until the switch has reported the port `host_interface`.
 
     `addresses` are in the network's space; when that is not the shared one, `cluster_addresses` are what the node,
-    services and other spaces know the pod by, one for each family in the same order.
+    services and other spaces know the pod by, one for each family in the same order. `is_secondary`: it is not the
+    pod's primary one, so the pod's other traffic does not go by it.
     """
 
     key: PortKey
@@ -200,6 +338,7 @@ class Port:
     cluster_addresses: tuple[Address, ...] = ()
     ofport: int | None = None
     pod_uid: str = ""
+    is_secondary: bool = False
 
     @property
     def node(self) -> str:
@@ -226,10 +365,11 @@ class Service:
 # Pools of numbers that are given in order, so that a number comes back as late as possible.
 VNIDS: Final = "vnid"
 ZONES: Final = "zone"
+TRANSLATIONS: Final = "translation"  # of prefixes: the number is the last address of the one last given
 
 
 class Watermark(NamedTuple):
-    """The number last given from a pool (VNIDS, ZONES)."""
+    """The number last given from a pool (VNIDS, ZONES, TRANSLATIONS)."""
 
     pool: str
     last: int
@@ -252,7 +392,20 @@ class Hosting:
 
 
 Subject: TypeAlias = (
-    Cluster | Node | Network | AddressBlock | Project | Connection | Port | Service | Quarantine | Watermark | Hosting
+    Cluster
+    | Node
+    | Network
+    | AddressBlock
+    | Project
+    | Move
+    | Pod
+    | Binding
+    | Connection
+    | Port
+    | Service
+    | Quarantine
+    | Watermark
+    | Hosting
 )
 
 

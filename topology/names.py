@@ -13,12 +13,14 @@ _SUBDOMAIN: Final = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
 _CONTAINER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
 _INTERFACE: Final = re.compile(r"[!-.0-9;-~]+")  # what Linux takes, and OVS in ASCII
 _UID: Final = re.compile(r"[A-Za-z0-9_.:\-]*")
+_LABEL_WORD: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")  # of a Kubernetes label
 
 LABEL_LENGTH: Final = 63  # RFC 1123, 2.1, and RFC 1035, 2.3.4
 SUBDOMAIN_LENGTH: Final = 253
 CONTAINER_LENGTH: Final = 253
 INTERFACE_LENGTH: Final = 15  # IFNAMSIZ of Linux is 16 with the final zero
 UID_LENGTH: Final = 128
+LABEL_WORD_LENGTH: Final = 63
 
 _LABEL_RULE: Final = "is no DNS label: lower-case letters, digits and inner hyphens only"
 
@@ -64,3 +66,26 @@ def uid_fault(uid: str) -> str | None:
     if len(uid) > UID_LENGTH:
         return f"is longer than {UID_LENGTH} characters"
     return None if _UID.fullmatch(uid) else "is no uid: letters, digits, '_', '.', ':' and '-' only"
+
+
+def label_key_fault(key: str) -> str | None:
+    """Check the key of a Kubernetes label: a name, and before it, if anything, a DNS name and a slash."""
+    prefix, slash, name = key.rpartition("/")
+    if slash:
+        fault = subdomain_fault(prefix)
+        if fault is not None:
+            return f"has a prefix that {fault}"
+    if not name:
+        return "is empty" if not slash else "has nothing behind its prefix"
+    if len(name) > LABEL_WORD_LENGTH:
+        return f"is longer than {LABEL_WORD_LENGTH} characters{' behind its prefix' if slash else ''}"
+    rule = "is no label's key: letters and digits, with '-', '_' and '.' inside, after a DNS name and '/' if any"
+    return None if _LABEL_WORD.fullmatch(name) else rule
+
+
+def label_value_fault(value: str) -> str | None:
+    """Check the value of a Kubernetes label; it may be empty."""
+    if len(value) > LABEL_WORD_LENGTH:
+        return f"is longer than {LABEL_WORD_LENGTH} characters"
+    rule = "is no label's value: letters and digits, with '-', '_' and '.' inside"
+    return None if not value or _LABEL_WORD.fullmatch(value) else rule

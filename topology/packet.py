@@ -55,6 +55,23 @@ def arriving(packet: Packet, port: int) -> Packet:
     return Packet(Map({**own, fields.IN_PORT: port}), packet.quoted)
 
 
+def requoted(packet: Packet) -> Packet | None:
+    """Return an ICMP error as the translator of quotes sends it back by icmp0 (`pipeline` has what its MACs say).
+
+    Who gets an error sent what it quotes; and what it quotes was sent to the error's sender, if to the address that the
+    MACs name. An error that quotes no IPv4 packet does not come back: None.
+    """
+    quoted = packet.quoted
+    if quoted is None or quoted.get(fields.IPV4_SRC) is None:
+        return None
+    high, low = (packet.get(field) or 0 for field in (fields.ETH_DST, fields.ETH_SRC))
+    before, source = (high & 0xFFFF) << 16 | low & 0xFFFF, packet.get(fields.IPV4_SRC) or 0
+    quoted = quoted.set(fields.IPV4_SRC, packet.get(fields.IPV4_DST) or 0)
+    if quoted.get(fields.IPV4_DST) == before:
+        quoted = quoted.set(fields.IPV4_DST, source)
+    return Packet(packet.values, quoted)
+
+
 def tunnelled(packet: Packet, vnid: int, source: Address, destination: Address, space: int | None = None) -> Packet:
     """Return a packet as a switch gets it by its tunnel port, from one VTEP to another of one family.
 

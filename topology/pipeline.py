@@ -9,8 +9,11 @@ DISPATCH sorts by where a packet came in: from the tunnel, from the node itself 
 A pod's packet is believed only if source MAC and address are the port's own (POD_INGRESS); it is then tagged with
 the network's VNID (reg0) and address space (reg3), and with the sender's cluster address (reg5) if that space is one
 of its own. ARP is answered right there (ARP_RESPONDER). TRACKING commits what a network begins that may begin more
-than it may be asked. CROSSING decides whose range the destination is in: the sender's own, a connected network's, or
-none of them; then the packet goes on in the shared space, from the cluster address. SERVICES finds service addresses,
+than it may be asked. CROSSING decides whose range the destination is in: the sender's own, a connected network's (or
+a prefix that stands for it: then the network bits of both addresses become those that the receiver knows), or none of
+them; then the packet goes on in the shared space, from the cluster address. An ICMP error whose addresses were changed
+there quotes a packet in the old ones: LEAVING_ERRORS sends it through the node's translator of quotes and ICMP_INGRESS
+takes it back. ARRIVING_ERRORS does so where LOCAL changed the destination. SERVICES finds service addresses,
 EGRESS_POLICY is the sender's policy, ROUTING decides between this node's pods (LOCAL), other nodes' pods
 (TUNNEL_EGRESS), the nodes themselves (NODE_GUARD) and everything outside (out by tun0).
 
@@ -47,15 +50,18 @@ class Table(IntEnum):
     TUNNEL_INGRESS = 10
     NODE_INGRESS = 20
     NODE_REPLIES = 25
+    ICMP_INGRESS = 28
     POD_INGRESS = 30
     ARP_RESPONDER = 35
     TRACKING = 36
     CROSSING = 38
+    LEAVING_ERRORS = 39
     SERVICES = 40
     EGRESS_POLICY = 50
     ROUTING = 60
     LOCAL = 70
     NODE_GUARD = 72
+    ARRIVING_ERRORS = 74
     INGRESS_POLICY = 75
     DELIVERY = 80
     REPLIES = 85
@@ -69,15 +75,18 @@ TABLE_PURPOSE: Final[dict[Table, str]] = {
     Table.TUNNEL_INGRESS: "Accepts tunnel packets from known nodes to this subnet; the tunnel id is the source VNID.",
     Table.NODE_INGRESS: "Accepts what the node itself sends by tun0.",
     Table.NODE_REPLIES: "Accepts from tun0 the replies to connections that pods began.",
+    Table.ICMP_INGRESS: "Takes back ICMP errors from the translator of quotes (icmp0), and what was known of them.",
     Table.POD_INGRESS: "Anti-spoofing; tags a pod's packets with VNID and address space.",
     Table.ARP_RESPONDER: "Answers ARP, per address space.",
     Table.TRACKING: "Commits what pods begin of networks that may begin more than they may be asked.",
     Table.CROSSING: "From one address space to another: a pod's own, a connected network's, the shared one.",
+    Table.LEAVING_ERRORS: "Sends ICMP errors whose ends were translated to the translator of quotes.",
     Table.SERVICES: "Finds service addresses and the network they belong to.",
     Table.EGRESS_POLICY: "The sender's network policy.",
     Table.ROUTING: "Decides by destination: this node's pods, other nodes' pods, nodes, outside.",
     Table.LOCAL: "Finds the destination's VNID, port and MAC among this node's pods.",
     Table.NODE_GUARD: "Keeps pods from the nodes' tunnel, OpenFlow, OVSDB and REST ports.",
+    Table.ARRIVING_ERRORS: "Sends ICMP errors to a cluster address to the translator of quotes.",
     Table.INGRESS_POLICY: "The receiver's network policy.",
     Table.DELIVERY: "Decides whether the source VNID may talk to the destination VNID.",
     Table.REPLIES: "Lets the replies pass where the pair may not begin anything.",
@@ -100,7 +109,7 @@ REGISTER_PURPOSE: Final[dict[Field, str]] = {
     DESTINATION_VNID: "destination VNID",
     OUTPUT_PORT: "ofport to send out by",
     SPACE: "address space of the destination",
-    SCRATCH: "scratch inside one table",
+    SCRATCH: "scratch inside one table; from CROSSING to LEAVING_ERRORS the sender's own address",
     CLUSTER_SOURCE: "cluster address of a sender whose address is in a space of its own",
     BY_SERVICE: "1 when the destination was named by a service address",
 }
@@ -114,6 +123,14 @@ LAST_NETWORK_ZONE: Final = 0xFFFF
 SPACE_MAC: Final = 0x0A59_0000_0000
 SPACE_BITS: Final = 24
 VNID_BITS: Final = 24
+
+# What goes to the translator of quotes and comes back by icmp0 says in its MACs what the switch would forget:
+# destination: ICMP_MAC, VNID of the sender (24 bits), high 16 bits of the sender's address before it was changed;
+# source: LEAVING_MAC or ARRIVING_MAC, space of the destination (24 bits), low 16 bits of that address.
+ICMP_MAC: Final = 0x0E
+LEAVING_MAC: Final = 0x0E
+ARRIVING_MAC: Final = 0x1E
+ICMP_ERRORS: Final = (3, 11, 12)  # unreachable (fragmentation needed too), time exceeded, parameter problem (IANA)
 
 
 class FeatureId(IntEnum):
@@ -131,6 +148,7 @@ class FeatureId(IntEnum):
     SPACES = 10
     BLOCKS = 11
     TRACKING = 12
+    ERRORS = 20
     SENTINEL = 255
 
 
@@ -147,8 +165,10 @@ _BASE, _NODE, _GUARD, _ARP = FeatureId.BASE, FeatureId.NODE, FeatureId.GUARD, Fe
 _TUNNELS, _PORTS, _NETWORKS = FeatureId.TUNNELS, FeatureId.PORTS, FeatureId.NETWORKS
 _CONNECTIONS, _SERVICES = FeatureId.CONNECTIONS, FeatureId.SERVICES
 _SPACES, _BLOCKS, _TRACKING = FeatureId.SPACES, FeatureId.BLOCKS, FeatureId.TRACKING
+_ERRORS = FeatureId.ERRORS
 
 DISPATCH_TUNNEL: Final = Stage(Table.DISPATCH, 110, _BASE, "from vxlan0: TUNNEL_INGRESS")
+DISPATCH_ICMP: Final = Stage(Table.DISPATCH, 105, _ERRORS, "from icmp0: ICMP_INGRESS")
 DISPATCH_NODE: Final = Stage(Table.DISPATCH, 100, _BASE, "from tun0: NODE_INGRESS")
 DISPATCH_POD: Final = Stage(Table.DISPATCH, 10, _BASE, "from any other port: POD_INGRESS")
 
@@ -161,6 +181,10 @@ NODE_SOURCE: Final = Stage(Table.NODE_INGRESS, 100, _NODE, "the node's own sourc
 NODE_TRACK: Final = Stage(Table.NODE_INGRESS, 50, _NODE, "any other source, to this node's subnet: conntrack decides")
 NODE_REPLY: Final = Stage(Table.NODE_REPLIES, 100, _NODE, "reply of a connection that a pod began")
 NODE_RELATED: Final = Stage(Table.NODE_REPLIES, 90, _NODE, "ICMP error that belongs to such a connection")
+
+ICMP_BACK: Final = Stage(
+    Table.ICMP_INGRESS, 100, _ERRORS, "an error with its quote translated: VNID and space from the MACs"
+)
 
 POD_ADDRESS: Final = Stage(Table.POD_INGRESS, 100, _PORTS, "the port's own MAC and address: tagged with VNID and space")
 POD_ARP: Final = Stage(Table.POD_INGRESS, 90, _PORTS, "ARP request with the port's own MAC and address")
@@ -175,8 +199,15 @@ NO_TRACK: Final = Stage(Table.TRACKING, 10, _BASE, "any other: on to CROSSING")
 CROSS_NOT: Final = Stage(Table.CROSSING, 200, _SPACES, "within the sender's own range")
 CROSS_SELF: Final = Stage(Table.CROSSING, 160, _PORTS, "to the pod's own cluster address: back to it")
 CROSS_PEER: Final = Stage(Table.CROSSING, 150, _CONNECTIONS, "to the range of a connected network: its space")
+CROSS_TRANSLATED: Final = Stage(
+    Table.CROSSING, 140, _CONNECTIONS, "to a translated prefix of a connected network: both ends translated, its space"
+)
 CROSS_LEAVE: Final = Stage(Table.CROSSING, 100, _SPACES, "elsewhere: the shared space, by the cluster address")
 CROSS_SHARED: Final = Stage(Table.CROSSING, 10, _BASE, "the sender is in the shared space")
+
+LEAVING_ERROR: Final = Stage(Table.LEAVING_ERRORS, 100, _ERRORS, "an ICMP error: by icmp0 to the translator")
+LEAVING_BACK: Final = Stage(Table.LEAVING_ERRORS, 50, _ERRORS, "to the pod that sent it: back by its port")
+LEAVING_NONE: Final = Stage(Table.LEAVING_ERRORS, 10, _ERRORS, "anything else: on to SERVICES")
 
 SERVICE_PORT: Final = Stage(Table.SERVICES, 200, _SERVICES, "a service's address and port: its VNID, out by tun0")
 SERVICE_RANGE: Final = Stage(Table.SERVICES, 100, _BASE, "any other service address: dropped")
@@ -197,6 +228,10 @@ LOCAL_POD: Final = Stage(Table.LOCAL, 100, _PORTS, "a pod's address: its VNID, p
 
 GUARDED_PORT: Final = Stage(Table.NODE_GUARD, 100, _GUARD, "a guarded port: dropped")
 GUARD_PASS: Final = Stage(Table.NODE_GUARD, 10, _GUARD, "any other port of a node: out by tun0")
+
+ARRIVING_AGAIN: Final = Stage(Table.ARRIVING_ERRORS, 110, _ERRORS, "an ICMP error that came by icmp0: there again")
+ARRIVING_ERROR: Final = Stage(Table.ARRIVING_ERRORS, 100, _ERRORS, "an ICMP error: by icmp0 to the translator")
+ARRIVING_NONE: Final = Stage(Table.ARRIVING_ERRORS, 10, _ERRORS, "anything else: on to policy")
 
 INGRESS_POLICY_NONE: Final = Stage(Table.INGRESS_POLICY, 10, _BASE, "no policy: on to DELIVERY")
 

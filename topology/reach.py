@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from topology.model import Address, ConnectionKey, Port, Scope
+from topology.model import Address, Connection, ConnectionKey, Port, Prefix, Scope
 from topology.snapshot import Snapshot
 
 
@@ -16,7 +16,7 @@ def is_one_way(source: str, destination: str, snapshot: Snapshot) -> bool:
     """Whether, by their connection, `source` may begin towards pods of `destination`, which may not begin all back."""
     there = scope(source, destination, snapshot)
     back = scope(destination, source, snapshot)
-    if there is None or there.services_only:
+    if there is None or (there.services_only and not there.ports):
         return False
     return back is None or not back.is_everything
 
@@ -40,11 +40,29 @@ def needs_zone(network: str, snapshot: Snapshot) -> bool:
     return any(is_one_way(network, peer, snapshot) for peer in snapshot.peers.get(network, {}))
 
 
+def ranges_known(network: str, connection: Connection, snapshot: Snapshot) -> tuple[Prefix, ...]:
+    """Return the prefixes by which the other network of a connection knows the subnets of `network`."""
+    return tuple(connection.seen_as(network, subnet.cidr) for subnet in snapshot.networks[network].subnets)
+
+
 def known_as(target: Port, source: Port, snapshot: Snapshot) -> tuple[Address, ...]:
     """Return the addresses by which a pod reaches another (or itself): its own, or else its cluster addresses.
 
-    Its own hold inside its network, and in connected networks if both have ranges of their own.
+    Its own hold inside its network, and in connected networks if both have ranges of their own; translated where
+    their connection is.
     """
-    near = target.network == source.network or target.network in snapshot.peers.get(source.network, {})
+    connection = snapshot.connections.get(ConnectionKey.between(source.network, target.network))
     own_ranges = bool(source.cluster_addresses) and bool(target.cluster_addresses)
-    return target.addresses if near and own_ranges else target.cluster_addresses or target.addresses
+    if own_ranges and target.network == source.network:
+        return target.addresses
+    if own_ranges and connection is not None:
+        return tuple(translated(address, connection, target.network) for address in target.addresses)
+    return target.cluster_addresses or target.addresses
+
+
+def translated(address: Address, connection: Connection, network: str) -> Address:
+    """Return the address by which the other network of a connection knows one of `network`'s own."""
+    for owner, cidr, seen_as in connection.translations:
+        if owner == network and address in cidr:
+            return seen_as[int(address) - int(cidr[0])]
+    return address

@@ -10,7 +10,23 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from topology.model import EVERYTHING, Address, Cluster, PortKey, Prefix, Scope, Service, ServiceKey, Subnet
+from topology.labels import Labels
+from topology.model import (
+    DEFAULT_PROVIDER,
+    EVERYTHING,
+    Address,
+    Binding,
+    Cluster,
+    Pod,
+    PodKey,
+    PortKey,
+    Prefix,
+    Scope,
+    Service,
+    ServiceKey,
+    Stage,
+    Subnet,
+)
 
 
 class Reason(Enum):
@@ -67,7 +83,7 @@ class DeleteNode:
 class CreateNetwork:
     """Make a network, with projects that are to be on it (they are made too); the VNID is allotted unless given.
 
-    For `subnets`, `flat` and `mtu` (bytes) see `model.Network`.
+    For `subnets`, `flat`, `mtu` (bytes) and `provider` see `model.Network`.
     """
 
     name: str
@@ -77,46 +93,119 @@ class CreateNetwork:
     subnets: tuple[Subnet, ...] = ()
     flat: bool = False
     mtu: int | None = None
+    provider: str = DEFAULT_PROVIDER
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteNetwork:
-    """Remove a network with its empty projects and its connections. Refused while it has ports or services."""
+    """Remove a network with its empty projects and its connections. Refused while it has ports or services.
+
+    `drain`: let it take nobody new instead, and go by itself when nobody uses it any more. `provider` is who asks.
+    """
 
     name: str
+    drain: bool = False
+    provider: str = DEFAULT_PROVIDER
 
 
 @dataclass(frozen=True, slots=True)
 class SetGlobal:
-    """Let a network talk with all, or no longer."""
+    """Let a network talk with all, or no longer. `provider` is who asks."""
 
     name: str
     is_global: bool
+    provider: str = DEFAULT_PROVIDER
 
 
 @dataclass(frozen=True, slots=True)
 class CreateProject:
-    """Put a project on a network."""
+    """Make a project, at home on a network; None: on its own or the flat default one, as the cluster's settings say.
+
+    `labels` replace what it has; None: they stay.
+    """
 
     name: str
-    network: str
+    network: str | None = None
+    labels: Labels | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetProjectLabels:
+    """Replace a project's labels. Refused when bindings would contradict, or pods lose a network that they are on."""
+
+    name: str
+    labels: Labels
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteProject:
-    """Forget a project. Refused while it has ports or services."""
+    """Forget a project, and the network of its own if nothing else uses it. Refused while it has ports or services."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
+class MoveProject:
+    """Take a project, and its pods, to another network while they talk.
+
+    `recreate`: where the pods' addresses cannot go along, the pods stay as they are until they are made anew.
+    """
+
+    name: str
+    network: str
+    recreate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AdvanceMove:
+    """A stage of a move is in force: go on to the next one. Nothing happens when the move is not at that stage."""
+
+    project: str
+    transit: str
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
+class CreateBinding:
+    """Make or replace a binding. Refused when it contradicts another, or pods would lose a network that they are on."""
+
+    binding: Binding
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteBinding:
+    """Remove a binding. Refused as CreateBinding is."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetPod:
+    """Take over what a tenant says of a pod. It counts when the pod is attached."""
+
+    pod: Pod
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePod:
+    """Forget what was said of a pod. Its ports stay: nodes and switches say when those are gone."""
+
+    key: PodKey
+
+
+@dataclass(frozen=True, slots=True)
 class JoinNetworks:
-    """Let two networks talk to each other; the scopes say what the first may begin, and what the second may."""
+    """Let two networks talk to each other; the scopes say what the first may begin, and what the second may.
+
+    `translate`: each is to know the other's subnets by prefixes that are allotted now. A connection that is translated
+    stays so, whatever a later request says; one that is not cannot become it.
+    """
 
     first: str
     second: str
     forward: Scope | None = EVERYTHING
     backward: Scope | None = EVERYTHING
+    translate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +288,14 @@ Request: TypeAlias = (
     | DeleteNetwork
     | SetGlobal
     | CreateProject
+    | SetProjectLabels
     | DeleteProject
+    | MoveProject
+    | AdvanceMove
+    | CreateBinding
+    | DeleteBinding
+    | SetPod
+    | DeletePod
     | JoinNetworks
     | IsolateNetworks
     | CreateService

@@ -114,11 +114,17 @@ class _World:
         destination = _ends(packet)[1]
         message = _Message(packet, port.network, port)
         for network in near:
-            if _within(destination, (subnet.cidr for subnet in network.subnets)):
-                return self._to_range(node, network, replace(message, space=network.space))
+            for subnet in network.subnets:
+                if _within(destination, (self._known(subnet.cidr, network, port.network),)):
+                    seen = _quoting(packet, self._translated(packet, subnet.cidr, network, port))
+                    here = replace(message, packet=seen or packet, space=network.space)
+                    return self._to_range(node, network, here) if seen else Dropped(node.name)
+        known = _quoting(packet, _known_to_all(port, packet))
+        if known is None:
+            return Dropped(node.name)
         if destination in port.cluster_addresses:
             return Delivered(node.name, port.key)
-        message = replace(message, packet=_known_to_all(port, packet))
+        message = replace(message, packet=known)
         if _within(destination, self.snapshot.cluster.service_cidrs):
             return self._to_service(node, message)
         return self._route(node, message)
@@ -149,8 +155,9 @@ class _World:
             if message.space == SHARED_SPACE:
                 addresses = port.cluster_addresses or port.addresses
             if port.node == node.name and port.ofport is not None and destination in addresses:
-                seen = replace(message, packet=_addressed(message.packet, port))
-                allowed = port != message.port and self._may_deliver(seen, port)
+                got = _quoting(message.packet, _addressed(message.packet, port))
+                seen = replace(message, packet=got or message.packet)
+                allowed = got is not None and port != message.port and self._may_deliver(seen, port)
                 return Delivered(node.name, port.key) if allowed else Dropped(node.name)
         return Dropped(node.name)
 
@@ -160,6 +167,26 @@ class _World:
         home = networks[port.network]
         keys = (key for key in self.snapshot.connections if home.name in key)
         return [home, *(networks[key.other(home.name)] for key in keys)] if home.subnets else []
+
+    def _known(self, cidr: Prefix, of: Network, to: str) -> Prefix:
+        """By which prefix one network knows a subnet of another: another one, if their connection is translated."""
+        for connection in self.snapshot.connections.values():
+            if set(connection.key) == {of.name, to}:
+                for item in connection.translations:
+                    if item.network == of.name and item.cidr == cidr:
+                        return item.seen_as
+        return cidr
+
+    def _translated(self, packet: Packet, cidr: Prefix, to: Network, port: Port) -> Packet:
+        """The receiver gets a packet at its own address, and knows the sender as its network does."""
+        kind, (source, destination) = fields.family(cidr.version), _ends(packet)
+        assert source is not None
+        assert destination is not None
+        home = self.snapshot.networks[port.network]
+        own = next(subnet.cidr for subnet in home.subnets if source in subnet.cidr)
+        known = _moved(source, own, own if to == home else self._known(own, home, to.name))
+        reached = _moved(destination, self._known(cidr, to, home.name), cidr)
+        return packet.set(kind.source, int(known)).set(kind.destination, int(reached))
 
     def _to_range(self, node: Node, network: Network, message: _Message) -> Outcome:
         """To the node that has this part of the range."""
@@ -211,15 +238,15 @@ class _World:
         if message.network == to or any(self.snapshot.networks[name].is_global for name in (message.network, to)):
             return True
         scope = self._scope(message.network, to)
-        if scope is None or scope.is_everything or scope.services_only:
-            return scope is not None and (scope.is_everything or by_service)
+        if scope is None or scope.is_everything or (scope.services_only and by_service):
+            return scope is not None
         return any(_is_to(message.packet, port.protocol, port.port) for port in scope.ports)
 
     def _may_reply(self, message: _Message, port: Port) -> bool:
         """To a pod that may begin: what answers something it said, as it sees both."""
         begun = None if message.network is None else self._scope(port.network, message.network)
         answer = message.packet
-        if begun is None or begun.services_only:
+        if begun is None or (begun.services_only and not begun.ports):
             return False
         if answer.quoted is None and begun.ports and not any(_is_from(answer, *each) for each in begun.ports):
             return False
@@ -255,6 +282,28 @@ def _addressed(packet: Packet, port: Port) -> Packet:
     for address in port.addresses if port.cluster_addresses else ():
         packet = packet.set(fields.family(address.version).destination, int(address))
     return packet
+
+
+def _quoting(before: Packet, after: Packet) -> Packet | None:
+    """An error about a packet quotes it as who sent it knows both ends, however the error's own ends were translated.
+
+    None: it is an error without a quote, of which nobody can make sense.
+    """
+    is_error = before.get(fields.IP_PROTO) == fields.PROTO_ICMP and before.get(fields.ICMP_TYPE) in (3, 11, 12)
+    if _ends(before) == _ends(after) or not is_error:
+        return after
+    quoted, (source, destination) = before.quoted, _ends(after)
+    if quoted is None or source is None or destination is None:
+        return None
+    asked = source if _ends(quoted)[1] == _ends(before)[0] else _ends(quoted)[1]
+    assert asked is not None
+    ends = {fields.IPV4.source: int(destination), fields.IPV4.destination: int(asked)}
+    return replace(after, quoted=Packet(quoted.values.update(ends), quoted.quoted))
+
+
+def _moved(address: Address, old: Prefix, new: Prefix) -> Address:
+    """The address that stands in one prefix where another stands in a prefix of equal length."""
+    return new[int(address) - int(old[0])]
 
 
 def _is_to(packet: Packet, protocol: str, port: int) -> bool:

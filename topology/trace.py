@@ -15,9 +15,9 @@ from topology import fields
 from topology.compiler import SectionKey, Tables
 from topology.fields import TRANSPORT
 from topology.flow import Entry
-from topology.model import TUN_OFPORT, VXLAN_OFPORT, Address, Node, Port, mac_of
+from topology.model import ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Address, Node, Port, mac_of
 from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
-from topology.packet import Ends, Packet, arriving, icmp, transport, tunnelled
+from topology.packet import Ends, Packet, arriving, icmp, requoted, transport, tunnelled
 from topology.pipeline import FeatureId, Table
 from topology.requests import Reason, Refused
 from topology.snapshot import Snapshot
@@ -78,6 +78,12 @@ class Fabric:
             trackers = trackers.set(node, passage.tracker)
             steps.extend(Step(node, *step) for step in passage.steps)
             output = _only_output(passage)
+            if output is not None and output.port == ICMP_OFPORT:
+                back = requoted(output.packet)
+                if back is None:
+                    return Trace(self._outcome(node, passage, None), output.packet, tuple(steps), trackers)
+                packet = arriving(back, ICMP_OFPORT)
+                continue
             peer = None if output is None else self._peer(output)
             if output is None or peer is None:
                 outcome = self._outcome(node, passage, output)

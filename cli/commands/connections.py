@@ -28,11 +28,22 @@ def _end(connection: Item, position: int) -> object:
     return networks[position]
 
 
+def translations(connection: Item) -> list[str]:
+    """Return which prefix of either network is which in the other."""
+    one, other = (str(_end(connection, position)) for position in (0, 1))
+    return [
+        f"{item.get('cidr')} of {item.get('network')} is {item.get('seen_as')} in "
+        f"{other if item.get('network') == one else one}"
+        for item in items(connection, "translations")
+    ]
+
+
 COLUMNS = (
     Column("A", lambda connection: _end(connection, 0)),
     Column("B", lambda connection: _end(connection, 1)),
     Column("A MAY BEGIN", lambda connection: scope_text(connection.get("forward")), folds=True),
     Column("B MAY BEGIN", lambda connection: scope_text(connection.get("backward")), folds=True),
+    Column("TRANSLATION", translations, folds=True),
 )
 
 
@@ -61,11 +72,17 @@ def join_networks(
         list[str] | None,
         typer.Option("--port", metavar="PORT[/PROTOCOL]", show_default=False, help="Only this: 80, 53/udp…; repeat."),
     ] = None,
+    translate: Annotated[
+        bool, typer.Option("--translate", help="Each knows the other's ranges by others: they may overlap.")
+    ] = False,
 ) -> None:
     """Let two networks talk with each other, or change what they may begin.
 
     Without --one-way the same holds in both directions. It is not transitive: red-blue and blue-green joined, red and
     green stay apart.
+
+    With --translate the controller gives each range of A a prefix by which B knows it, and each of B one for A. They
+    stay as long as the two are joined; heddle connections shows them.
 
     Example: heddle join-networks red blue --one-way --port 80 --port 53/udp
     """
@@ -75,6 +92,8 @@ def join_networks(
         scope["ports"] = [service_port(text) for text in port]
     if scope or one_way:
         body |= {"forward": scope, "backward": None if one_way else scope}
+    if translate:
+        body["translated"] = True
     changed = session.server.change("POST", "/connections", body)
     done(session, changed, _joined(first, second))
 
@@ -84,9 +103,12 @@ def _joined(first: str, second: str) -> Any:
         one, other = (cell(_end(made, position)) for position in (0, 1))
         forward, backward = scope_text(made.get("forward")), scope_text(made.get("backward"))
         joined = f'networks "{first}" and "{second}" joined'
-        if forward == backward == "everything":
-            return joined
-        return f'{joined}; "{one}" may begin {forward}; "{other}" may begin {backward}'
+        scopes = (
+            ()
+            if forward == backward == "everything"
+            else (f'"{one}" may begin {forward}', f'"{other}" may begin {backward}')
+        )
+        return "; ".join((joined, *scopes, *translations(made)))
 
     return sentence
 

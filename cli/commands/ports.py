@@ -21,6 +21,7 @@ PORTS = (
     Column("ADDRESSES", lambda port: [one.get("address") for one in items(port, "addresses")], folds=True),
     Column("CLUSTER ADDRESSES", "cluster_addresses", folds=True),
     Column("MAC", "mac"),
+    Column("INTERFACE", "interface"),
     Column("OFPORT", "ofport", right=True),
     Column("PHASE", "phase"),
     Column("REASON", "reason", folds=True),

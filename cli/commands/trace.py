@@ -75,4 +75,5 @@ def _walk(body: Any) -> tuple[Part, ...]:
 def _verdict(body: Item) -> str:
     """Return the verdict with the place where it fell."""
     at = body.get("at") or {}
-    return f"{cell(body.get('verdict'))} on {cell(at.get('node'))}, {cell(body.get('reason'))}"
+    dialled = f", as {cell(body.get('destination'))}" if body.get("destination") else ""
+    return f"{cell(body.get('verdict'))} on {cell(at.get('node'))}, {cell(body.get('reason'))}{dialled}"

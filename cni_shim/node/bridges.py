@@ -12,6 +12,8 @@ from cni_shim.node.settings import Settings
 EXTERNAL_BRIDGE = "br-ex"
 VXLAN_PORT = "vxlan0"
 TUN_PORT = "tun0"
+ICMP_PORT = "icmp0"  # to the translator of quotes and back
+ICMP_OFPORT = 65000  # far from the numbers that OVS gives by itself
 VXLAN_UDP_PORT = 4789  # RFC 7348, section 5
 UPLINK_KEY = "heddle-uplink"  # external_ids of br-ex: which interface was moved under it
 
@@ -28,6 +30,7 @@ def pod_bridge(configuration: Configuration, settings: Settings, mtu: int) -> Br
             "dst_port": str(VXLAN_UDP_PORT),
         },
     }
+    icmp = {"type": "internal", "ofport_request": ICMP_OFPORT, "mtu_request": mtu}
     tun = {"type": "internal", "ofport_request": 2, "mac": configuration.gateway_mac, "mtu_request": mtu}
     return BridgeRow(
         name=configuration.bridge,
@@ -38,7 +41,7 @@ def pod_bridge(configuration: Configuration, settings: Settings, mtu: int) -> Br
             "other_config": {"datapath-id": configuration.datapath_id, "disable-in-band": "true"},
             "external_ids": {"heddle-node": configuration.node},
         },
-        ports=(PortRow(VXLAN_PORT, vxlan), PortRow(TUN_PORT, tun)),
+        ports=(PortRow(VXLAN_PORT, vxlan), PortRow(TUN_PORT, tun), PortRow(ICMP_PORT, icmp)),
         controllers=configuration.controllers,
         # Milliseconds. A controller that was restarted finds its switches again within a second.
         controller_columns={"max_backoff": 1000, "inactivity_probe": 10000},

@@ -29,8 +29,9 @@ def ensure(configuration: Configuration, settings: Settings) -> list[str]:
         changed += _ensure_tls(settings, database)
         bridge = bridges.pod_bridge(configuration, settings, underlay.mtu - configuration.mtu_overhead)
         if rows.ensure(database, bridge):
-            changed.append(f"{bridge.name} with its tunnel, {bridges.TUN_PORT} and controllers")
-        uplink.wait_for_device(bridges.TUN_PORT)
+            changed.append(f"{bridge.name} with its tunnel, {bridges.TUN_PORT}, {bridges.ICMP_PORT} and controllers")
+        for device in (bridges.TUN_PORT, bridges.ICMP_PORT):
+            uplink.wait_for_device(device)
         changed += links.ensure(configuration)
         changed += remove_stale_ports(configuration.bridge, database)
     finally:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cni_shim.controller import split_host_port
 from cni_shim.errors import IO_FAILURE, ShimError
-from cni_shim.node.bridges import TUN_PORT
+from cni_shim.node.bridges import ICMP_PORT, TUN_PORT
 from cni_shim.node.configuration import Configuration, write_by_rename
 from cni_shim.node.system import run
 
@@ -24,17 +24,14 @@ POD_LINK_GROUP = 0x6864  # `cni_shim.add` makes the host's end of every pod's ve
 def ruleset(configuration: Configuration, uplink: str | None) -> str:
     """The text for `nft -f`. `uplink`: the interface under br-ex, None when the kernel is the data path."""
     inet = [
-        *_userspace_guard(uplink, "inet", "prerouting", -400),
+        *_guard(uplink, "prerouting", -400),
         *_input_chain(configuration),
         *_forward_chain(configuration),
         *_nat_chain(configuration),
     ]
     text = f"table inet {TABLE}\ndelete table inet {TABLE}\ntable inet {TABLE} {{\n{_indent(inet)}}}\n"
-    arp = _userspace_guard(uplink, "arp", "input", 0)
-    text += f"table arp {TABLE}\ndelete table arp {TABLE}\n"
-    if arp:
-        text += f"table arp {TABLE} {{\n{_indent(arp)}}}\n"
-    return text
+    arp = _guard(uplink, "input", 0)
+    return text + f"table arp {TABLE}\ndelete table arp {TABLE}\ntable arp {TABLE} {{\n{_indent(arp)}}}\n"
 
 
 def ensure(configuration: Configuration, uplink: str | None, state_dir: Path) -> list[str]:
@@ -73,17 +70,14 @@ def _listing() -> str:
     return "".join(found)
 
 
-def _userspace_guard(uplink: str | None, family: str, hook: str, priority: int) -> list[str]:
-    """With a userspace data path the kernel gets a copy of every frame from a pod or the wire. It must see none."""
-    if uplink is None:
-        return []
-    return [
-        f"chain {hook}_guard {{",
-        f"  type filter hook {hook} priority {priority}; policy accept;",
-        f"  meta iifgroup {POD_LINK_GROUP} counter drop",
-        f"  iifname {_quoted(uplink)} counter drop",
-        "}",
-    ]
+def _guard(uplink: str | None, hook: str, priority: int) -> list[str]:
+    """What comes by icmp0 is for the translator of quotes, not for the kernel. And with a userspace data path it gets a
+    copy of every frame from a pod or the wire: it must see none."""
+    rules = [f'iifname "{ICMP_PORT}" counter drop']
+    if uplink is not None:
+        rules += [f"meta iifgroup {POD_LINK_GROUP} counter drop", f"iifname {_quoted(uplink)} counter drop"]
+    start = f"type filter hook {hook} priority {priority}; policy accept;"
+    return [f"chain {hook}_guard {{", *_deeper([start, *rules]), "}"]
 
 
 def _input_chain(configuration: Configuration) -> list[str]:

@@ -1,5 +1,7 @@
 """tun0, the node's door to its pods: addresses, routes of the cluster and service CIDRs, and forwarding in the kernel.
 
+And icmp0, which only has to be up.
+
 One pass of `ensure` leaves what is right alone. Which addresses these are, the configuration says.
 """
 
@@ -9,7 +11,7 @@ import ipaddress
 from pathlib import Path
 
 from cni_shim.errors import IO_FAILURE, ShimError
-from cni_shim.node.bridges import TUN_PORT
+from cni_shim.node.bridges import ICMP_PORT, TUN_PORT
 from cni_shim.node.configuration import Configuration
 from cni_shim.node.system import addresses, family_flag, ip, ip_json, links
 
@@ -18,7 +20,7 @@ _FORWARDING = {"-4": "net/ipv4/ip_forward", "-6": "net/ipv6/conf/all/forwarding"
 
 def ensure(configuration: Configuration) -> list[str]:
     """Give tun0 its addresses and routes; what was changed, in words."""
-    changed = _ensure_addresses(configuration)
+    changed = [*_ensure_up(ICMP_PORT), *_ensure_up(TUN_PORT), *_ensure_addresses(configuration)]
     gateways = [ipaddress.ip_interface(gateway) for gateway in configuration.gateways]
     for cidr in (*configuration.cluster_cidrs, *configuration.service_cidrs):
         family = family_flag(cidr)
@@ -35,13 +37,17 @@ def ensure(configuration: Configuration) -> list[str]:
     return changed
 
 
+def _ensure_up(name: str) -> list[str]:
+    if "UP" in links()[name]["flags"]:
+        return []
+    ip("link", "set", name, "up")
+    return [f"{name} up"]
+
+
 def _ensure_addresses(configuration: Configuration) -> list[str]:
     changed = []
     link = links()[TUN_PORT]
     present = addresses(link, "global")
-    if "UP" not in link["flags"]:
-        ip("link", "set", TUN_PORT, "up")
-        changed.append(f"{TUN_PORT} up")
     for address in present:
         if address not in configuration.gateways:
             ip("address", "del", address, "dev", TUN_PORT)

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from cni_shim.controller import Controller, read_token
 from cni_shim.errors import IO_FAILURE, ShimError
-from cni_shim.node import configuration, datapath, neighbours, settings, status
+from cni_shim.node import configuration, datapath, neighbours, settings, status, translator
+from cni_shim.node.bridges import ICMP_PORT
 from cni_shim.node.configuration import Configuration
 from cni_shim.node.events import Stop, pause
 from cni_shim.node.resident import Resident, new_events
@@ -145,6 +146,7 @@ def _run(chosen: Settings, _wait: float) -> int:
     events = new_events()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: events.put(Stop()))
+    translator.start(ICMP_PORT)
     resident = Resident(chosen, _client(chosen), events)
     log.info("keeping node %s; controllers %s", chosen.node, ", ".join(chosen.controllers))
     resident.run()

@@ -6,6 +6,7 @@ from typing import Final
 
 from rest.resources import (
     addresses,
+    bindings,
     configuration,
     connections,
     flows,
@@ -13,6 +14,7 @@ from rest.resources import (
     networks,
     nodes,
     page,
+    pods,
     ports,
     projects,
     services,
@@ -29,6 +31,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     *configuration.ROUTES,
     *networks.ROUTES,
     *projects.ROUTES,
+    *bindings.ROUTES,
+    *pods.ROUTES,
     *connections.ROUTES,
     *services.ROUTES,
     *ports.ROUTES,

@@ -6,22 +6,21 @@ from typing import Final
 
 import msgspec
 
-from rest.asked import Timeout
+from rest.asked import ConnectionCreation, Listing, Timeout
 from rest.changes import ask, done, late, status
 from rest.lookup import known
 from rest.routing import Access, Answer, Call, Empty, Route
 from rest.shapes import ConnectionMade, Connections, ConnectionView, Late
-from rest.views import connection_view
-from store.objects import Connection as ConnectionShape
+from rest.views import connection_view, connections
 from store.objects import Scope as ScopeShape
 from topology.model import Connection, ConnectionKey, Scope
 from topology.requests import IsolateNetworks, JoinNetworks
 
 
-def index(call: Call[Empty, Empty]) -> Answer:
+def index(call: Call[Listing, Empty]) -> Answer:
     """All connections, by the names of their networks."""
-    found = sorted(call.control.published.snapshot.connections.items())
-    return Answer(200, Connections(connections=tuple(connection_view(connection) for _, connection in found)))
+    found = connections(call.control.published.snapshot, transit=call.query.transit)
+    return Answer(200, Connections(connections=tuple(map(connection_view, found))))
 
 
 def show(call: Call[Empty, Empty]) -> Answer:
@@ -30,10 +29,11 @@ def show(call: Call[Empty, Empty]) -> Answer:
     return Answer(200, connection_view(known(call.control.published.snapshot.connections, "connection", key)))
 
 
-def create(call: Call[Timeout, ConnectionShape]) -> Answer:
+def create(call: Call[Timeout, ConnectionCreation]) -> Answer:
     """Let two networks talk to each other, or change what each of them may begin."""
     body = call.body
-    changed = ask(call, JoinNetworks(*body.networks, _scope(body.forward), _scope(body.backward)))
+    forward, backward = _scope(body.forward), _scope(body.backward)
+    changed = ask(call, JoinNetworks(*body.networks, forward, backward, body.translated))
     key = ConnectionKey.between(*body.networks)
     # The built-in network talks with all as it is: there is nothing to keep about it.
     connection = changed.after.snapshot.connections.get(key, Connection(key))

@@ -8,6 +8,7 @@ from typing import Any, Final
 from msgspec import UNSET
 
 from rest.asked import Planning, PortFilter, PortReport, Wait
+from rest.binding_views import other_interfaces
 from rest.changes import ask
 from rest.control import Published
 from rest.lookup import known
@@ -41,12 +42,16 @@ def index_of_node(call: Call[Empty, Empty]) -> Answer:
 
 
 def report(call: Call[Planning, PortReport]) -> Answer:
-    """A pod is to be attached: decide its network and addresses. The same report again gets the same answer."""
+    """A pod is to be attached: decide its network and addresses. The same report again gets the same answer.
+
+    Refused, too, when the pod is there and could not come now: nobody knows which interfaces it should have.
+    """
     key, body = _key(call), call.body
     changed = ask(call, ReportPort(key, body.project, body.pod, body.host_interface, body.pod_uid))
     made = key not in changed.before.snapshot.ports
     port = known(changed.after.snapshot.ports, "port", key)
-    return Answer(201 if made else 200, assignment(changed.after, port))
+    others = other_interfaces(changed.after.snapshot, port)
+    return Answer(201 if made else 200, assignment(changed.after, port, others))
 
 
 def show(call: Call[Wait, Empty]) -> Answer:

@@ -13,12 +13,12 @@ from rest.owners import feature_text, owner_text
 from rest.problems import INVALID, UNKNOWN, Problem
 from rest.routing import Access, Answer, Call, Empty, Route
 from rest.shapes import Place, Step, TraceView
-from rest.views import known_as
 from topology import trace
 from topology.compiler import SectionKey
 from topology.model import Address, Port
 from topology.outcome import Delivered, Dropped, Sent, Where
 from topology.pipeline import Table
+from topology.reach import known_as
 from topology.text import actions_text, match_text
 
 _DEFAULT_PORT: Final = 80
@@ -37,11 +37,11 @@ def show(call: Call[TraceQuery, Empty]) -> Answer:
     fabric = trace.Fabric(published.snapshot, published.tables)
     port = _DEFAULT_PORT if query.port is UNSET else query.port
     found = trace.trace_pods(fabric, source, destination, query.protocol.upper(), port)
-    return Answer(200, _view(published, found))
+    return Answer(200, _view(published, destination, found))
 
 
 def _pod(published: Published, text: str, path: str) -> Port:
-    """Return the first port of `project/pod`. Raises Problem."""
+    """Return the primary port of `project/pod`; of several, the first. Raises Problem."""
     project, slash, pod = text.partition("/")
     if not (project and slash and pod) or "/" in pod:
         raise Problem(INVALID, f"query, {path}", f'"{text}" is no pod', "write it as PROJECT/POD").at(path)
@@ -49,7 +49,8 @@ def _pod(published: Published, text: str, path: str) -> Port:
     if not keys:
         remedy = "correct the name; GET /v1/ports has all that are known"
         raise Problem(UNKNOWN, f'pod "{text}"', "does not exist", remedy)
-    return published.snapshot.ports[min(keys)]
+    ports = published.snapshot.ports
+    return ports[min(keys, key=lambda key: (ports[key].is_secondary, key))]
 
 
 def _destination(published: Published, text: str, source: Port) -> Address:
@@ -63,12 +64,12 @@ def _destination(published: Published, text: str, source: Port) -> Address:
         raise Problem(INVALID, "query, $.to", f'"{text}" is neither a pod nor an IP address', remedy).at("$.to")
     port = _pod(published, text, "$.to")
     families = {address.version for address in source.addresses}
-    known = known_as(published.snapshot, source, port)
+    known = known_as(port, source, published.snapshot)
     return next((address for address in known if address.version in families), known[0])
 
 
-def _view(published: Published, found: trace.Trace) -> TraceView:
-    outcome = found.outcome
+def _view(published: Published, destination: Address, found: trace.Trace) -> TraceView:
+    outcome, dialled = found.outcome, str(destination)
     steps = tuple(_step(published, step) for step in found.steps)
     last = steps[-1] if steps else None
     at = Place(
@@ -80,9 +81,11 @@ def _view(published: Published, found: trace.Trace) -> TraceView:
     match outcome:
         case Delivered(port=key):
             port = published.snapshot.ports[key]
-            return TraceView(verdict="delivered", at=at, steps=steps, reason=f"to pod {port.project}/{port.pod}")
+            return TraceView(
+                destination=dialled, verdict="delivered", at=at, steps=steps, reason=f"to pod {port.project}/{port.pod}"
+            )
         case Sent(where=where):
-            return TraceView(verdict="sent", at=at, steps=steps, reason=_SENT_TO[where])
+            return TraceView(destination=dialled, verdict="sent", at=at, steps=steps, reason=_SENT_TO[where])
         case Dropped(table=table, owner=owner):
             place = Place(
                 node=outcome.node,
@@ -91,7 +94,7 @@ def _view(published: Published, found: trace.Trace) -> TraceView:
                 owner=None if owner is None else owner_text(SectionKey(*owner), published.snapshot),
             )
             reason = f"by {place.owner or 'nobody'} in table {place.table_name or '-'}"
-            return TraceView(verdict="dropped", at=place, steps=steps, reason=reason)
+            return TraceView(destination=dialled, verdict="dropped", at=place, steps=steps, reason=reason)
 
 
 def _step(published: Published, step: trace.Step) -> Step:

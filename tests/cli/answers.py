@@ -15,9 +15,12 @@ NETWORKS = [
         "subnets": [],
         "flat": False,
         "mtu": None,
+        "provider": "heddle",
+        "phase": "Active",
         "projects": ["blue"],
         "nodes": ["n2"],
         "ports": 1,
+        "outdated": 0,
     },
     {
         "name": "default",
@@ -27,9 +30,12 @@ NETWORKS = [
         "subnets": [],
         "flat": False,
         "mtu": None,
+        "provider": "heddle",
+        "phase": "Active",
         "projects": [],
         "nodes": [],
         "ports": 0,
+        "outdated": 0,
     },
     {
         "name": "red",
@@ -39,9 +45,12 @@ NETWORKS = [
         "subnets": [],
         "flat": False,
         "mtu": None,
+        "provider": "heddle",
+        "phase": "Active",
         "projects": ["red", "shop"],
         "nodes": ["n1", "n2"],
         "ports": 1,
+        "outdated": 0,
     },
 ]
 EAST = {
@@ -55,21 +64,107 @@ EAST = {
     ],
     "flat": True,
     "mtu": 1400,
+    "provider": "acme",
+    "phase": "Terminating",
     "projects": ["east"],
     "nodes": ["n1"],
     "ports": 1,
+    "outdated": 1,
 }
+CONDITIONS = [
+    {
+        "type": "Programmed",
+        "status": True,
+        "reason": "Acknowledged",
+        "message": "every switch that hosts it has its flows",
+    },
+    {"type": "Terminating", "status": True, "reason": "Draining", "message": "1 pods on n1 are left"},
+]
+MOVING = {"from": "red", "to": "blue", "transit": "transit-13", "stage": "crossing"}
 EVERYTHING = {"services_only": False, "ports": []}
 WEB_ONLY = {"services_only": False, "ports": [{"protocol": "TCP", "port": 80}, {"protocol": "UDP", "port": 53}]}
 CONNECTIONS: list[dict[str, Any]] = [
-    {"networks": ["blue", "east"], "forward": {"services_only": True, "ports": []}, "backward": EVERYTHING},
-    {"networks": ["blue", "red"], "forward": EVERYTHING, "backward": EVERYTHING},
-    {"networks": ["east", "red"], "forward": None, "backward": WEB_ONLY},
+    {
+        "networks": ["blue", "east"],
+        "forward": {"services_only": True, "ports": []},
+        "backward": EVERYTHING,
+        "translations": [],
+    },
+    {"networks": ["blue", "red"], "forward": EVERYTHING, "backward": EVERYTHING, "translations": []},
+    {"networks": ["east", "red"], "forward": None, "backward": WEB_ONLY, "translations": []},
+    {
+        "networks": ["east", "west"],
+        "forward": EVERYTHING,
+        "backward": EVERYTHING,
+        "translations": [
+            {"network": "east", "cidr": "10.0.0.0/24", "seen_as": "100.64.0.0/24"},
+            {"network": "west", "cidr": "10.0.0.0/24", "seen_as": "100.64.1.0/24"},
+        ],
+    },
 ]
+_PLAIN: dict[str, Any] = {
+    "placed": True,
+    "labels": {},
+    "secondary": [],
+    "optional": [],
+    "outdated": 0,
+    "moving": None,
+}
 PROJECTS = [
-    {"name": "blue", "network": "blue", "ports": 1},
-    {"name": "red", "network": "red", "ports": 1},
-    {"name": "shop", "network": "red", "ports": 0},
+    {"name": "blue", "network": "blue", "home": "blue", "ports": 1, **_PLAIN},
+    {
+        "name": "red",
+        "network": "red",
+        "home": "red",
+        "ports": 1,
+        **_PLAIN,
+        "labels": {"team": "a", "tier": ""},
+        "outdated": 1,
+    },
+    {
+        "name": "shop",
+        "network": "red",
+        "home": "shop",
+        "placed": False,
+        "labels": {"team": "b"},
+        "secondary": ["storage"],
+        "optional": ["backup"],
+        "ports": 0,
+        "outdated": 0,
+        "moving": MOVING,
+    },
+]
+BINDINGS: list[dict[str, Any]] = [
+    {
+        "name": "storage",
+        "projects": {
+            "match_labels": {},
+            "match_expressions": [
+                {"key": "team", "operator": "In", "values": ["a", "b"]},
+                {"key": "tier", "operator": "DoesNotExist", "values": []},
+            ],
+        },
+        "pods": None,
+        "primary": None,
+        "secondary": [{"network": "storage", "interface": None, "addresses": [], "mac": None}],
+        "optional": ["backup"],
+    },
+    {
+        "name": "db",
+        "projects": {"match_labels": {}, "match_expressions": []},
+        "pods": {"match_labels": {"role": "db"}, "match_expressions": []},
+        "primary": {"network": "backup", "interface": None, "addresses": [], "mac": None},
+        "secondary": [{"network": "storage", "interface": "s0", "addresses": ["10.0.0.7"], "mac": "02:00:00:00:00:07"}],
+        "optional": [],
+    },
+]
+PODS: list[dict[str, Any]] = [
+    {"project": "red", "pod": "db", "labels": {"role": "db"}, "networks": ["backup"]},
+    {"project": "red", "pod": "web", "labels": {}, "networks": []},
+]
+INTERFACES = [
+    {"network": "red", "interface": None, "addresses": [], "mac": None},
+    {"network": "storage", "interface": "net1", "addresses": ["10.0.0.7"], "mac": "02:00:00:00:00:07"},
 ]
 NODES = [
     {
@@ -119,6 +214,8 @@ PORTS = [
         "mtu": None,
         "vnid": 10,
         "space": 0,
+        "others": [],
+        "secondary": False,
         "pod_uid": "",
         "ofport": 3,
         "phase": "Committed",
@@ -139,6 +236,8 @@ PORTS = [
         "mtu": None,
         "vnid": 11,
         "space": 0,
+        "others": [],
+        "secondary": False,
         "pod_uid": "",
         "ofport": None,
         "phase": "Pending",
@@ -160,6 +259,8 @@ OWN_PORT = {
     "mtu": 1400,
     "vnid": 12,
     "space": 12,
+    "others": [],
+    "secondary": False,
     "pod_uid": "",
     "ofport": 4,
     "phase": "Committed",
@@ -170,13 +271,54 @@ ADDRESSES = [
         "address": "10.128.0.2",
         "space": 0,
         "network": "red",
-        "state": "held",
+        "state": "bound",
         "port": {"project": "red", "pod": "a", "container": "8d5f0c", "interface": "eth0"},
         "node": "n1",
+        "translated": [],
     },
-    {"address": "10.128.0.9", "space": 0, "network": None, "state": "quarantined", "port": None, "node": "n1"},
-    {"address": "10.0.0.9", "space": 12, "network": "east", "state": "quarantined", "port": None, "node": "n1"},
+    {
+        "address": "10.128.0.9",
+        "space": 0,
+        "network": None,
+        "state": "quarantined",
+        "port": None,
+        "node": "n1",
+        "translated": [],
+    },
+    {
+        "address": "10.0.0.2",
+        "space": 12,
+        "network": "east",
+        "state": "held",
+        "port": {"project": "east", "pod": "c", "container": "8d5f0e", "interface": "eth0"},
+        "node": "n1",
+        "translated": [{"network": "west", "address": "100.64.0.2"}],
+    },
+    {
+        "address": "10.0.0.9",
+        "space": 12,
+        "network": "east",
+        "state": "quarantined",
+        "port": None,
+        "node": "n1",
+        "translated": [],
+    },
 ]
+HISTORY = {
+    "address": "10.128.0.2",
+    "space": 0,
+    "entry": ADDRESSES[0],
+    "history": [
+        {
+            "at": "2030-01-02T03:04:05.678+00:00",
+            "state": "allotted",
+            "node": "n1",
+            "pod": "red/a",
+            "attachment": "8d5f0c/eth0",
+        },
+        {"at": "2030-01-02T03:04:05.600+00:00", "state": "free", "node": "n1", "pod": None, "attachment": None},
+    ],
+}
 SOUND: dict[str, Any] = {"ok": True, "ports": 3, "held": 4, "quarantined": 2, "findings": []}
 UNSOUND = {
     **SOUND,
@@ -276,7 +418,8 @@ def trace(verdict: str) -> dict[str, Any]:
         for number, flow in ((1, FLOWS[0]), (2, FLOWS[2]))
     ]
     place = {name: steps[-1][name] for name in ("node", "table", "table_name", "owner")}
-    return {"verdict": verdict, "at": place, "steps": steps, "reason": "by base in table DELIVERY"}
+    reason = "by base in table DELIVERY"
+    return {"destination": "100.64.0.2", "verdict": verdict, "at": place, "steps": steps, "reason": reason}
 
 
 def furnish(fake: Fake) -> None:
@@ -288,6 +431,8 @@ def furnish(fake: Fake) -> None:
         "connections": CONNECTIONS,
         "networks": [*NETWORKS, EAST],
         "projects": PROJECTS,
+        "bindings": BINDINGS,
+        "pods": PODS,
         "services": SERVICES,
         "nodes": NODES,
         "ports": [*PORTS, OWN_PORT],
@@ -301,15 +446,29 @@ def furnish(fake: Fake) -> None:
     fake.on("GET", "/readyz", {"status": "ready"})
     fake.on("POST", "/networks", Answer(red, 201))
     fake.on("POST", "/projects", Answer(shop, 201))
+    fake.on("GET", "/projects/shop", PROJECTS[2])
+    fake.on("PATCH", "/projects/shop", {**shop, "labels": {"team": "a"}})
+    fake.on("POST", "/bindings", Answer({**BINDINGS[0], "selected": ["red", "shop"], "late": []}, 201))
+    fake.on("GET", "/pods/red/db", {**PODS[0], "attachments": INTERFACES, "refusal": None})
+    fake.on("POST", "/pods", Answer({**PODS[0], "attachments": INTERFACES, "refusal": None, "late": []}, 201))
     fake.on("POST", "/services", Answer(web, 201))
     fake.on("POST", "/nodes", Answer(node, 201))
     fake.on("POST", "/nodes/n1/token", Answer({"node": "n1", "token": "hdl-9876543210"}, 201))
     fake.on("GET", "/addresses/check", SOUND)
+    fake.on("GET", "/addresses/10.128.0.2", HISTORY)
+    fake.on("GET", "/addresses/10.0.0.2", {**HISTORY, "address": "10.0.0.2", "space": 12, "entry": None})
     fake.on("POST", "/connections", Answer({**CONNECTIONS[1], "late": []}, 201))
     fake.on("PATCH", "/networks/red", {**red, "global": True})
+    fake.on("GET", "/networks/east", {**EAST, "conditions": CONDITIONS, "blocks": []})
+    fake.on("DELETE", "/networks/east", {**EAST, "late": []})
+    fake.on("PATCH", "/projects/shop", Answer(shop, 202))
+    fake.on("PATCH", "/projects/red", {**PROJECTS[1], "network": "blue", "late": []})
+    fake.on("PATCH", "/projects/blue", {**PROJECTS[0], "network": "red", "late": []})
     for path in (
         "networks/red",
         "projects/shop",
+        "bindings/storage",
+        "pods/red/db",
         "services/red/web",
         "nodes/n1",
         "connections/red/blue",

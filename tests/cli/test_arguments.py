@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 import pytest
 import typer
 
-from cli.arguments import datapath_id, pair, ports_text, service_port, subnet
+from cli.arguments import attachment, datapath_id, pair, ports_text, service_port, subnet
+from cli.commands.bindings import attachment_text
 from cli.failures import one_line
 from cli.main import build
 from cli.options import COMMON, Output, resolve
+from cli.selectors import label, labels_text, selector, selector_text
 
 
 @pytest.mark.parametrize(
@@ -91,3 +93,51 @@ def _callbacks() -> Iterator[tuple[str, Callable[..., None]]]:
 def test_every_command_has_a_summary_and_all_common_options(name: str, callback: Callable[..., None]) -> None:
     assert (callback.__doc__ or "").splitlines()[0].endswith(".")
     assert set(COMMON) <= set(inspect.signature(callback).parameters)
+
+
+def test_attachments() -> None:
+    mac = "02:00:00:00:00:0a"
+    assert attachment("storage") == {"network": "storage", "addresses": []}
+    assert attachment("storage:s0") == {"network": "storage", "addresses": [], "interface": "s0"}
+    full = {"network": "storage", "addresses": ["10.0.0.7", "fd00::7"], "interface": "s0", "mac": mac}
+    assert attachment(f"storage:s0,10.0.0.7, {mac.upper()},fd00::7") == full
+    assert attachment_text(full) == f"storage:s0,10.0.0.7,fd00::7,{mac}"
+    assert attachment_text(None) == ""
+    for text in ("", ":s0", "storage:", "storage,", "storage,,10.0.0.7", f"storage,{mac},{mac}"):
+        with pytest.raises(typer.BadParameter, match=r"attachment|two MACs"):
+            attachment(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expressions"),
+    [
+        ("", []),
+        ("a=b", [("a", "In", ["b"])]),
+        ("a == b , c!=d", [("a", "In", ["b"]), ("c", "NotIn", ["d"])]),
+        ("a=", [("a", "In", [""])]),
+        ("x.io/a in (b, c),!d", [("x.io/a", "In", ["b", "c"]), ("d", "DoesNotExist", [])]),
+        ("a notin (b),c", [("a", "NotIn", ["b"]), ("c", "Exists", [])]),
+    ],
+)
+def test_selectors(text: str, expressions: list[tuple[str, str, list[str]]]) -> None:
+    found = selector(text)
+    assert [
+        (each["key"], each["operator"], each.get("values", [])) for each in found["match_expressions"]
+    ] == expressions
+    assert selector(selector_text(found) if expressions else "") == found
+    assert selector_text({}) == "all"
+
+
+@pytest.mark.parametrize("text", ["a in b", "a=b=c", "a b", "=b", "!", "a in (b", "a,=", "in (a)"])
+def test_what_is_no_selector(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="no condition on a label"):
+        selector(text)
+
+
+def test_labels() -> None:
+    assert label("a=b") == ("a", "b")
+    assert label("a=") == ("a", "")
+    assert labels_text({"a": "b", "c": ""}) == ["a=b", "c="]
+    for text in ("a", "=b", ""):
+        with pytest.raises(typer.BadParameter, match="KEY=VALUE"):
+            label(text)

@@ -26,7 +26,7 @@ from tests.cli.test_proofs import FINDING, GLOBAL, JOIN, NOTHING, REFUSED, STATE
 from tests.rest.conftest import ADMIN_TOKEN, CLOSED, OPEN
 from tests.rest.control import MemoryControl
 from topology.model import PortKey
-from topology.requests import ForgetPort, PortSeen, ReportPort
+from topology.requests import ForgetPort, PortSeen, Refused, ReportPort
 
 Run = Callable[..., Ended]
 
@@ -105,7 +105,7 @@ def test_the_whole_story(url: str, control: MemoryControl, heddle: Run) -> None:
     assert "joined with blue" in topology
     assert "tunnels up: n2" in topology
     delivered = done(heddle("trace", "--from", "red/a", "--to", "blue/b", "--protocol", "tcp", "--port", "80"))
-    assert delivered.splitlines()[-1] == "delivered on n2, to pod blue/b"
+    assert delivered.splitlines()[-1] == "delivered on n2, to pod blue/b, as 10.128.2.2"
     done(heddle("isolate-networks", "red", "blue"))
     assert heddle("trace", "--from", "red/a", "--to", "blue/b").status == 5
     done(heddle("make-global", "red"))
@@ -134,28 +134,84 @@ def test_networks_with_ranges_of_their_own(url: str, control: MemoryControl, hed
         ["10.0.0.2/24", "10.128.0.2"],
         ["10.0.0.2/24", "10.128.0.3"],
     ]
-    assert "10.0.0.0/24" in heddle("join-networks", "east", "west").err
+    refused = heddle("join-networks", "east", "west").err
+    assert "10.0.0.0/24" in refused
+    assert "--translate" in refused
     out = done(heddle("join-networks", "north", "east", "--one-way", "--port", "80"))
     assert out == 'networks "north" and "east" joined; "east" may begin nothing; "north" may begin 80/tcp\n'
-    assert done(heddle("connections")).splitlines()[1].split() == ["east", "north", "nothing", "80/tcp"]
+    assert done(heddle("connections")).splitlines()[1].split() == ["east", "north", "nothing", "80/tcp", "-"]
     assert "joined with east: may begin 80/tcp; east may begin nothing" in done(heddle("topology"))
 
     done(heddle("create-network", "deleted", "--project", "deleted"))
     add_pod(control, "n1", "deleted", "b")
     control.submit(ForgetPort(PortKey("n1", "c5", "eth0")))
     assert [line.split()[:4] for line in done(heddle("addresses")).splitlines()[1:]] == [
-        ["10.128.0.2", "0", "east", "held"],
-        ["10.128.0.3", "0", "west", "held"],
+        ["10.128.0.2", "0", "east", "bound"],
+        ["10.128.0.3", "0", "west", "bound"],
         ["10.128.0.4", "0", "-", "quarantined"],
-        ["10.0.0.2", "10", "east", "held"],
-        ["10.0.0.2", "11", "west", "held"],
+        ["10.0.0.2", "10", "east", "bound"],
+        ["10.0.0.2", "11", "west", "bound"],
     ]
-    assert len(done(heddle("addresses", "--network", "east", "--node", "n1", "--state", "held")).splitlines()) == 3
+    assert len(done(heddle("addresses", "--network", "east", "--node", "n1", "--state", "bound")).splitlines()) == 3
     assert done(heddle("addresses", "--check")) == "sound: 2 ports, 4 addresses held, 1 in quarantine\n"
     control.submit(ReportPort(PortKey("n1", "c9", "eth0"), "east", "late", "v9"))
     unsound = heddle("addresses", "--check")
     assert unsound.status == 1
     assert "not-on-switch  port east/late" in unsound.out
+
+
+def test_bindings_and_a_pod_that_labels_itself_towards_another_tenant(
+    url: str, control: MemoryControl, heddle: Run
+) -> None:
+    done(heddle("create-node", "n1", "--underlay", "192.0.2.11"))
+    control.connect("n1")
+    for name in ("red", "blue", "storage", "backup"):
+        done(heddle("create-network", name, *(["--project", name] if name in ("red", "blue") else [])))
+    done(heddle("label-project", "red", "team=a", "tier=x"))
+    assert done(heddle("label-project", "red", "tier-")) == (
+        'project "red" has labels team=a, and is on network "red"\n'
+    )
+    given = ("--projects", "team=a", "--secondary", "storage", "--optional", "backup")
+    out = done(heddle("create-binding", "extra", *given))
+    assert out == 'binding "extra" created, selects 1 project: red\n'
+    out = done(heddle("create-binding", "dbs", "--projects", "", "--pods", "role=db", "--primary", "storage"))
+    assert "selects 3 projects: blue, default, red" in out
+    assert done(heddle("set-pod", "red/db", "-l", "role=db")) == 'pod "red/db" noted; it would be on storage\n'
+    assert done(heddle("set-pod", "red/web", "-n", "backup")).endswith("on red, storage, backup\n")
+    wanted = 'its project is not bound to it; have the administrator bind project "blue" to it'
+    assert wanted in done(heddle("set-pod", "blue/db", "-l", "role=db"))
+    with pytest.raises(Refused, match="is not bound to"):
+        add_pod(control, "n1", "blue", "db")
+    add_pod(control, "n1", "red", "web")
+    assert [line.split()[2] for line in done(heddle("ports")).splitlines()[1:]] == ["red"]
+    assert 'named by 2 bindings: "dbs", "extra"' in heddle("delete-network", "storage").err
+    assert (
+        '"dbs" and "other" give it different primary'
+        in heddle("create-binding", "other", "-p", "red", "--pods", "role=db", "--primary", "red").err
+    )
+    for binding in ("dbs", "extra"):
+        done(heddle("delete-binding", binding))
+    done(heddle("forget-pod", "red/web"))
+    assert done(heddle("pods")).count("\n") == 3
+    assert done(heddle("bindings")).count("\n") == 1
+
+
+def test_overlapping_networks_are_joined_with_translation(url: str, control: MemoryControl, heddle: Run) -> None:
+    done(heddle("create-node", "n1", "--underlay", "192.0.2.11"))
+    control.connect("n1")
+    for name in ("east", "west"):
+        done(heddle("create-network", name, "--project", name, "--subnet", "10.0.0.0/24"))
+        add_pod(control, "n1", name, "a")
+    ways = "10.0.0.0/24 of east is 100.64.0.0/24 in west", "10.0.0.0/24 of west is 100.64.1.0/24 in east"
+    out = done(heddle("join-networks", "west", "east", "--translate"))
+    assert out == f'networks "west" and "east" joined; {"; ".join(ways)}\n'
+    assert ", ".join(ways) in done(heddle("connections", "-o", "table"))
+    own = [line for line in done(heddle("addresses")).splitlines() if line.startswith("10.0.0.2 ")]
+    assert [line.rpartition("  ")[2] for line in own] == ["100.64.0.2 in west", "100.64.1.2 in east"]
+    walk = done(heddle("trace", "--from", "east/a", "--to", "west/a")).splitlines()
+    assert walk[-1] == "delivered on n1, to pod west/a, as 100.64.1.2"
+    done(heddle("isolate-networks", "east", "west"))
+    assert heddle("trace", "--from", "east/a", "--to", "100.64.1.2").out.splitlines()[-1].startswith("sent on n1")
 
 
 def test_flows_of_a_node(url: str, control: MemoryControl, heddle: Run) -> None:

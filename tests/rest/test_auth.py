@@ -22,7 +22,10 @@ WHERE = {
     "other": "blue",
     "project": "red",
     "service": "web",
+    "binding": "storage",
+    "pod": "a",
     "container": "c1",
+    "address": "10.128.0.2",
     "interface": "eth0",
 }
 GUARDED = [route for route in ROUTES if route.access is not Access.PUBLIC]

@@ -44,12 +44,18 @@ def test_a_network_has_the_subnets_it_was_given(network: TestApp) -> None:
         "subnets": [SUBNET],
         "flat": True,
         "mtu": 1400,
+        "provider": "heddle",
+        "phase": "Active",
         "projects": ["east"],
         "nodes": [],
         "ports": 0,
+        "outdated": 0,
     }
     assert made == {**expected, "late": []}
-    assert network.get("/v1/networks/east").json == {**expected, "blocks": []}
+    detail = network.get("/v1/networks/east").json
+    conditions = detail.pop("conditions")
+    assert [one["type"] for one in conditions] == ["Programmed", "AddressesAvailable", "Moving", "Terminating"]
+    assert detail == {**expected, "blocks": []}
     assert expected in network.get("/v1/networks").json["networks"]
     assert expected in network.get("/v1/topology").json["networks"]
 
@@ -159,6 +165,7 @@ def test_a_pod_gets_an_address_of_its_network_and_a_cluster_address(network: Tes
         "cluster_addresses": ["10.128.0.2"],
         "routes": [{"dst": "0.0.0.0/0", "gw": "10.0.0.254"}],
         "mtu": 1400,
+        "others": [],
         "phase": "Pending",
     }
     assert report(network, "n1", "c1", status=200, project="east") == given
@@ -205,9 +212,10 @@ def test_scopes_follow_the_order_in_which_networks_are_named(network: TestApp) -
         "networks": ["blue", "red"],
         "forward": None,
         "backward": only_web,
+        "translations": [],
         "late": [],
     }
-    shown = {"networks": ["blue", "red"], "forward": None, "backward": only_web}
+    shown = {"networks": ["blue", "red"], "forward": None, "backward": only_web, "translations": []}
     assert network.get("/v1/connections/red/blue").json == shown
     assert network.get("/v1/connections").json == {"connections": [shown]}
     assert network.get("/v1/topology").json["connections"] == [shown]
@@ -255,6 +263,60 @@ def test_networks_whose_ranges_overlap_are_not_joined(tenants: TestApp, control:
     assert "10.0.0.0/24" in told["cause"]
     assert control.published is before
     join(tenants, "east", "red")
+
+
+TRANSLATIONS = [
+    {"network": "east", "cidr": "10.0.0.0/24", "seen_as": "100.64.0.0/24"},
+    {"network": "west", "cidr": "10.0.0.0/24", "seen_as": "100.64.1.0/24"},
+]
+
+
+def test_networks_whose_ranges_overlap_are_joined_with_translation(tenants: TestApp, control: MemoryControl) -> None:
+    body = {"networks": ["west", "east"]}
+    assert "translated: true" in problem(tenants.post_json("/v1/connections", body, status=409))["remedy"]
+    assert join(tenants, "west", "east", translated=True)["translations"] == TRANSLATIONS
+    before = control.published
+    join(tenants, "east", "west", translated=True, status=200)
+    assert control.published is before
+    assert join(tenants, "east", "west", backward=None, status=200)["translations"] == TRANSLATIONS
+    assert tenants.get("/v1/connections/west/east").json["translations"] == TRANSLATIONS
+
+
+def test_addresses_and_traces_show_what_a_pod_is_elsewhere(tenants: TestApp, control: MemoryControl) -> None:
+    join(tenants, "west", "east", translated=True)
+    for number, name in enumerate(("east", "west"), 7):
+        report(tenants, "n1", f"c{number}", project=name, pod=name, host_interface=f"v{number}")
+        control.submit(PortSeen("n1", f"v{number}", number))
+    shown = {
+        entry["network"]: entry["translated"]
+        for entry in tenants.get("/v1/addresses").json["addresses"]
+        if entry["space"]
+    }
+    assert shown == {
+        "east": [{"network": "west", "address": "100.64.0.2"}],
+        "west": [{"network": "east", "address": "100.64.1.2"}],
+    }
+    for source, destination, dialled in (("east", "west", "100.64.1.2"), ("west", "east", "100.64.0.2")):
+        walk = tenants.get(f"/v1/trace?from={source}/{source}&to={destination}/{destination}").json
+        assert (walk["verdict"], walk["destination"]) == ("delivered", dialled)
+        assert walk["reason"] == f"to pod {destination}/{destination}"
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "said"),
+    [
+        ({"networks": ["east", "red"]}, 422, 'network "red" has no range of its own'),
+        ({"networks": ["east", "west"], "translated": "yes"}, 400, "$.translated"),
+        ({"networks": ["east", "west"], "translations": TRANSLATIONS}, 400, "$.translations"),
+    ],
+)
+def test_a_translation_is_refused(
+    tenants: TestApp, control: MemoryControl, fields: Json, status: int, said: str
+) -> None:
+    before = control.published
+    told = problem(tenants.post_json("/v1/connections", {"translated": True, **fields}, status=status))
+    assert said in told["detail"]
+    assert control.published is before
 
 
 def test_joining_the_built_in_network_is_granted_and_kept_nowhere(network: TestApp) -> None:

@@ -21,8 +21,28 @@ from rest.resources import ROUTES
 from rest.routing import Access
 from tests.rest.conftest import ADMIN_TOKEN, OPEN
 from tests.rest.control import MemoryControl
-from topology.model import PortKey, Service, ServiceKey, ServicePort, Subnet
-from topology.requests import CreateNetwork, CreateNode, CreateService, JoinNetworks, PortSeen, ReportPort
+from topology.labels import Selector
+from topology.model import (
+    Attachment,
+    Binding,
+    Pod,
+    PodKey,
+    PortKey,
+    Service,
+    ServiceKey,
+    ServicePort,
+    Subnet,
+)
+from topology.requests import (
+    CreateBinding,
+    CreateNetwork,
+    CreateNode,
+    CreateService,
+    JoinNetworks,
+    PortSeen,
+    ReportPort,
+    SetPod,
+)
 
 OPTIONS = Options(admin_sha256=sha256(ADMIN_TOKEN.encode()).hexdigest())
 # As in the examples of the shapes: calls drawn from them find something.
@@ -39,6 +59,10 @@ def furnished() -> MemoryControl:
         control.submit(CreateNetwork(name, projects=(name,)))
     own = Subnet("default", IPv4Network("10.0.0.0/24"), IPv4Address("10.0.0.1"))
     control.submit(CreateNetwork("east", projects=("east",), subnets=(own,), mtu=1400))
+    control.submit(CreateNetwork("storage"))
+    storage = (Attachment("storage"),)
+    control.submit(CreateBinding(Binding(NETWORK, Selector(), secondary=storage, optional=("blue",))))
+    control.submit(SetPod(Pod(PodKey(NETWORK, NODE), (("team", "red"),), ("blue",))))
     control.submit(JoinNetworks(NETWORK, "blue"))
     control.submit(JoinNetworks(NETWORK, "east", backward=None))
     web = Service(ServiceKey(NETWORK, "web"), IPv4Address("172.30.0.10"), (ServicePort("TCP", 80),))

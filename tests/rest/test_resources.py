@@ -11,7 +11,7 @@ from tests.rest.control import MemoryControl
 
 Json = dict[str, Any]
 EVERYTHING = {"services_only": False, "ports": []}
-BLUE_RED = {"networks": ["blue", "red"], "forward": EVERYTHING, "backward": EVERYTHING}
+BLUE_RED = {"networks": ["blue", "red"], "forward": EVERYTHING, "backward": EVERYTHING, "translations": []}
 
 
 def problem(response: Any) -> Json:
@@ -122,13 +122,29 @@ def test_a_network_is_made_with_its_projects(app: TestApp) -> None:
         "subnets": [],
         "flat": False,
         "mtu": None,
+        "provider": "heddle",
+        "phase": "Pending",
         "projects": ["red", "shop"],
         "nodes": [],
         "ports": 0,
+        "outdated": 0,
     }
     assert made.json == {**expected, "late": []}
-    assert app.get("/v1/networks/red").json == {**expected, "blocks": []}
-    assert app.get("/v1/projects/shop").json == {"name": "shop", "network": "red", "ports": 0}
+    shown = app.get("/v1/networks/red").json
+    assert [one["reason"] for one in shown.pop("conditions")] == ["Acknowledged", "NoNodes", "NoMoves", "Kept"]
+    assert shown == {**expected, "blocks": []}
+    assert app.get("/v1/projects/shop").json == {
+        "name": "shop",
+        "network": "red",
+        "home": "red",
+        "placed": True,
+        "labels": {},
+        "secondary": [],
+        "optional": [],
+        "ports": 0,
+        "outdated": 0,
+        "moving": None,
+    }
     assert [network["name"] for network in app.get("/v1/networks").json["networks"]] == ["default", "red"]
     assert app.post_json("/v1/networks", {"name": "red"}, status=200).json == {**expected, "late": []}
 
@@ -257,6 +273,7 @@ def test_a_report_gets_an_assignment(network: TestApp) -> None:
         "cluster_addresses": [],
         "routes": [{"dst": "0.0.0.0/0", "gw": "10.128.0.1"}],
         "mtu": None,
+        "others": [],
         "phase": "Pending",
     }
     assert report(network, "n1", "c1", pod_uid="u1") == expected
@@ -272,6 +289,7 @@ def test_a_report_gets_an_assignment(network: TestApp) -> None:
         "pod_uid": "u1",
         "host_interface": "vc1",
         "space": 0,
+        "secondary": False,
         "ofport": None,
         "reason": "the switch has not reported interface vc1",
     }

@@ -57,7 +57,7 @@ def test_help_shows_our_flags_before_those_of_ryus_samples() -> None:
     assert shown.returncode == 0
     assert shown.stderr == ""
     flags = "store rest-listen openflow-listen advertise admin-token-file tls-certificate tls-key tls-ca insecure"
-    for flag in (*flags.split(), "cluster-cidr", "node-prefix", "service-cidr"):
+    for flag in (*flags.split(), "cluster-cidr", "node-prefix", "service-cidr", "translation-cidr"):
         assert f"--heddle-{flag} " in shown.stdout
     assert shown.stdout.index("Heddle:") < shown.stdout.index("test-switch options:")
     assert "--config-file" in shown.stdout

@@ -79,7 +79,9 @@ def test_defaults_listen_on_loopback_only(tmp_path: Path) -> None:
     assert (given.tls, given.admin_token, given.insecure, given.exposures) == (None, None, False, ())
     assert given.cluster.cluster_cidrs == (IPv4Network("10.128.0.0/14"),)
     assert given.cluster.service_cidrs == (IPv4Network("172.30.0.0/16"),)
+    assert given.cluster.translation_cidrs == (IPv4Network("100.64.0.0/10"),)
     assert given.cluster.node_prefix == 23
+    assert given.cluster.own_networks is False
     assert given.cluster.guarded_tcp_ports == (6640, 6653, 8080)
 
 
@@ -88,13 +90,16 @@ def test_ini_file_says_the_same_as_flags(tmp_path: Path) -> None:
     ini.write_text(
         "[heddle]\nrest_listen = 127.0.0.1:81, [::1]:82\nrest_listen = unix:./api\nnode_prefix = 24\n"
         "cluster_cidr = 10.0.0.0/8,fd00::/48\nadvertise = 192.0.2.1,192.0.2.2\ninsecure = true\n"
+        "own_networks = true\n"
     )
     by_file = read("--config-file", str(ini))
     by_flags = read(
         "--heddle-rest-listen=127.0.0.1:81, [::1]:82", "--heddle-rest-listen=unix:./api", "--heddle-node-prefix=24",
         "--heddle-cluster-cidr", "10.0.0.0/8,fd00::/48", "--heddle-advertise=192.0.2.1,192.0.2.2", "--heddle-insecure",
+        "--heddle-own-networks",
     )  # fmt: skip
     assert by_file == by_flags
+    assert by_file.cluster.own_networks is True
     assert by_file.rest_listen[2] == UnixPath(tmp_path / "api")
     assert by_file.cluster.cluster_cidrs == (IPv4Network("10.0.0.0/8"), IPv6Network("fd00::/48"))
     assert by_file.cluster.guarded_tcp_ports == (81, 82, 6640, 6653)
@@ -129,6 +134,8 @@ def test_a_flag_beats_the_file(tmp_path: Path) -> None:
         (["--heddle-cluster-cidr="], "--heddle-cluster-cidr", "one CIDR for each"),
         (["--heddle-cluster-cidr=10.0.0.0/9,10.128.0.0/9"], "--heddle-cluster-cidr", "one CIDR for each"),
         (["--heddle-service-cidr=10.129.0.0/16"], "--heddle-service-cidr: 10.129.0.0/16", "overlaps the pods"),
+        (["--heddle-translation-cidr=100.64.0.1/10"], "--heddle-translation-cidr: '100.64.0.1/10'", "host bits set"),
+        (["--heddle-translation-cidr=x"], "--heddle-translation-cidr: 'x'", "such as 100.64.0.0/10"),
         (["--heddle-node-prefix=13"], "--heddle-node-prefix: 13", "from 14 (of 10.128.0.0/14) to 30"),
         (["--heddle-node-prefix=31"], "--heddle-node-prefix: 31", "to 30"),
         (["--heddle-store=no/where/file"], "--heddle-store", "make it first"),

@@ -1,4 +1,4 @@
-"""Files of schema 1, as the version before networks had subnets wrote them: they open, and nothing in them is lost."""
+"""Files of older schemas open, and nothing in them is lost: 1, before networks had subnets; 2, before bindings."""
 
 import sqlite3
 from contextlib import closing
@@ -10,12 +10,17 @@ import pytest
 from store.base import StoreError
 from store.sqlite import APPLICATION_ID, SCHEMA_VERSION, SqliteStore
 from topology.compiler import compile_all
+from topology.labels import Operator, Requirement, Selector
 from topology.model import (
     EVERYTHING,
+    Attachment,
+    Binding,
     Connection,
     ConnectionKey,
     Network,
     Node,
+    Pod,
+    PodKey,
     Port,
     PortKey,
     Project,
@@ -108,6 +113,26 @@ def test_everything_of_an_older_file_is_there(path: Path) -> None:
     assert version(path) == SCHEMA_VERSION
     again = SqliteStore(path)
     assert {event.value for event in again.load()} == VALUES | {Network("green", 12, mtu=1400)}
+    again.close()
+
+
+def test_everything_of_a_file_of_schema_2_is_there(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        bodies = (
+            "UPDATE object SET body = json_remove(body, '$.space') WHERE kind = 'network'; PRAGMA user_version = 2;"
+        )
+        connection.executescript(bodies)
+    store = SqliteStore(path)
+    loaded = store.load()
+    assert {event.value for event in loaded} == VALUES
+    bound = Binding("b", Selector((Requirement("team", Operator.EXISTS),)), secondary=(Attachment("blue", "net7"),))
+    labelled = Project("red", "blue", "red", (("team", ""),), is_placed=False)
+    pod = Pod(PodKey("red", "a"), (("role", "db"),), ("blue",))
+    store.commit([Put(bound), Put(labelled), Put(pod)])
+    store.close()
+    assert version(path) == SCHEMA_VERSION
+    again = SqliteStore(path)
+    assert {event.value for event in again.load()} == VALUES - {Project("red", "red")} | {bound, labelled, pod}
     again.close()
 
 

@@ -4,16 +4,23 @@ from ipaddress import IPv4Address, ip_network
 
 from hypothesis import strategies as st
 
+from topology.labels import Operator, Requirement, Selector, labels_of
 from topology.model import (
     LAST_VNID,
+    TRANSLATIONS,
     VNIDS,
     ZONES,
     AddressBlock,
+    Attachment,
+    Binding,
     Cluster,
     Connection,
     ConnectionKey,
+    Move,
     Network,
     Node,
+    Pod,
+    PodKey,
     Port,
     PortKey,
     Prefix,
@@ -23,8 +30,10 @@ from topology.model import (
     Service,
     ServiceKey,
     ServicePort,
+    Stage,
     Subject,
     Subnet,
+    Translation,
     Watermark,
     mac_of,
 )
@@ -55,6 +64,8 @@ clusters = st.builds(
     control_plane=st.lists(addresses, max_size=3).map(tuple),
     guarded_tcp_ports=st.lists(l4_ports, max_size=3).map(tuple),
     guarded_udp_ports=st.lists(l4_ports, max_size=3).map(tuple),
+    own_networks=st.booleans(),
+    translation_cidrs=st.lists(prefixes(), max_size=2).map(tuple),
 )
 nodes = st.builds(
     Node,
@@ -72,12 +83,67 @@ networks = st.builds(
     flat=st.booleans(),
     mtu=st.none() | st.integers(576, 65535),
     zone=st.none() | st.integers(1, 65535),
+    provider=labels,
+    terminating=st.booleans(),
+    transit_for=st.none() | labels,
 )
 blocks = st.builds(AddressBlock, few, prefixes(), few)
-projects = st.builds(Project, name=few | labels, network=few)
+moves = st.builds(Move, few, few, few, labels, st.sampled_from(Stage))
+label_words = st.from_regex(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,8}[A-Za-z0-9])?", fullmatch=True)
+label_keys = label_words | st.builds("{}/{}".format, labels, label_words)
+label_values = st.just("") | label_words
+label_sets = st.dictionaries(label_keys, label_values, max_size=3).map(labels_of)
+projects = st.builds(
+    Project,
+    name=few | labels,
+    network=few,
+    home=st.just("") | few,
+    labels=label_sets,
+    is_placed=st.booleans(),
+)
+selectors = st.builds(
+    Selector,
+    st.lists(
+        st.builds(Requirement, label_keys, st.sampled_from(Operator), st.lists(label_values, max_size=2).map(tuple)),
+        max_size=2,
+    ).map(tuple),
+)
+attachments = st.builds(
+    Attachment,
+    network=few,
+    interface=st.just("") | interfaces,
+    addresses=st.lists(addresses, max_size=2).map(tuple),
+    mac=st.none() | addresses.map(mac_of),
+)
+bindings = st.builds(
+    Binding,
+    name=few | labels,
+    projects=selectors,
+    pods=st.none() | selectors,
+    primary=st.none() | attachments,
+    secondary=st.lists(attachments, max_size=3).map(tuple),
+    optional=st.lists(few, max_size=2).map(tuple),
+)
+pods = st.builds(Pod, st.builds(PodKey, few, few | labels), label_sets, st.lists(few, max_size=2).map(tuple))
 service_ports = st.builds(ServicePort, st.sampled_from(["TCP", "UDP", "SCTP"]), l4_ports)
 scopes = st.none() | st.builds(Scope, st.booleans(), st.lists(service_ports, max_size=3).map(tuple))
-connections = st.builds(Connection, st.builds(ConnectionKey.between, few, few | labels), scopes, scopes)
+
+
+@st.composite
+def translations(draw: st.DrawFn) -> Translation:
+    """Two prefixes of one family and length."""
+    cidr = draw(prefixes())
+    other = draw(st.ip_addresses(v=cidr.version))
+    return Translation(draw(few), cidr, ip_network((other, cidr.prefixlen), strict=False))
+
+
+connections = st.builds(
+    Connection,
+    st.builds(ConnectionKey.between, few, few | labels),
+    scopes,
+    scopes,
+    st.lists(translations(), max_size=3).map(tuple),
+)
 services = st.builds(
     Service,
     key=st.builds(ServiceKey, few, labels),
@@ -97,10 +163,23 @@ ports = st.builds(
     cluster_addresses=st.lists(addresses, max_size=2).map(tuple),
     ofport=st.none() | st.integers(1, 0xFEFF),
     pod_uid=st.from_regex(r"[a-zA-Z0-9_.-]{0,40}", fullmatch=True),
+    is_secondary=st.booleans(),
 )
 quarantines = st.builds(Quarantine, space=st.integers(0, 1), address=st.integers(0, 5).map(IPv4Address), node=few)
-watermarks = st.builds(Watermark, st.sampled_from([VNIDS, ZONES]), st.integers(0, LAST_VNID))
+watermarks = st.builds(Watermark, st.sampled_from([VNIDS, ZONES, TRANSLATIONS]), st.integers(0, LAST_VNID))
 values: st.SearchStrategy[Subject] = (
-    clusters | nodes | networks | blocks | projects | connections | services | ports | quarantines | watermarks
+    clusters
+    | nodes
+    | networks
+    | blocks
+    | projects
+    | moves
+    | bindings
+    | pods
+    | connections
+    | services
+    | ports
+    | quarantines
+    | watermarks
 )
 events: st.SearchStrategy[Event] = st.builds(Put, values) | st.builds(Remove, values)

@@ -14,7 +14,8 @@ States = Sequence[Snapshot]
 
 # What a snapshot holds, dependants behind what they depend on.
 TABLES = (
-    *("networks", "projects", "nodes", "blocks", "connections", "services", "quarantined", "watermarks", "ports"),
+    *("networks", "projects", "moves", "bindings", "pods", "nodes", "blocks", "connections", "services"),
+    *("quarantined", "watermarks", "ports"),
 )
 
 

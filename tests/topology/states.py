@@ -9,7 +9,8 @@ from typing import Final
 from tests.topology.asking import ip, node, report, service
 from tests.topology.strategies import after, own_range
 from topology import requests
-from topology.model import EVERYTHING, Cluster, PortKey, Scope, ServiceKey, ServicePort
+from topology.labels import Selector
+from topology.model import EVERYTHING, Attachment, Binding, Cluster, PortKey, Scope, ServiceKey, ServicePort
 from topology.requests import Request
 from topology.snapshot import Snapshot, empty
 
@@ -24,6 +25,8 @@ def _network(name: str, *cidrs: str) -> requests.CreateNetwork:
     subnets = tuple(subnet for cidr in cidrs for subnet in own_range(cidr))
     return requests.CreateNetwork(name, projects=(name,), subnets=subnets)
 
+
+LIME: Final = Attachment("lime", "", (ip("10.1.0.20"),), 0x02_00_00_00_00_07)
 
 # Name of the state, name of the state it starts from, and what is asked there.
 STEPS: Final[tuple[tuple[str, str | None, tuple[Request, ...]], ...]] = (
@@ -82,6 +85,26 @@ STEPS: Final[tuple[tuple[str, str | None, tuple[Request, ...]], ...]] = (
         (*_pod("c", "lime", "n2", 3), requests.JoinNetworks("red", "lime")),
     ),
     (
+        "equal ranges joined with translation",
+        "pods with equal addresses",
+        (requests.JoinNetworks("red", "blue", EVERYTHING, None, translate=True),),
+    ),
+    (
+        "two subnets joined with translation",
+        "a second node",
+        (
+            _network("red", "10.0.0.0/24"),
+            requests.CreateNetwork(
+                "blue",
+                projects=("blue",),
+                subnets=(*own_range("10.0.0.0/28"), *own_range("10.1.0.0/26", "more")),
+            ),
+            *_pod("a", "red", "n1", 3),
+            *_pod("b", "blue", "n2", 4),
+            requests.JoinNetworks("red", "blue", translate=True),
+        ),
+    ),
+    (
         "a flat network",
         "a second node",
         (
@@ -112,6 +135,17 @@ STEPS: Final[tuple[tuple[str, str | None, tuple[Request, ...]], ...]] = (
         "services of each other only",
         "services of two networks",
         (requests.JoinNetworks("red", "blue", *[Scope(services_only=True)] * 2),),
+    ),
+    (
+        "a pod on two networks, one by a static address and MAC",
+        "networks with ranges of their own",
+        (
+            requests.CreateBinding(Binding("more", Selector(), optional=("lime",))),
+            requests.CreateBinding(Binding("one", Selector(), Selector(), None, (LIME,))),
+            *_pod("a", "red", "n1", 3),
+            report("a", key=PortKey("n1", "a", "net1"), pod="a", host_interface="wa"),
+            requests.PortSeen("n1", "wa", 4),
+        ),
     ),
     ("red may ask blue, which is global", "red may ask blue", (requests.SetGlobal("blue", True),)),
 )

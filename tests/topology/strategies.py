@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from itertools import permutations
 from typing import TypeVar
 
 from hypothesis import strategies as st
@@ -17,20 +18,27 @@ from hypothesis import strategies as st
 from topology import fields, requests
 from topology.admission import admit
 from topology.fields import BY_NAME, TRANSPORT
+from topology.labels import Labels, Operator, Requirement, Selector
 from topology.model import (
     DEFAULT_NETWORK,
     EVERYTHING,
+    NAME_LABEL,
     SHARED_SPACE,
     TUN_OFPORT,
     Address,
+    Attachment,
+    Binding,
     Cluster,
     Node,
+    Pod,
+    PodKey,
     Port,
     PortKey,
     Scope,
     Service,
     ServiceKey,
     ServicePort,
+    Stage,
     Subnet,
     mac_of,
 )
@@ -51,8 +59,12 @@ def own_range(cidr: str, name: str = "default", gateway: str | None = None) -> t
 
 NODES = ("n1", "n2", "n3")
 NETWORKS = ("red", "blue", "green")
-PROJECTS = ("red", "red-test", "blue", "green")
+PROJECTS = ("red", "red-test", "blue", "green")  # "alone" is the one for which nobody names a network
 CONTAINERS = ("c1", "c2", "c3")
+INTERFACES = {"eth0": "v", "net1": "w", "net2": "x"}  # of pods, and how the host's side begins
+BINDINGS = ("b1", "b2", "b3")
+LABEL_KEYS = ("team", "tier")
+LABEL_VALUES = ("a", "b", "")
 SERVICES = ("web", "dns")
 UNDERLAYS = tuple(IPv4Address(f"192.0.2.{number}") for number in (11, 12, 13, 14))
 SERVICE_ADDRESSES = tuple(IPv4Address(f"172.30.0.{number}") for number in (1, 10))
@@ -63,6 +75,7 @@ RANGES: tuple[tuple[Subnet, ...], ...] = (
     own_range("10.0.1.0/28"),
     own_range("192.0.2.0/24"),  # where nodes and controllers are
     own_range("198.51.100.0/26"),  # where others are
+    own_range("100.64.0.0/28"),  # what translated prefixes are taken from
 )
 SCOPES = (
     EVERYTHING,
@@ -74,13 +87,17 @@ SCOPES = (
 SERVICE_PORTS = (ServicePort("TCP", 443), ServicePort("UDP", 53), ServicePort("SCTP", 53))
 CONTROLLER = IPv4Address("192.0.2.1")
 CLUSTER = Cluster(control_plane=(CONTROLLER,))
+OWN_NETWORKS = replace(CLUSTER, own_networks=True)
+# One in the ranges of several networks, one of the first node's subnet; a MAC that no address leads to.
+STATIC_ADDRESSES = (IPv4Address("10.0.0.3"), IPv4Address("10.0.1.3"), IPv4Address("10.128.0.8"))
+STATIC_MAC = 0x02_00_00_00_00_42
 SMALL_CLUSTER = Cluster((IPv4Network("10.128.0.0/27"),), 29, control_plane=(CONTROLLER,))  # 4 nodes with 5 pods each
 
 nodes = st.sampled_from(NODES)
 networks = st.sampled_from((*NETWORKS, DEFAULT_NETWORK))
-projects = st.sampled_from((*PROJECTS, DEFAULT_NETWORK))
-interfaces = st.sampled_from(tuple(f"v{container}" for container in CONTAINERS))
-port_keys = st.builds(PortKey, nodes, st.sampled_from(CONTAINERS), st.just("eth0"))
+projects = st.sampled_from((*PROJECTS, "alone", DEFAULT_NETWORK))
+interfaces = st.sampled_from(tuple(f"{side}{name}" for side in INTERFACES.values() for name in CONTAINERS))
+port_keys = st.builds(PortKey, nodes, st.sampled_from(CONTAINERS), st.sampled_from(tuple(INTERFACES)))
 service_keys = st.builds(ServiceKey, projects, st.sampled_from(SERVICES))
 ofports = st.integers(3, 8)
 
@@ -118,9 +135,53 @@ def after(snapshot: Snapshot, *asked: Request) -> Snapshot:
 @st.composite
 def reports(draw: st.DrawFn) -> requests.ReportPort:
     """Draw a report of a pod whose interface's name follows from the container's."""
-    key = PortKey(pick(draw, NODES), pick(draw, CONTAINERS), "eth0")
+    interface = pick(draw, ("eth0", "eth0", "eth0", "net1", "net2"))
+    key = PortKey(pick(draw, NODES), pick(draw, CONTAINERS), interface)
     project = pick(draw, (*PROJECTS, *PROJECTS, DEFAULT_NETWORK))
-    return requests.ReportPort(key, project, f"pod-{key.container}", f"v{key.container}")
+    return requests.ReportPort(key, project, f"pod-{key.container}", f"{INTERFACES[interface]}{key.container}")
+
+
+# --- bindings ------------------------------------------------------------------------------------
+
+labels: st.SearchStrategy[Labels] = st.dictionaries(
+    st.sampled_from(LABEL_KEYS), st.sampled_from(LABEL_VALUES), max_size=2
+).map(lambda given: tuple(sorted(given.items())))
+values = st.lists(st.sampled_from(LABEL_VALUES), min_size=1, max_size=2, unique=True).map(tuple)
+requirements = st.one_of(
+    st.builds(Requirement, st.sampled_from(LABEL_KEYS), st.sampled_from((Operator.IN, Operator.NOT_IN)), values),
+    st.builds(Requirement, st.sampled_from(LABEL_KEYS), st.sampled_from((Operator.EXISTS, Operator.DOES_NOT_EXIST))),
+)
+named_projects = st.builds(
+    lambda names: Requirement(NAME_LABEL, Operator.IN, tuple(names)),
+    st.lists(projects, min_size=1, max_size=2, unique=True),
+)
+selectors = st.builds(Selector, st.lists(requirements, max_size=2).map(tuple))
+project_selectors = selectors | st.builds(Selector, st.tuples(named_projects))
+pods = st.builds(
+    Pod,
+    st.builds(PodKey, projects, st.sampled_from(tuple(f"pod-{name}" for name in CONTAINERS))),
+    labels,
+    st.lists(networks, max_size=2).map(tuple),
+)
+
+
+@st.composite
+def bindings(draw: st.DrawFn) -> Binding:
+    """Draw a binding: of projects, or of pods, sometimes with static addresses."""
+    named = draw(st.lists(networks, min_size=1, max_size=3, unique=True))
+    of_pods = draw(st.none() | selectors)
+    made: list[Attachment] = []
+    for position, name in enumerate(named):
+        interface = pick(draw, ("", "", "net1", "store")) if position else ""
+        addresses, mac = (), None
+        if of_pods is not None and once_in(draw, 4):
+            addresses, mac = (pick(draw, STATIC_ADDRESSES),), pick(draw, (None, STATIC_MAC))
+        made.append(Attachment(name, interface, addresses, mac))
+    optional: tuple[str, ...] = ()
+    if of_pods is None and len(made) > 1 and draw(st.booleans()):
+        optional = (made.pop().network,)
+    primary = made.pop(0) if draw(st.booleans()) else None
+    return Binding(pick(draw, BINDINGS), draw(project_selectors), of_pods, primary, tuple(made), optional)
 
 
 def services() -> st.SearchStrategy[requests.CreateService]:
@@ -129,6 +190,12 @@ def services() -> st.SearchStrategy[requests.CreateService]:
     return st.builds(
         requests.CreateService, st.builds(Service, service_keys, st.sampled_from(SERVICE_ADDRESSES), offers)
     )
+
+
+def advances() -> st.SearchStrategy[requests.AdvanceMove]:
+    """Draw that a stage of a move is in force."""
+    transits = st.sampled_from([f"transit-{vnid}" for vnid in range(10, 18)])
+    return st.builds(requests.AdvanceMove, projects, transits, st.sampled_from(Stage))
 
 
 def any_request() -> st.SearchStrategy[Request]:
@@ -164,15 +231,25 @@ def any_request() -> st.SearchStrategy[Request]:
             st.booleans(),
             st.sampled_from((None, 1400)),
         ),
-        st.builds(requests.DeleteNetwork, networks),
+        st.builds(requests.DeleteNetwork, networks, st.booleans()),
         st.builds(requests.SetGlobal, networks, st.booleans()),
-        st.builds(requests.CreateProject, projects, networks),
+        st.builds(requests.CreateProject, projects, st.none() | networks, st.none() | labels),
+        st.builds(requests.SetProjectLabels, projects, labels),
+        st.builds(requests.CreateBinding, bindings()),
+        st.builds(requests.CreateBinding, bindings()),
+        st.builds(requests.DeleteBinding, st.sampled_from(BINDINGS)),
+        st.builds(requests.SetPod, pods),
+        st.builds(requests.SetPod, pods),
+        st.builds(requests.DeletePod, pods.map(lambda pod: pod.key)),
         st.builds(requests.DeleteProject, projects),
-        st.builds(requests.JoinNetworks, networks, networks, *[st.sampled_from(SCOPES)] * 2),
+        st.builds(requests.MoveProject, projects, networks, st.booleans()),
+        st.builds(requests.MoveProject, projects, networks, st.just(True)),
+        advances(),
+        st.builds(requests.JoinNetworks, networks, networks, *[st.sampled_from(SCOPES)] * 2, st.booleans()),
         st.builds(requests.IsolateNetworks, networks, st.none() | networks),
         services(),
         st.builds(requests.DeleteService, service_keys),
-        st.builds(requests.SetCluster, st.sampled_from((CLUSTER, Cluster(), SMALL_CLUSTER))),
+        st.builds(requests.SetCluster, st.sampled_from((CLUSTER, Cluster(), SMALL_CLUSTER, OWN_NETWORKS))),
     )
     return st.one_of(*about_ports, *about_others)
 
@@ -187,18 +264,38 @@ RELEASE_ALL = requests.ReleaseAddresses(
 )
 
 
+_ORDERS = tuple(permutations((*NETWORKS, DEFAULT_NETWORK), 3))
+_BINDINGS = st.lists(bindings(), max_size=2)
+_PODS = st.lists(pods, max_size=3)
+_LABELS = st.lists(st.builds(requests.SetProjectLabels, projects, labels), max_size=3)
 _SERVICES = st.lists(services(), max_size=3)
 _REPORTS = st.lists(reports(), min_size=4, max_size=9)
 _LATER = st.lists(any_request(), max_size=4)
+
+
+def _spread(draw: st.DrawFn) -> list[Request]:
+    """Draw bindings that go together: networks for most pods besides their own, and a choice for some of them."""
+    named = (Requirement(NAME_LABEL, Operator.IN, PROJECTS[: pick(draw, (1, 2, 4))]),)
+    first, second, third = pick(draw, _ORDERS)
+    primary = Attachment(third) if once_in(draw, 3) else None
+    optional = () if primary is not None else (third,)
+    given = Binding("b1", Selector(named), None, primary, (Attachment(first), Attachment(second, "net2")), optional)
+    static = () if once_in(draw, 3) else (pick(draw, STATIC_ADDRESSES),)
+    one = Attachment(pick(draw, (first, second, third)), "", static, pick(draw, (None, STATIC_MAC)))
+    some = pick(draw, (Selector(), draw(selectors)))
+    choice = Binding("b2", Selector(named), some, *pick(draw, ((one, ()), (None, (one,)))))
+    asked = [requests.CreateBinding(given), requests.CreateBinding(choice)][: pick(draw, (1, 2))]
+    return [*asked, requests.SetPod(Pod(PodKey(pick(draw, PROJECTS), "pod-c1"), draw(labels), (third,)))]
 
 
 @st.composite
 def snapshots(draw: st.DrawFn, nodes: int = 3) -> Snapshot:
     """Draw a network of `nodes` nodes with three tenants, some pods, connections, global networks and services.
 
-    Tenants have ranges of their own, which may overlap, or none; connections have scopes.
+    Tenants have ranges of their own, which may overlap, or none; connections have scopes; projects have labels, and
+    bindings by which some are elsewhere than at home and some pods have several ports.
     """
-    asked: list[Request] = [requests.SetCluster(CLUSTER)]
+    asked: list[Request] = [requests.SetCluster(pick(draw, (CLUSTER, CLUSTER, OWN_NETWORKS)))]
     asked += [requests.CreateNode(name, address) for name, address in zip(NODES[:nodes], UNDERLAYS, strict=False)]
     asked += [
         _tenant(draw, "red", "red", "red-test"),
@@ -206,7 +303,15 @@ def snapshots(draw: st.DrawFn, nodes: int = 3) -> Snapshot:
         replace(_tenant(draw, "green", "green"), is_global=pick(draw, (False, True))),
     ]
     for one, other in (("red", "blue"), ("green", "red"), ("blue", "green"))[: pick(draw, (0, 1, 1, 2, 3))]:
-        asked.append(requests.JoinNetworks(one, other, pick(draw, SCOPES), pick(draw, SCOPES)))
+        scopes = pick(draw, SCOPES), pick(draw, SCOPES)
+        # Translated if that can be, or only if it must be.
+        tries = pick(draw, ((True, False), (False, True)))
+        asked += [requests.JoinNetworks(one, other, *scopes, translate) for translate in tries]
+    asked += [requests.CreateProject("alone")]
+    asked += draw(_LABELS)
+    asked += _spread(draw) if pick(draw, (True, True, False)) else []
+    asked += [requests.CreateBinding(binding) for binding in draw(_BINDINGS)]
+    asked += [requests.SetPod(pod) for pod in draw(_PODS)]
     asked += draw(_SERVICES)
     asked += draw(_REPORTS)
     snapshot = after(empty(), *asked)
@@ -272,7 +377,8 @@ def _address(draw: st.DrawFn, snapshot: Snapshot, source: Port | None = None) ->
         pod = pick(draw, near or others)
         return (known_as(pod, source, snapshot) if source else pod.cluster_addresses or pod.addresses)[0]
     if kind < 3 and pods:
-        return pick(draw, [address for pod in pods for address in (*pod.addresses, *pod.cluster_addresses)])
+        seen_as = [item.seen_as[2] for link in snapshot.connections.values() for item in link.translations]
+        return pick(draw, [address for pod in pods for address in (*pod.addresses, *pod.cluster_addresses)] + seen_as)
     known: set[Address] = {
         *(gateway for node in snapshot.nodes.values() for gateway in node.gateways),
         *(node.underlay for node in snapshot.nodes.values()),
@@ -296,7 +402,8 @@ def _packet(draw: st.DrawFn, snapshot: Snapshot, source: Address, mac: int, port
     ends = Ends(source, _address(draw, snapshot, port), mac)
     kind = pick(draw, _KINDS)
     if kind == "ICMP":
-        return icmp(ends, pick(draw, (None, 0, 3, 11)))
+        about = transport("UDP", Ends(ends.destination, pick(draw, (ends.source, ends.destination))), 53)
+        return icmp(ends, pick(draw, (None, 0, 3, 11)), quoted=pick(draw, (None, about, about)))
     if kind == "ARP":
         request = arp(ends, pick(draw, (1, 1, 1, 2)))
         return request.update(arp_sha=0x020000000001) if once_in(draw, 5) else request

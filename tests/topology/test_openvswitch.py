@@ -18,7 +18,7 @@ from tests.topology.strategies import sendings, snapshots
 from topology import fields
 from topology.compiler import FlowTable, compile_node
 from topology.flow import match_fields
-from topology.model import TUN_OFPORT, VXLAN_OFPORT
+from topology.model import ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT
 from topology.packet import Packet
 from topology.switch import Switch
 from topology.text import flow_text, match_text
@@ -68,7 +68,7 @@ def openvswitch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DummySwitc
         with switch.bridge(BRIDGE):
             tunnel = ("type=vxlan", *(f"options:{name}=flow" for name in ("remote_ip", "local_ip", "key")))
             _add_port(switch, "vxlan0", VXLAN_OFPORT, tunnel)
-            for number in (TUN_OFPORT, *POD_OFPORTS):
+            for number in (TUN_OFPORT, ICMP_OFPORT, *POD_OFPORTS):
                 _add_port(switch, f"p{number}", number, ("type=dummy",))
             yield switch
 

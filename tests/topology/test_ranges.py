@@ -12,6 +12,7 @@ from topology.admission import admit
 from topology.allocation import free_own_address
 from topology.model import (
     EVERYTHING,
+    TRANSLATIONS,
     ZONES,
     AddressBlock,
     Connection,
@@ -24,7 +25,7 @@ from topology.model import (
 )
 from topology.pipeline import FIRST_NETWORK_ZONE
 from topology.requests import Reason, Refused, Request
-from topology.snapshot import Put, Remove, Snapshot, empty
+from topology.snapshot import Put, Remove, Snapshot, apply_all, empty
 
 JOIN = requests.JoinNetworks
 WEB = Scope(ports=(ServicePort("TCP", 80),))
@@ -107,6 +108,124 @@ def test_overlaps_that_mean_nobody_two_pods_are_granted(world: Snapshot) -> None
     joined = after(world, JOIN("red", "pink"), JOIN("pink", "lime"), network("old", "192.0.2.0/24"))
     assert sorted(joined.connections) == [("blue", "red"), ("lime", "pink"), ("pink", "red")]
     assert "old" in joined.networks
+
+
+# --- translation ---------------------------------------------------------------------------------
+
+
+def seen_as(snapshot: Snapshot, first: str, second: str) -> dict[str, list[str]]:
+    """Return by which prefixes each of two connected networks is known to the other."""
+    found: dict[str, list[str]] = {}
+    for item in snapshot.connections[ConnectionKey.between(first, second)].translations:
+        found.setdefault(item.network, []).append(str(item.seen_as))
+    return found
+
+
+def joined(world: Snapshot, *requests_: Request) -> Snapshot:
+    """Return the world after requests, none of which may be refused."""
+    for request in requests_:
+        world, _ = apply_all(world, admit(world, request))
+    return world
+
+
+def test_overlapping_networks_are_joined_with_translation_and_it_stays(world: Snapshot) -> None:
+    events = admit(world, JOIN("red", "lime", translate=True))
+    assert events[0] == Put(Watermark(TRANSLATIONS, int(ip("100.64.1.255"))))
+    both = joined(world, JOIN("red", "lime", translate=True))
+    known = {"lime": ["100.64.0.0/25"], "red": ["100.64.1.0/24"]}
+    assert seen_as(both, "red", "lime") == known
+    assert admit(both, JOIN("lime", "red", translate=True)) == ()
+    assert admit(both, JOIN("lime", "red")) == ()
+    assert seen_as(joined(both, JOIN("lime", "red", WEB, None)), "red", "lime") == known
+    moved = joined(both, cluster(translation_cidrs=nets("100.100.0.0/16")))
+    assert seen_as(moved, "red", "lime") == known
+
+
+def test_a_prefix_comes_back_late(world: Snapshot) -> None:
+    small = joined(world, cluster(translation_cidrs=nets("100.64.0.0/22")))
+    given = []
+    for _ in range(3):
+        small = joined(small, JOIN("red", "lime", translate=True))
+        given.append(seen_as(small, "red", "lime"))
+        small = joined(small, requests.IsolateNetworks("red", "lime"))
+    assert given == [
+        {"lime": ["100.64.0.0/25"], "red": ["100.64.1.0/24"]},
+        {"lime": ["100.64.2.0/25"], "red": ["100.64.3.0/24"]},
+        {"lime": ["100.64.0.0/25"], "red": ["100.64.1.0/24"]},
+    ]
+
+
+def test_each_connection_has_prefixes_of_its_own(world: Snapshot) -> None:
+    """The ranges of `pool` are ones that prefixes are taken from; red knows lime and pool by others, and blue."""
+    both = joined(
+        world,
+        network("pool", "100.64.0.0/24", "100.64.2.0/24"),
+        JOIN("red", "lime", translate=True),
+        JOIN("lime", "pool", translate=True),
+        JOIN("red", "pool", translate=True),
+        JOIN("lime", "blue", translate=True),
+    )
+    assert seen_as(both, "red", "lime") == {"lime": ["100.64.0.0/25"], "red": ["100.64.1.0/24"]}
+    assert seen_as(both, "lime", "pool") == {"lime": ["100.64.3.0/25"], "pool": ["100.64.4.0/24", "100.64.5.0/24"]}
+    assert seen_as(both, "red", "pool") == {"pool": ["100.64.6.0/24", "100.64.7.0/24"], "red": ["100.64.8.0/24"]}
+    assert seen_as(both, "lime", "blue") == {"blue": ["100.64.9.0/24"], "lime": ["100.64.10.0/25"]}
+
+
+def test_prefixes_are_free_of_what_the_viewer_knows() -> None:
+    """Of its own ranges, nodes and controllers; not of the other's. All subnets of both get one."""
+    world = joined(
+        empty(),
+        cluster(control_plane=(ip("100.64.0.70"),), translation_cidrs=nets("192.0.2.0/24", "100.64.0.0/24")),
+        node("n1", "100.64.0.20"),
+        network("red", "10.0.0.0/28", "100.64.0.32/27"),
+        network("lime", "10.0.0.0/27", "100.64.0.128/26"),
+        JOIN("red", "lime", translate=True),
+    )
+    assert seen_as(world, "red", "lime") == {
+        "lime": ["100.64.0.96/27", "100.64.0.128/26"],
+        "red": ["100.64.0.192/28", "100.64.0.224/27"],
+    }
+
+
+TRANSLATION_REFUSALS: list[tuple[tuple[Request, ...], Request, Reason, str]] = [
+    ((), JOIN("red", "lime"), Reason.TAKEN, "--translate"),
+    ((), JOIN("red", "pink", translate=True), Reason.INVALID, '"pink" has no range'),
+    ((), JOIN("red", "blue", translate=True), Reason.IN_USE, "isolate the two"),
+    ((), cluster(translation_cidrs=nets("fd00::/64")), Reason.INVALID, "IPv6"),
+    ((), cluster(translation_cidrs=nets("100.64.0.0/10", "127.0.0.0/16")), Reason.INVALID, "127.0.0.0/8"),
+    ((cluster(translation_cidrs=()),), JOIN("red", "lime", translate=True), Reason.EXHAUSTED, "add a translation"),
+    (
+        (cluster(translation_cidrs=nets("100.64.0.0/25")),),
+        JOIN("red", "lime", translate=True),
+        Reason.EXHAUSTED,
+        "100.64.0.0/25",
+    ),
+    (
+        (JOIN("red", "lime", translate=True),),
+        cluster(service_cidrs=nets("172.30.0.0/16", "100.64.0.0/28")),
+        Reason.IN_USE,
+        'by which network "red" knows network "lime"',
+    ),
+    (
+        (JOIN("red", "lime", translate=True), network("pool", "100.64.0.0/24")),
+        JOIN("red", "pool"),
+        Reason.TAKEN,
+        '100.64.0.0/25 of "lime" and 100.64.0.0/24 of "pool"',
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("before", "request_", "reason", "named"), TRANSLATION_REFUSALS, ids=lambda value: str(value)[:60]
+)
+def test_refused_about_translation(
+    world: Snapshot, before: tuple[Request, ...], request_: Request, reason: Reason, named: str
+) -> None:
+    made = joined(world, *before)
+    with pytest.raises(Refused) as caught:
+        admit(made, request_)
+    assert caught.value.reason is reason
+    assert named in str(caught.value)
 
 
 def zones(snapshot: Snapshot) -> dict[str, int | None]:

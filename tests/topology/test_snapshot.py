@@ -10,7 +10,8 @@ from immutables import Map
 
 from tests.topology.sequences import events_between
 from tests.topology.strategies import any_request, granted, snapshots
-from topology.model import Hosting, Port
+from topology.labels import Handle
+from topology.model import Binding, Hosting, Port, Project
 from topology.requests import Request
 from topology.snapshot import BLOCK_BITS, Block, Change, Put, Remove, Snapshot, apply, apply_all, empty, places
 
@@ -47,10 +48,18 @@ def recomputed(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
         "node_by_underlay": {node.underlay: node.name for node in nodes},
         "network_by_vnid": {network.vnid: network.name for network in networks},
         "global_networks": {network.name: None for network in networks if network.is_global},
+        "terminating": {network.name: None for network in networks if network.terminating},
+        "moves_of": grouped(
+            [(end, name) for name, move in snapshot.moves.items() for end in (move.source, move.target)]
+        ),
         "peers": grouped(pairs),
         "blocks_of": grouped([(block.network, block.prefix) for block in snapshot.blocks.values()]),
+        "blocks_at": grouped([(block.node, (block.network, block.prefix)) for block in snapshot.blocks.values()]),
         "blocks_on": grouped([((block.network, block.node), block.prefix) for block in snapshot.blocks.values()]),
+        "network_by_zone": {network.zone: network.name for network in networks if network.zone is not None},
         "projects_of": grouped([(project.network, name) for name, project in snapshot.projects.items()]),
+        "homes_of": grouped([(project.home, name) for name, project in snapshot.projects.items()]),
+        **recomputed_bindings(snapshot),
         "services_of": grouped([(key.project, key) for key in snapshot.services]),
         "service_by_address": {service.address: key for key, service in snapshot.services.items()},
         "ports_on": grouped([(port.node, port.key) for port in ports]),
@@ -58,6 +67,8 @@ def recomputed(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
         "port_by_ofport": {(port.node, port.ofport): port.key for port in ports if port.ofport is not None},
         "port_by_pod": grouped([((port.project, port.pod), port.key) for port in ports]),
         "ports_in": Counter(port.project for port in ports),
+        "ports_of": grouped([((port.project, port.network), port.key) for port in ports]),
+        "port_by_mac": {(port.space, port.mac): port.key for port in ports},
         "holder": {place: port.key for port in ports for place in places(port)},
         "taken": taken(snapshot),
         "hosted": Counter((port.node, port.network) for port in ports),
@@ -66,14 +77,45 @@ def recomputed(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
     }
 
 
+def recomputed_bindings(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
+    """Return what the indexes of bindings must say: each selector is held against each project."""
+    bindings, projects = snapshot.bindings.values(), snapshot.projects.values()
+    bound = [(project.name, each) for project in projects for each in bindings if is_selected(project, each)]
+    labelled = [(project.name, pair) for project in projects for pair in project.selectable]
+    return {
+        "projects_labelled": grouped(
+            [(handle, name) for name, (key, value) in labelled for handle in (Handle(key, value), Handle(key, None))]
+        ),
+        "pods_of": grouped([(key.project, key) for key in snapshot.pods]),
+        "bindings_wanting": grouped([(handle, each.name) for each in bindings for handle in each.projects.handles()]),
+        "bindings_to": grouped([(network, each.name) for each in bindings for network in each.networks]),
+        "promised": grouped(
+            [
+                (address, (each.name, one.network))
+                for each in bindings
+                for one in each.attachments
+                for address in one.addresses
+            ]
+        ),
+        "project_bindings": grouped([(name, each.name) for name, each in bound if each.pods is None]),
+        "pod_bindings": grouped(
+            [((name, handle), each.name) for name, each in bound if each.pods for handle in each.pods.handles()]
+        ),
+    }
+
+
+def is_selected(project: Project, binding: Binding) -> bool:
+    return binding.projects.selects((*project.labels, ("kubernetes.io/metadata.name", project.name)))
+
+
 def check_indexes(snapshot: Snapshot) -> None:
     for name, wanted in recomputed(snapshot).items():
         assert plain(getattr(snapshot, name)) == wanted, name
 
 
 OBJECTS = (
-    *("cluster", "nodes", "networks", "projects", "connections", "blocks", "ports", "services", "quarantined"),
-    "watermarks",
+    *("cluster", "nodes", "networks", "projects", "moves", "connections", "blocks", "ports", "services"),
+    *("quarantined", "watermarks", "pods", "bindings"),
 )
 
 

@@ -11,7 +11,7 @@ from tests.topology.strategies import Sending, answer, failure, once_in, pick, s
 from topology import fields
 from topology.compiler import compile_all
 from topology.fields import BY_NAME, ETH_DST, ETH_SRC, IPV4_DST, IPV4_SRC
-from topology.model import TUN_OFPORT, Port, mac_of
+from topology.model import TUN_OFPORT, Port
 from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
 from topology.packet import Packet, arriving
 from topology.reach import known_as
@@ -133,7 +133,10 @@ def _is_meant(port: Port, packet: Packet) -> bool:
 @given(st.data())
 @settings(max_examples=150)
 def test_what_is_delivered_can_be_answered_and_both_see_one_conversation(data: st.DataObject) -> None:
-    """The receiver sees the sender by an address that leads back; the sender gets the answer from whom it asked."""
+    """The receiver sees the sender by an address that leads back; the sender gets the answer from whom it asked.
+
+    And if the answer is an error, it quotes what the sender sent.
+    """
     snapshot = data.draw(snapshots(nodes=2))
     assume(snapshot.nodes)
     fabric = fabric_of(snapshot)
@@ -148,7 +151,8 @@ def test_what_is_delivered_can_be_answered_and_both_see_one_conversation(data: s
         assert got.get(IPV4_DST) == int(receiver.addresses[0])
         assert got.get(ETH_DST) == receiver.mac
         if receiver != sender:
-            assert IPv4Address(got.get(IPV4_SRC) or 0) in (*sender.addresses, *sender.cluster_addresses)
+            known = (*sender.cluster_addresses, *known_as(sender, receiver, snapshot))
+            assert IPv4Address(got.get(IPV4_SRC) or 0) in known
         back = answer(arriving(got, 0)).set(ETH_SRC, receiver.mac)
         assert receiver.ofport is not None
         answered = fabric.carry(receiver.node, arriving(back, receiver.ofport), asked.trackers)
@@ -156,4 +160,11 @@ def test_what_is_delivered_can_be_answered_and_both_see_one_conversation(data: s
         wanted = answer(sending.packet)
         for field in set(wanted.values) - {ETH_SRC, ETH_DST}:
             assert answered.packet.get(field) == wanted.get(field)
-        assert answered.packet.get(ETH_DST) == sender.mac == mac_of(sender.addresses[0])
+        assert answered.packet.get(ETH_DST) == sender.mac
+        refusal = failure(arriving(got, 0), receiver)
+        refused = fabric.carry(receiver.node, arriving(refusal, receiver.ofport), asked.trackers)
+        assert refused.outcome == Delivered(sender.node, sender.key), refused.steps
+        assert refused.packet.get(IPV4_SRC) == sending.packet.get(IPV4_DST)
+        assert refused.packet.quoted is not None
+        for field in set(wanted.values) - {ETH_SRC, ETH_DST}:
+            assert refused.packet.quoted.get(field) == sending.packet.get(field)

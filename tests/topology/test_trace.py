@@ -10,6 +10,7 @@ from tests.topology.asking import ip, node, report, service
 from tests.topology.strategies import after, own_range
 from topology import fields, requests
 from topology.compiler import SectionKey, compile_all
+from topology.fields import IPV4_SRC
 from topology.model import Port, PortKey, Scope, ServiceKey, ServicePort
 from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
 from topology.packet import Ends, arp, arriving, transport
@@ -144,6 +145,32 @@ def test_pods_know_each_other_by_tenant_or_cluster_address(
     assert known_as(there, here, ranges.snapshot) == (ip(address),)
     trace = trace_pods(ranges, here, ip(address), protocol, number)
     assert (trace.outcome == Delivered(there.node, there.key)) == arrives, trace.steps
+
+
+def test_translated_connections_do_not_pass_on() -> None:
+    """Red is joined with lime and with blue, all in one range: each connection has prefixes of its own."""
+    names = ("red", "lime", "blue")
+    world = after(
+        empty(),
+        node("n1", "192.0.2.11"),
+        node("n2", "192.0.2.12"),
+        *(requests.CreateNetwork(name, projects=(name,), subnets=own_range("10.0.0.0/24")) for name in names),
+        *(ask for number, name in enumerate(names) for ask in pod(name, name, f"n{1 + number % 2}", 3 + number)),
+        requests.JoinNetworks("red", "lime", translate=True),
+        requests.JoinNetworks("red", "blue", translate=True),
+    )
+    fabric = Fabric(world, compile_all(world))
+    red, lime, blue = (port(world, name) for name in names)
+    assert {pod_.addresses for pod_ in (red, lime, blue)} == {(ip("10.0.0.2"),)}
+    dialled = [known_as(there, here, world)[0] for here, there in ((red, lime), (lime, red), (red, blue), (blue, red))]
+    assert dialled == [ip("100.64.0.2"), ip("100.64.1.2"), ip("100.64.2.2"), ip("100.64.3.2")]
+    for (here, there), address in zip(((red, lime), (lime, red), (red, blue), (blue, red)), dialled, strict=True):
+        trace = trace_pods(fabric, here, address)
+        assert trace.outcome == Delivered(there.node, there.key), trace.steps
+        assert trace.packet.get(IPV4_SRC) == int(known_as(here, there, world)[0])
+    for here, others in ((lime, dialled[2:]), (blue, dialled[:2])):
+        for address in others:
+            assert not isinstance(trace_pods(fabric, here, address).outcome, Delivered)
 
 
 def test_a_bare_address_is_what_the_pod_would_dial(ranges: Fabric) -> None:

@@ -1,4 +1,4 @@
-"""Requests about networks, projects and connections: VNIDs, who may talk to whom.
+"""Requests about networks and connections: VNIDs, who may talk to whom. Their end is in `deletion`.
 
 Two decisions, so that the order of requests does not matter. A connection is kept apart from being global: a global
 network can be joined with another, which shows only when it is global no more. And whoever asks to isolate a pair
@@ -8,104 +8,75 @@ ever: joining it is granted and changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
-from typing import Final
 
 from topology import names
-from topology.admission.checks import known_network, known_project, require
+from topology.admission.checks import built_in, check_provider, check_takes_in, known_network, require
+from topology.admission.deletion import disconnected
+from topology.admission.projects import check_at_home, put_project
 from topology.admission.ranges import check_ranges, check_scope, check_subnets
-from topology.allocation import free_vnid, free_zone
+from topology.admission.translation import translations
+from topology.admission.zones import allot_zones
+from topology.allocation import free_vnid
 from topology.model import (
     DEFAULT_NETWORK,
     FIRST_VNID,
     LAST_VNID,
     VNIDS,
-    ZONES,
     Connection,
     ConnectionKey,
     Network,
     Project,
     Watermark,
 )
-from topology.reach import needs_zone
 from topology.requests import (
     CreateNetwork,
-    CreateProject,
-    DeleteNetwork,
-    DeleteProject,
     IsolateNetworks,
     JoinNetworks,
     Reason,
     Refused,
     SetGlobal,
 )
-from topology.snapshot import Event, Put, Remove, Snapshot, apply, apply_all
-
-_SOON: Final = 4096  # numbers given before
+from topology.snapshot import Event, Put, Remove, Snapshot, apply
 
 
 def create_network(snapshot: Snapshot, request: CreateNetwork) -> tuple[Event, ...]:
     """Make a network and its projects."""
     require(names.label_fault, "network", request.name)
+    require(names.label_fault, "provider", request.provider)
     projects = tuple(dict.fromkeys(request.projects))
     old = snapshot.networks.get(request.name)
     if old is not None:
         return _same_network(snapshot, old, request, projects)
     for project in projects:
         require(names.label_fault, "project", project)
-        _check_not_elsewhere(snapshot, project, request.name)
+        check_at_home(snapshot, project, request.name)
     check_subnets(snapshot, request)
     vnid = _vnid(snapshot, request)
-    network = Network(request.name, vnid, request.is_global, request.subnets, request.flat, request.mtu)
-    counted = () if request.vnid is not None else (Put(Watermark(VNIDS, vnid)),)
-    return (*counted, Put(network), *(Put(Project(project, network.name)) for project in projects))
-
-
-def delete_network(snapshot: Snapshot, request: DeleteNetwork) -> tuple[Event, ...]:
-    """Remove a network, with its connections and its projects, that nothing uses any more."""
-    network = known_network(snapshot, request.name)
-    if network.name == DEFAULT_NETWORK:
-        raise _built_in(network.name, "deleted")
-    projects = sorted(snapshot.projects_of.get(network.name, {}))
-    for project in projects:
-        _check_unused(snapshot, project, f'network "{network.name}"')
-    return (
-        *_disconnected(snapshot, network.name),
-        *(Remove(snapshot.blocks[network.name, prefix]) for prefix in snapshot.blocks_of.get(network.name, {})),
-        *(Remove(snapshot.projects[project]) for project in projects),
-        Remove(network),
-        *_passed_over(snapshot, network.vnid),
+    network = Network(
+        name=request.name,
+        vnid=vnid,
+        is_global=request.is_global,
+        subnets=request.subnets,
+        flat=request.flat,
+        mtu=request.mtu,
+        provider=request.provider,
     )
+    counted = () if request.vnid is not None else (Put(Watermark(VNIDS, vnid)),)
+    state, _ = apply(snapshot, Put(network))
+    made = (put_project(state, Project(project, network.name)) for project in projects)
+    return (*counted, Put(network), *(event for events in made for event in events))
 
 
 def set_global(snapshot: Snapshot, request: SetGlobal) -> tuple[Event, ...]:
     """Let a network talk with all, or no longer; it keeps its VNID."""
     network = known_network(snapshot, request.name)
+    check_provider(network, request.provider, "changes")
     if network.is_global == request.is_global:
         return ()
     if network.name == DEFAULT_NETWORK:
-        raise _built_in(network.name, "made anything but global")
+        raise built_in(network.name, "made anything but global")
     return (Put(replace(network, is_global=request.is_global)),)
-
-
-def create_project(snapshot: Snapshot, request: CreateProject) -> tuple[Event, ...]:
-    """Put a project on a network, for as long as the project exists."""
-    require(names.label_fault, "project", request.name)
-    network = known_network(snapshot, request.network)
-    if _check_not_elsewhere(snapshot, request.name, network.name):
-        return ()
-    return (Put(Project(request.name, network.name)),)
-
-
-def delete_project(snapshot: Snapshot, request: DeleteProject) -> tuple[Event, ...]:
-    """Forget a project that nothing uses any more."""
-    project = known_project(snapshot, request.name)
-    if project.name == DEFAULT_NETWORK:
-        cause, remedy = "is built in and cannot be deleted", "leave it as it is"
-        raise Refused(Reason.BUILT_IN, f'project "{project.name}"', cause, remedy)
-    _check_unused(snapshot, project.name, f'project "{project.name}"')
-    return (Remove(project),)
 
 
 def join_networks(snapshot: Snapshot, request: JoinNetworks) -> tuple[Event, ...]:
@@ -119,11 +90,13 @@ def join_networks(snapshot: Snapshot, request: JoinNetworks) -> tuple[Event, ...
     if scopes == (None, None):
         cause, remedy = "neither of the two may begin anything", "isolate them instead"
         raise Refused(Reason.INVALID, f'connection of "{key.first}" and "{key.second}"', cause, remedy)
-    connection = Connection(key, *(scopes if key.first == request.first else reversed(scopes)))
+    translated, counted = translations(snapshot, key, wanted=request.translate)
+    forward, backward = scopes if key.first == request.first else reversed(scopes)
+    connection = Connection(key, forward, backward, translated)
     if snapshot.connections.get(key) == connection:
         return ()
-    check_ranges(snapshot, key)
-    return (*_zones(snapshot, connection), Put(connection))
+    check_ranges(snapshot, connection)
+    return (*counted, *allot_zones(snapshot, connection), Put(connection))
 
 
 def isolate_networks(snapshot: Snapshot, request: IsolateNetworks) -> tuple[Event, ...]:
@@ -131,13 +104,13 @@ def isolate_networks(snapshot: Snapshot, request: IsolateNetworks) -> tuple[Even
     if request.second is None:
         network = known_network(snapshot, request.first)
         if network.name == DEFAULT_NETWORK:
-            raise _built_in(network.name, "isolated")
-        cut = _disconnected(snapshot, network.name)
+            raise built_in(network.name, "isolated")
+        cut = disconnected(snapshot, network.name)
         return (*cut, Put(replace(network, is_global=False))) if network.is_global else cut
     key = _pair(snapshot, request.first, request.second, "isolated from")
     for name in key:
         if name == DEFAULT_NETWORK:
-            raise _built_in(name, "isolated")
+            raise built_in(name, "isolated")
         if snapshot.networks[name].is_global:
             cause, remedy = "is global and talks with all networks", "isolate it alone, which ends its being global"
             raise Refused(Reason.IN_USE, f'network "{name}"', cause, remedy)
@@ -145,34 +118,18 @@ def isolate_networks(snapshot: Snapshot, request: IsolateNetworks) -> tuple[Even
     return () if connection is None else (Remove(connection),)
 
 
-def _zones(snapshot: Snapshot, connection: Connection) -> tuple[Event, ...]:
-    """Allot a conntrack zone to each of the two networks that needs one from now on."""
-    state, _ = apply(snapshot, Put(connection))
-    events: tuple[Event, ...] = ()
-    for name in connection.key:
-        if state.networks[name].zone is None and needs_zone(name, state):
-            zone = free_zone(state)
-            more = (Put(Watermark(ZONES, zone)), Put(replace(state.networks[name], zone=zone)))
-            state, _ = apply_all(state, more)
-            events = (*events, *more)
-    return events
-
-
 def _same_network(
     snapshot: Snapshot, old: Network, request: CreateNetwork, projects: tuple[str, ...]
 ) -> tuple[Event, ...]:
+    known_network(snapshot, old.name)
+    check_takes_in(old)
+    check_provider(old, request.provider, "asks for")
     same = (request.vnid is None or request.vnid == old.vnid) and request.is_global == old.is_global
     same &= (request.subnets, request.flat, request.mtu) == (old.subnets, old.flat, old.mtu)
-    if same and all(project in snapshot.projects_of.get(old.name, {}) for project in projects):
+    if same and all(project in snapshot.homes_of.get(old.name, {}) for project in projects):
         return ()
     cause = f"exists already, with VNID {old.vnid}{' and global' if old.is_global else ''}"
     raise Refused(Reason.TAKEN, f'network "{old.name}"', cause, "choose another name, or change the one that exists")
-
-
-def _passed_over(snapshot: Snapshot, vnid: int) -> tuple[Event, ...]:
-    """Count a number that was asked for, not allotted, as given, if else it would be given again soon."""
-    last = snapshot.watermarks.get(VNIDS, FIRST_VNID - 1)
-    return (Put(Watermark(VNIDS, vnid)),) if 0 < vnid - last <= _SOON else ()
 
 
 def _vnid(snapshot: Snapshot, request: CreateNetwork) -> int:
@@ -189,25 +146,6 @@ def _vnid(snapshot: Snapshot, request: CreateNetwork) -> int:
     return request.vnid
 
 
-def _check_not_elsewhere(snapshot: Snapshot, project: str, network: str) -> bool:
-    """Return whether a project is on a network already; raise Refused when it is on another one."""
-    old = snapshot.projects.get(project)
-    if old is not None and old.network != network:
-        cause = f'is on network "{old.network}" already'
-        raise Refused(Reason.TAKEN, f'project "{project}"', cause, "delete the project there first")
-    return old is not None
-
-
-def _check_unused(snapshot: Snapshot, project: str, subject: str) -> None:
-    if project in snapshot.ports_in:
-        cause = f'project "{project}" has pods (ports: {snapshot.ports_in[project]})'
-        raise Refused(Reason.IN_USE, subject, cause, "remove its pods first")
-    services = snapshot.services_of.get(project)
-    if services:
-        cause = f'project "{project}" has services: {", ".join(sorted(key.name for key in services))}'
-        raise Refused(Reason.IN_USE, subject, cause, "delete them first")
-
-
 def _pair(snapshot: Snapshot, first: str, second: str, verb: str) -> ConnectionKey:
     for name in (first, second):
         known_network(snapshot, name)
@@ -215,14 +153,3 @@ def _pair(snapshot: Snapshot, first: str, second: str, verb: str) -> ConnectionK
         cause = f"cannot be {verb} itself"
         raise Refused(Reason.INVALID, f'network "{first}"', cause, "name two different networks")
     return ConnectionKey.between(first, second)
-
-
-def _disconnected(snapshot: Snapshot, network: str) -> tuple[Event, ...]:
-    peers: Iterable[str] = sorted(snapshot.peers.get(network, {}))
-    return tuple(Remove(snapshot.connections[ConnectionKey.between(network, peer)]) for peer in peers)
-
-
-def _built_in(name: str, verb: str) -> Refused:
-    return Refused(
-        Reason.BUILT_IN, f'network "{name}"', f"is built in and cannot be {verb}", "use a network of your own"
-    )

@@ -8,6 +8,8 @@ from ipaddress import ip_network
 from topology import names
 from topology.admission.checks import inside, known_node, overlapping, require, reserved_ranges
 from topology.admission.ports import gone
+from topology.admission.projects import own_networks
+from topology.admission.translation import unfit_translations, unsound_pools
 from topology.allocation import LAST_DPID, free_dpid, free_subnets, node_prefix
 from topology.model import Address, Cluster, Node
 from topology.requests import CreateNode, DeleteNode, Reason, Refused, SetCluster
@@ -23,7 +25,7 @@ def set_cluster(snapshot: Snapshot, request: SetCluster) -> tuple[Event, ...]:
         return ()
     for complaint in (*_unsound(cluster), *_unfit(cluster, snapshot)):
         raise complaint
-    return (Put(cluster),)
+    return (Put(cluster), *(own_networks(snapshot) if cluster.own_networks else ()))
 
 
 def create_node(snapshot: Snapshot, request: CreateNode) -> tuple[Event, ...]:
@@ -139,6 +141,7 @@ def _unsound(cluster: Cluster) -> Iterator[Refused]:
         other = overlapping(ip_network(address), ranges)
         if other is not None:
             yield _bad_setting(f"controller address {address}", f"is inside {other}", "give an address outside it")
+    yield from unsound_pools(cluster)
     for port in (*cluster.guarded_tcp_ports, *cluster.guarded_udp_ports):
         if not 1 <= port <= 0xFFFF:
             yield _bad_setting(f"guarded port {port}", "is out of range", "give numbers from 1 to 65535")
@@ -162,6 +165,7 @@ def _unfit(cluster: Cluster, snapshot: Snapshot) -> Iterator[Refused]:
             if other is not None:
                 cause = f'{other} overlaps subnet {own.cidr} of network "{network.name}"'
                 yield Refused(Reason.IN_USE, subject, cause, f'choose other ranges, or delete "{network.name}"')
+    yield from unfit_translations(cluster, snapshot)
     for _, service in sorted(snapshot.services.items()):
         if not inside(ip_network(service.address), cluster.service_cidrs):
             name = f'service "{service.key.project}/{service.key.name}"'

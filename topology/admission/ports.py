@@ -7,20 +7,22 @@ from dataclasses import replace
 from typing import Final
 
 from topology import names
-from topology.admission.checks import known_node, known_project, require
-from topology.allocation import any_taken, free_address, free_own_address
+from topology.admission.checks import check_takes_in, known_node, known_project, require
+from topology.admission.moves import landing
+from topology.admission.placement import place
+from topology.allocation import any_taken
+from topology.binding import attachments
 from topology.model import (
     SHARED_SPACE,
     TUN_OFPORT,
     VXLAN_OFPORT,
     Address,
     AddressBlock,
-    Network,
+    Attachment,
     Port,
     PortKey,
     Prefix,
     Quarantine,
-    mac_of,
 )
 from topology.requests import (
     ForgetPort,
@@ -41,7 +43,7 @@ _LAST_OFPORT: Final = 0xFFFFFF00  # OFPP_MAX (OpenFlow 1.5.1, 7.2.1)
 
 
 def report_port(snapshot: Snapshot, request: ReportPort) -> tuple[Event, ...]:
-    """Make a port on the network of its project, with an address from each of its node's subnets."""
+    """Make a port: on the pod's primary network, or on the one that the interface is bound to."""
     node = known_node(snapshot, request.key.node)
     _check_syntax(request)
     project = known_project(snapshot, request.project)
@@ -50,27 +52,33 @@ def report_port(snapshot: Snapshot, request: ReportPort) -> tuple[Event, ...]:
         _check_same(old, request)
         return ()
     _check_interface(snapshot, request)
-    network: Network = snapshot.networks[project.network]
-    shared = tuple(free_address(snapshot, node, subnet) for subnet in node.subnets)
-    addresses: tuple[Address, ...] = shared
-    cluster_addresses: tuple[Address, ...] = ()
-    block: AddressBlock | None = None
-    if network.subnets:
-        own, block = free_own_address(snapshot, network, node.name)
-        addresses, cluster_addresses = (own,), tuple(one for one in shared if one.version == own.version)
+    attachment, is_secondary = _attachment(snapshot, request)
+    check_takes_in(snapshot.networks[attachment.network])
+    placed = place(snapshot, node, attachment)
+    network = snapshot.networks[attachment.network]
     port = Port(
         key=request.key,
         project=project.name,
         pod=request.pod,
         network=network.name,
         host_interface=request.host_interface,
-        mac=mac_of(addresses[0]),
-        addresses=addresses,
+        mac=placed.mac,
+        addresses=placed.addresses,
         space=network.space,
-        cluster_addresses=cluster_addresses,
+        cluster_addresses=placed.cluster_addresses,
         pod_uid=request.pod_uid,
+        is_secondary=is_secondary,
     )
-    return (Put(port),) if block is None else (Put(block), Put(port))
+    return (*placed.events, Put(port))
+
+
+def _attachment(snapshot: Snapshot, request: ReportPort) -> tuple[Attachment, bool]:
+    """Return what is attached by an interface, and whether it is a secondary one: any other name is the primary's."""
+    primary, *others = attachments(snapshot, request.project, request.pod)
+    named = next((each for each in others if each.interface == request.key.interface), None)
+    if named is not None:
+        return named, True
+    return replace(primary, network=landing(snapshot, request.project, primary.network)), False
 
 
 def forget_port(snapshot: Snapshot, request: ForgetPort) -> tuple[Event, ...]:

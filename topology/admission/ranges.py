@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
 from itertools import combinations
 from typing import Final
 
 from topology import names
-from topology.admission.checks import overlapping, require, reserved_ranges
+from topology.admission.checks import NOT_FOR_PODS, overlapping, require, reserved_ranges
 from topology.fields import TRANSPORT
-from topology.model import ConnectionKey, Scope, Subnet
+from topology.model import Connection, ConnectionKey, Scope, Subnet
+from topology.reach import ranges_known
 from topology.requests import CreateNetwork, Reason, Refused
 from topology.snapshot import Snapshot
 
 _LEAST_MTU: Final = 576  # every host of IPv4 must accept datagrams of that size (RFC 791, 3.1)
 _MOST_MTU: Final = 65535
-# This network, loopback, link-local; multicast, reserved and broadcast (RFC 6890, RFC 1112).
-_NOT_FOR_PODS: Final = tuple(map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")))
 _LONGEST_PREFIX: Final = 30  # a gateway and one pod
+_WHAT_WORKS: Final = (
+    "join them with translation (--translate, or translated: true), give one of them another range, "
+    "or leave them apart and use services of a global network"
+)
 
 
 def check_subnets(snapshot: Snapshot, request: CreateNetwork) -> None:
@@ -54,21 +56,21 @@ def check_scope(key: ConnectionKey, scope: Scope | None) -> None:
         raise Refused(Reason.INVALID, subject, "a port is named twice", "name each port once")
 
 
-def check_ranges(snapshot: Snapshot, key: ConnectionKey) -> None:
-    """Raise Refused when an address would mean two pods to one of the two networks, were they connected."""
+def check_ranges(snapshot: Snapshot, connection: Connection) -> None:
+    """Raise Refused when an address would mean two pods to one of the two networks, were they connected so."""
+    key = connection.key
     for name in key:
-        ranges = [(name, subnet) for subnet in snapshot.networks[name].subnets]
-        for peer in sorted({*snapshot.peers.get(name, {}), key.other(name)}):
-            ranges += [(peer, subnet) for subnet in snapshot.networks[peer].subnets]
         if not snapshot.networks[name].subnets:
             continue  # it knows pods of other spaces by their cluster addresses only
+        ranges = [(name, subnet.cidr) for subnet in snapshot.networks[name].subnets]
+        for peer in sorted({*snapshot.peers.get(name, {}), key.other(name)}):
+            there = connection if peer == key.other(name) else snapshot.connections[ConnectionKey.between(name, peer)]
+            ranges += [(peer, cidr) for cidr in ranges_known(peer, there, snapshot)]
         for (one, a), (other, b) in combinations(ranges, 2):
-            if one != other and a.cidr.overlaps(b.cidr):
+            if one != other and a.overlaps(b):
                 subject = f'connection of "{key.first}" and "{key.second}"'
-                two = f'{a.cidr} of "{one}" and {b.cidr} of "{other}"'
-                cause = f'to network "{name}" an address in {two} would mean two pods'
-                remedy = "give one of them another range, or leave them apart and use services of a global network"
-                raise Refused(Reason.TAKEN, subject, cause, remedy)
+                cause = f'to network "{name}" an address in {a} of "{one}" and {b} of "{other}" would mean two pods'
+                raise Refused(Reason.TAKEN, subject, cause, _WHAT_WORKS)
 
 
 def _check_subnet(snapshot: Snapshot, subject: str, subnet: Subnet) -> None:
@@ -79,7 +81,7 @@ def _check_subnet(snapshot: Snapshot, subject: str, subnet: Subnet) -> None:
     if cidr.prefixlen > _LONGEST_PREFIX:
         remedy = f"give a range of /{_LONGEST_PREFIX} or larger"
         raise Refused(Reason.INVALID, subject, f"subnet {cidr} has no room for a gateway and a pod", remedy)
-    other = overlapping(cidr, _NOT_FOR_PODS)
+    other = overlapping(cidr, NOT_FOR_PODS)
     if other is not None:
         cause = f"subnet {cidr} shares addresses with {other}, which no host can have for its own"
         raise Refused(Reason.INVALID, subject, cause, "give a range of unicast addresses")

@@ -10,7 +10,7 @@ There is no function that adds or deletes: the diff does both.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from topology.features import (
@@ -18,6 +18,7 @@ from topology.features import (
     base,
     blocks,
     connections,
+    errors,
     guard,
     networks,
     node,
@@ -64,5 +65,12 @@ FEATURES: Final[tuple[Feature, ...]] = (
     spaces,
     blocks,
     tracking,
+    errors,
 )
+# Of features whose subjects stand on all nodes: the flows that a subject puts on each node for which `subjects` or
+# `touched` name it, or None where these differ by node. With n nodes such sections are n², and worth making once.
+COMMON: Final[dict[int, Callable[[SubjectKey, Snapshot], Iterable[Flow] | None]]] = {
+    int(guard.ID): guard.common,
+    int(tunnels.ID): tunnels.common,
+}
 BY_ID: Final[dict[int, Feature]] = {int(feature.ID): feature for feature in FEATURES}

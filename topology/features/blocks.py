@@ -60,9 +60,8 @@ def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
             for name in (network, *snapshot.peers.get(network, {})):
                 yield from _on((node,), name, snapshot)
         case Node(name=name):
-            for network in snapshot.blocks_of:
-                for prefix in snapshot.blocks_on.get((network, name), {}):
-                    yield from _of_block(snapshot.blocks[network, prefix], snapshot)
+            for place in snapshot.blocks_at.get(name, {}):
+                yield from _of_block(snapshot.blocks[place], snapshot)
             for subject in subjects(name, snapshot):
                 yield Section(name, subject)
 

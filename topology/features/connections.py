@@ -2,7 +2,9 @@
 
 One flow per direction on each node that hosts either network: the receiver's node decides delivery, the sender's node
 decides services. Where a direction may begin only some things, or nothing, replies are asked of conntrack on the node
-of whoever began. Between networks with ranges of their own, the range of one leads into its space from the other.
+of whoever began. Between networks with ranges of their own, the range of one leads into its space from the other; with
+translation, a prefix that stands for it does, and the network bits of both ends are exchanged on the way: one flow for
+each subnet of one and each of the other, in each direction.
 """
 
 from __future__ import annotations
@@ -12,11 +14,11 @@ from typing import Final
 
 from topology import pipeline
 from topology.features.section import Section, SubjectKey, families
-from topology.fields import CT_STATE, ETH_TYPE, IP_PROTO, IS_REPLY, TRANSPORT, Family, Field
-from topology.flow import Flow, at, conntrack, goto, load, match_fields
-from topology.matches import in_space, to_prefix
+from topology.fields import CT_STATE, ETH_TYPE, IP_PROTO, IS_REPLY, TRANSPORT, Family, Field, family
+from topology.flow import Flow, at, conntrack, copy, goto, load, match_fields
+from topology.matches import in_space, masked, to_prefix
 from topology.model import Cluster, Connection, ConnectionKey, Hosting, Network, Node, Scope
-from topology.pipeline import BY_SERVICE, DESTINATION_VNID, SOURCE_VNID, SPACE, Table
+from topology.pipeline import BY_SERVICE, DESTINATION_VNID, SCRATCH, SOURCE_VNID, SPACE, Table
 from topology.reach import begins_tracked
 from topology.snapshot import Change, Snapshot
 
@@ -51,7 +53,7 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
         if begun is not None and begins_tracked(destination.name, source.name, snapshot):
             yield from _may_reply(begun, source, destination, kinds)
         if (node, source.name) in snapshot.hosted:
-            yield from _crossing(source, destination)
+            yield from _crossing(connection, source, destination)
 
 
 def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
@@ -121,9 +123,19 @@ def _may_reply(begun: Scope, source: Network, destination: Network, kinds: tuple
             yield at(pipeline.REPLY_KNOWN, match_fields(*terms, is_reply), _DELIVER)
 
 
-def _crossing(source: Network, destination: Network) -> Iterator[Flow]:
+def _crossing(connection: Connection, source: Network, destination: Network) -> Iterator[Flow]:
     """Between two networks with ranges of their own: the destination's range leads into its space."""
-    if source.subnets:
-        for subnet in destination.subnets:
-            enter = (load(SPACE, destination.space), goto(Table.EGRESS_POLICY))
-            yield at(pipeline.CROSS_PEER, to_prefix(subnet.cidr, in_space(source.space)), enter)
+    space = load(SPACE, destination.space)
+    for subnet in destination.subnets if source.subnets else ():
+        if not connection.translations:
+            yield at(
+                pipeline.CROSS_PEER, to_prefix(subnet.cidr, in_space(source.space)), (space, goto(Table.EGRESS_POLICY))
+            )
+            continue
+        seen_as, kind = connection.seen_as(destination.name, subnet.cidr), family(subnet.cidr.version)
+        for own in source.subnets:
+            there = connection.seen_as(source.name, own.cidr)
+            terms = to_prefix(seen_as, (kind.source, masked(own.cidr)), in_space(source.space))
+            before = copy(kind.source, SCRATCH, 32)
+            ends = (load(kind.source, *masked(there)), load(kind.destination, *masked(subnet.cidr)))
+            yield at(pipeline.CROSS_TRANSLATED, terms, (before, *ends, space, goto(Table.LEAVING_ERRORS)))

@@ -8,10 +8,10 @@ from typing import Final
 from topology import pipeline
 from topology.features.section import Section, SubjectKey
 from topology.fields import ETH_ARP, ETH_DST, ETH_SRC, IN_PORT, family
-from topology.flow import IN_PORT_NUMBER, Actions, Flow, at, goto, load, match, output
+from topology.flow import IN_PORT_NUMBER, Actions, Flow, at, goto, load, match
 from topology.matches import from_address, in_space, to_address
 from topology.model import SHARED_SPACE, Address, Network, Node, Port, PortKey, mac_of
-from topology.pipeline import CLUSTER_SOURCE, DESTINATION_VNID, OUTPUT_PORT, SOURCE_VNID, SPACE, Table
+from topology.pipeline import CLUSTER_SOURCE, DESTINATION_VNID, OUTPUT_PORT, SCRATCH, SOURCE_VNID, SPACE, Table
 from topology.snapshot import Change, Snapshot
 
 ID: Final = pipeline.FeatureId.PORTS
@@ -75,11 +75,13 @@ def _delivery(port: Port, ofport: int, vnid: int, address: Address, known_as: Ad
     if known_as is not None:
         kind = family(address.version)
         inside = load(kind.destination, int(address))
-        yield at(pipeline.LOCAL_POD, to_address(known_as, in_space(SHARED_SPACE)), (*found, inside, onwards))
+        arrived = (*found, inside, load(SPACE, port.space), goto(Table.ARRIVING_ERRORS))
+        yield at(pipeline.LOCAL_POD, to_address(known_as, in_space(SHARED_SPACE)), arrived)
         # What a pod sends to an address that it has itself does not leave it; its cluster address it has not.
         himself = to_address(known_as, in_space(port.space), (CLUSTER_SOURCE, int(known_as)))
-        back = (load(kind.source, int(known_as)), inside, load(ETH_SRC, mac_of(known_as)), load(ETH_DST, port.mac))
-        yield at(pipeline.CROSS_SELF, himself, (*back, output(IN_PORT_NUMBER)))
+        ends = (load(SCRATCH, int(address)), load(kind.source, int(known_as)), inside)
+        back = (load(ETH_SRC, mac_of(known_as)), load(ETH_DST, port.mac), load(OUTPUT_PORT, IN_PORT_NUMBER))
+        yield at(pipeline.CROSS_SELF, himself, (*ends, *back, goto(Table.LEAVING_ERRORS)))
 
 
 def _enter_space(space: int) -> Actions:

@@ -22,7 +22,7 @@ from topology.fields import ETH_TYPE, IPV4
 from topology.flow import Flow, at, copy, goto, load, match_fields
 from topology.matches import in_space, to_prefix
 from topology.model import SHARED_SPACE, Connection, Hosting, Network, Node
-from topology.pipeline import CLUSTER_SOURCE, SPACE, Table
+from topology.pipeline import CLUSTER_SOURCE, SCRATCH, SPACE, Table
 from topology.snapshot import Change, Snapshot
 
 ID: Final = pipeline.FeatureId.SPACES
@@ -46,7 +46,8 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
         return
     for subnet in network.subnets:
         yield at(pipeline.CROSS_NOT, to_prefix(subnet.cidr, space), (goto(Table.EGRESS_POLICY),))
-    leave = (copy(CLUSTER_SOURCE, IPV4.source, IPV4.bits), load(SPACE, SHARED_SPACE), goto(Table.SERVICES))
+    ends = (copy(IPV4.source, SCRATCH, IPV4.bits), copy(CLUSTER_SOURCE, IPV4.source, IPV4.bits))
+    leave = (*ends, load(SPACE, SHARED_SPACE), goto(Table.LEAVING_ERRORS))
     yield at(pipeline.CROSS_LEAVE, match_fields((ETH_TYPE, IPV4.eth_type), space), leave)
 
 

@@ -5,6 +5,7 @@
 needs an entry in `value.Snapshot`, a keeper in `objects`, and a line in `changing`.
 """
 
+from topology.snapshot.bindings import projects_selected
 from topology.snapshot.changing import apply, apply_all
 from topology.snapshot.events import Change, Event, Put, Remove
 from topology.snapshot.value import BLOCK_BITS, BLOCK_SIZE, BUILT_IN, Block, Snapshot, empty, places
@@ -23,4 +24,5 @@ __all__ = [
     "apply_all",
     "empty",
     "places",
+    "projects_selected",
 ]

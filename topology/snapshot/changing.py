@@ -7,24 +7,28 @@ from typing import Final
 
 from topology.model import (
     AddressBlock,
+    Binding,
     Cluster,
     Connection,
+    Move,
     Network,
     Node,
+    Pod,
     Port,
     Project,
     Quarantine,
     Service,
     Watermark,
 )
+from topology.snapshot.bindings import keep_binding, keep_pod, keep_project
 from topology.snapshot.events import Change, Event
 from topology.snapshot.objects import (
     keep_block,
     keep_cluster,
     keep_connection,
+    keep_move,
     keep_network,
     keep_node,
-    keep_project,
     keep_quarantine,
     keep_service,
     keep_watermark,
@@ -53,6 +57,9 @@ _KEEPERS: Final[dict[type, Callable[[Snapshot, Event], tuple[Snapshot, tuple[Cha
     Node: keep_node,
     Network: keep_network,
     Project: keep_project,
+    Move: keep_move,
+    Binding: keep_binding,
+    Pod: keep_pod,
     Connection: keep_connection,
     AddressBlock: keep_block,
     Service: keep_service,

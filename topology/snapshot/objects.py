@@ -1,18 +1,19 @@
-"""What each kind of object changes in a snapshot, ports excepted: the object's entry, and the indexes it stands in."""
+"""What each kind of object changes in a snapshot: the object's entry, and the indexes it stands in.
+
+Ports are in `ports`; projects, pods and bindings in `bindings`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from immutables import Map
-
 from topology.model import (
     AddressBlock,
     Cluster,
     Connection,
+    Move,
     Network,
     Node,
-    Project,
     Quarantine,
     Service,
     Watermark,
@@ -42,8 +43,10 @@ def keep_node(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change,
         node_by_underlay=swap(snapshot.node_by_underlay, before and before.underlay, after and after.underlay, name),
     )
     if after is None:
-        latest = {place: address for place, address in state.latest.items() if place[0] != name}
-        state = replace(state, latest=Map(latest))
+        latest = state.latest
+        for place in ((name, version) for version in (4, 6)):
+            latest = table(latest, place, None) if place in latest else latest
+        state = replace(state, latest=latest)
     return state, (Change(before, after),)
 
 
@@ -55,6 +58,8 @@ def keep_network(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Chan
         return snapshot, ()
     was_global = name if before is not None and before.is_global else None
     is_global = name if after is not None and after.is_global else None
+    was_terminating = name if before is not None and before.terminating else None
+    is_terminating = name if after is not None and after.terminating else None
     state = replace(
         snapshot,
         networks=table(snapshot.networks, name, after),
@@ -65,23 +70,24 @@ def keep_network(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Chan
             name,
         ),
         global_networks=swap(snapshot.global_networks, was_global, is_global, None),
+        terminating=swap(snapshot.terminating, was_terminating, is_terminating, None),
+        network_by_zone=swap(snapshot.network_by_zone, before and before.zone, after and after.zone, name),
     )
     return state, (Change(before, after),)
 
 
-def keep_project(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
-    assert isinstance(event.value, Project)
-    name = event.value.name
-    before, after = before_after(snapshot.projects, name, event)
+def keep_move(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, Move)
+    project = event.value.project
+    before, after = before_after(snapshot.moves, project, event)
     if before == after:
         return snapshot, ()
-    projects_of = snapshot.projects_of
-    if before is not None:
-        projects_of = exclude(projects_of, before.network, name)
-    if after is not None:
-        projects_of = include(projects_of, after.network, name)
-    state = replace(snapshot, projects=table(snapshot.projects, name, after), projects_of=projects_of)
-    return state, (Change(before, after),)
+    moves_of = snapshot.moves_of
+    for network in () if before is None else (before.source, before.target):
+        moves_of = exclude(moves_of, network, project)
+    for network in () if after is None else (after.source, after.target):
+        moves_of = include(moves_of, network, project)
+    return replace(snapshot, moves=table(snapshot.moves, project, after), moves_of=moves_of), (Change(before, after),)
 
 
 def keep_connection(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
@@ -105,17 +111,20 @@ def keep_block(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change
     before, after = before_after(snapshot.blocks, (network, prefix), event)
     if before == after:
         return snapshot, ()
-    blocks_on = snapshot.blocks_on
+    blocks_on, blocks_at = snapshot.blocks_on, snapshot.blocks_at
     if before is not None:
         blocks_on = exclude(blocks_on, (network, before.node), prefix)
+        blocks_at = exclude(blocks_at, before.node, (network, prefix))
     if after is not None:
         blocks_on = include(blocks_on, (network, after.node), prefix)
+        blocks_at = include(blocks_at, after.node, (network, prefix))
     keep = include if after is not None else exclude
     state = replace(
         snapshot,
         blocks=table(snapshot.blocks, (network, prefix), after),
         blocks_of=keep(snapshot.blocks_of, network, prefix),
         blocks_on=blocks_on,
+        blocks_at=blocks_at,
     )
     return state, (Change(before, after),)
 

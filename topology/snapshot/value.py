@@ -7,17 +7,22 @@ from typing import Final, NamedTuple
 
 from immutables import Map
 
+from topology.labels import Handle, handles_of
 from topology.model import (
     DEFAULT_NETWORK,
     GLOBAL_VNID,
     SHARED_SPACE,
     Address,
     AddressBlock,
+    Binding,
     Cluster,
     Connection,
     ConnectionKey,
+    Move,
     Network,
     Node,
+    Pod,
+    PodKey,
     Port,
     PortKey,
     Prefix,
@@ -42,6 +47,8 @@ BLOCK_SIZE: Final = 1 << BLOCK_BITS
 
 _USUAL: Final = Cluster()
 BUILT_IN: Map[str, Network] = Map({DEFAULT_NETWORK: Network(DEFAULT_NETWORK, GLOBAL_VNID, is_global=True)})
+_PROJECT: Final = Project(DEFAULT_NETWORK, DEFAULT_NETWORK)
+_THERE: Map[str, Map[str, None]] = Map({DEFAULT_NETWORK: Map({DEFAULT_NETWORK: None})})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,10 @@ class Snapshot:
     cluster: Cluster = _USUAL
     nodes: Map[str, Node] = Map()
     networks: Map[str, Network] = BUILT_IN
-    projects: Map[str, Project] = Map({DEFAULT_NETWORK: Project(DEFAULT_NETWORK, DEFAULT_NETWORK)})
+    moves: Map[str, Move] = Map()  # by project
+    projects: Map[str, Project] = Map({DEFAULT_NETWORK: _PROJECT})
+    pods: Map[PodKey, Pod] = Map()
+    bindings: Map[str, Binding] = Map()
     connections: Map[ConnectionKey, Connection] = Map()
     blocks: Map[tuple[str, Prefix], AddressBlock] = Map()  # by network and prefix
     ports: Map[PortKey, Port] = Map()
@@ -63,10 +73,24 @@ class Snapshot:
     node_by_underlay: Map[Address, str] = Map()
     network_by_vnid: Map[int, str] = Map({GLOBAL_VNID: DEFAULT_NETWORK})
     global_networks: Map[str, None] = Map({DEFAULT_NETWORK: None})
+    terminating: Map[str, None] = Map()  # networks that are being drained
+    moves_of: Map[str, Map[str, None]] = Map()  # network -> projects that move from or to it
     peers: Map[str, Map[str, None]] = Map()  # network -> networks it is connected to
     blocks_of: Map[str, Map[Prefix, None]] = Map()  # by network
     blocks_on: Map[tuple[str, str], Map[Prefix, None]] = Map()  # by network and node
-    projects_of: Map[str, Map[str, None]] = Map({DEFAULT_NETWORK: Map({DEFAULT_NETWORK: None})})  # by network
+    blocks_at: Map[str, Map[tuple[str, Prefix], None]] = Map()  # by node, of all networks
+    network_by_zone: Map[int, str] = Map()
+    projects_of: Map[str, Map[str, None]] = _THERE  # by network: the projects whose primary one it is
+    homes_of: Map[str, Map[str, None]] = _THERE  # by network: the projects whose home it is
+    projects_labelled: Map[Handle, Map[str, None]] = Map(
+        {handle: Map({DEFAULT_NETWORK: None}) for handle in handles_of(_PROJECT.selectable)}
+    )
+    pods_of: Map[str, Map[PodKey, None]] = Map()  # by project
+    bindings_wanting: Map[Handle, Map[str, None]] = Map()  # by handle of the projects' selector
+    bindings_to: Map[str, Map[str, None]] = Map()  # by network: the bindings that name it
+    promised: Map[Address, Map[tuple[str, str], None]] = Map()  # static addresses: the bindings, and on which network
+    project_bindings: Map[str, Map[str, None]] = Map()  # by project: the bindings without pods that select it
+    pod_bindings: Map[tuple[str, Handle], Map[str, None]] = Map()  # the others, by project and handle of pods' selector
     services_of: Map[str, Map[ServiceKey, None]] = Map()  # by project
     service_by_address: Map[Address, ServiceKey] = Map()
     ports_on: Map[str, Map[PortKey, None]] = Map()  # by node
@@ -74,6 +98,8 @@ class Snapshot:
     port_by_ofport: Map[tuple[str, int], PortKey] = Map()  # by node and ofport
     port_by_pod: Map[tuple[str, str], Map[PortKey, None]] = Map()  # by project and pod
     ports_in: Map[str, int] = Map()  # number of ports by project
+    ports_of: Map[tuple[str, str], Map[PortKey, None]] = Map()  # by project and network
+    port_by_mac: Map[tuple[int, int], PortKey] = Map()  # by address space and MAC
     holder: Map[tuple[int, Address], PortKey] = Map()  # by address space and address
     taken: Map[Block, int] = Map()  # bit map of the addresses that are held or quarantined, by block
     hosted: Map[tuple[str, str], int] = Map()  # number of ports by node and network
@@ -86,6 +112,9 @@ class Snapshot:
     def __repr__(self) -> str:
         objects = (self.cluster, *self.nodes.values(), *self.networks.values(), *self.projects.values())
         more = (
+            *self.moves.values(),
+            *self.pods.values(),
+            *self.bindings.values(),
             *self.connections.values(),
             *self.blocks.values(),
             *self.ports.values(),

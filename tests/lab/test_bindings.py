@@ -1,0 +1,111 @@
+"""Bindings by real packets: where projects and pods are, and that labels give a pod nothing that its project lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from lab.api import ProblemError
+from lab.laboratory import Lab
+from lab.matrix import Party, explore
+from lab.runtime import CniError
+from tests.lab.watching import eventually
+
+pytestmark = [pytest.mark.netns, pytest.mark.ovs]
+
+MAC = "02:00:00:00:00:07"
+
+
+@pytest.fixture(scope="module")
+def tenants(unique_name: Callable[[], str]) -> Iterator[Lab]:
+    """Return a laboratory with tenants red and blue, networks shared and vault (a range of its own, flat), no pods."""
+    with Lab(unique_name(), nodes=2) as lab:
+        for tenant in ("red", "blue"):
+            lab.network(tenant)
+        lab.network("shared", projects=[])
+        lab.network("vault", projects=[], subnets=["10.9.0.0/24"], flat=True)
+        yield lab
+
+
+@contextmanager
+def bound(lab: Lab, *bindings: dict[str, Any]) -> Iterator[None]:
+    """Bindings hold meanwhile; pods that were made meanwhile go before them."""
+    for fields in bindings:
+        lab.bind(**fields)
+    try:
+        yield
+    finally:
+        remove(lab, *lab.pods_by_name)
+        for fields in reversed(bindings):
+            lab.unbind(fields["name"])
+
+
+def remove(lab: Lab, *names: str) -> None:
+    """Remove pods, and wait until the switches have said so."""
+    for name in names:
+        lab.remove_pod(name)
+    assert eventually(lambda: len(lab.api.get("/v1/ports")["ports"]) == len(lab.pods_by_name))
+
+
+def are_apart(lab: Lab) -> bool:
+    """Whether every two pods reach each other if they are on one network, and only then."""
+    parties = [Party.of(pod) for pod in lab.pods_by_name.values()]
+    return not explore(parties, parties, ()).wrong
+
+
+def test_labels_put_a_project_on_another_network(tenants: Lab) -> None:
+    both = {"name": "both", "projects": {"team": "a"}, "primary": "shared"}
+    with bound(tenants, both):
+        home = tenants.pod("red/home", "n1")
+        assert home.network == "red"
+        with pytest.raises(ProblemError, match="delete its pods"):
+            tenants.project("red", labels={"team": "a"})
+        remove(tenants, "red/home")
+        for project in ("red", "blue"):
+            tenants.project(project, labels={"team": "a"})
+        pods = tenants.pods({"red/a": "n1", "blue/b": "n2", "blue/c": "n1"})
+        assert {pod.network for pod in pods} == {"shared"}
+        assert are_apart(tenants)
+    for project in ("red", "blue"):
+        tenants.project(project, labels={})
+        assert tenants.api.get(f"/v1/projects/{project}")["network"] == project
+
+
+def test_a_pod_that_labels_itself_towards_another_tenants_network_gets_nothing(tenants: Lab) -> None:
+    given = {"name": "given", "projects": "red", "optional": ["vault"]}
+    chosen = {"name": "chosen", "projects": {}, "pods": {"role": "vault"}, "primary": "vault"}
+    with bound(tenants, given, chosen):
+        tenants.label_pod("red/keeper", {"role": "vault"})
+        tenants.label_pod("blue/thief", {"role": "vault"})
+        tenants.label_pod("blue/beggar", networks=["vault"])
+        keeper, other, honest = tenants.pods({"red/keeper": "n1", "red/other": "n1", "blue/honest": "n2"})
+        assert [pod.network for pod in (keeper, other, honest)] == ["vault", "red", "blue"]
+        for name, node in (("thief", "n1"), ("thief", "n2"), ("beggar", "n1")):
+            with pytest.raises(CniError, match=rf'pod blue/{name}.*"vault"'):
+                tenants.pod(f"blue/{name}", node)
+        assert len(tenants.api.get("/v1/ports")["ports"]) == 3
+        assert are_apart(tenants)
+
+
+def test_a_static_address_and_mac_go_from_node_to_node(tenants: Lab) -> None:
+    given = {"name": "given", "projects": "red", "optional": ["vault"]}
+    static = {"network": "vault", "addresses": ["10.9.0.77"], "mac": MAC}
+    chosen = {"name": "chosen", "projects": "red", "pods": {"role": "vault"}, "primary": static}
+    with bound(tenants, given, chosen):
+        tenants.label_pod("red/a", {"role": "vault"})
+        tenants.label_pod("red/b", {"role": "vault"})
+        tenants.label_pod("red/peer", networks=["vault"])
+        first = tenants.pod("red/a", "n1")
+        assert (str(first.address), first.mac) == ("10.9.0.77", MAC)
+        with pytest.raises(CniError, match=r"10\.9\.0\.77.*red/a"):
+            tenants.pod("red/b", "n2")
+        assert first.ping(tenants.nodes["n1"])
+        assert first.ping(tenants.outside)
+        remove(tenants, "red/a")
+        assert eventually(lambda: tenants.api.get("/v1/addresses?state=quarantined&network=vault")["addresses"] == [])
+        again = tenants.pod("red/a", "n2")
+        assert (str(again.address), again.mac) == ("10.9.0.77", MAC)
+        assert again.ping(tenants.outside)

@@ -1,0 +1,89 @@
+"""ICMP errors whose addresses are translated: their quotes are in the old addresses, and no flow can reach them.
+
+By icmp0 they go through a program on the node that rewrites the quote, and come back. What the switch knows of them,
+and would forget, stands in their MACs meanwhile, with the address that the sender had before: all that the program
+needs, which therefore keeps nothing. The same few flows on every node; errors that are not translated never come here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from topology import pipeline
+from topology.features.section import WHOLE_NODE, Section, SubjectKey, of_each_node
+from topology.fields import ETH_DST, ETH_SRC, ETH_TYPE, ICMP_TYPE, IN_PORT, IP_PROTO, IPV4, IPV4_SRC, PROTO_ICMP, Field
+from topology.flow import IN_PORT_NUMBER, Actions, Flow, at, copy, goto, load, match_fields, output
+from topology.model import ICMP_OFPORT
+from topology.pipeline import (
+    ARRIVING_MAC,
+    ICMP_ERRORS,
+    ICMP_MAC,
+    LEAVING_MAC,
+    OUTPUT_PORT,
+    SCRATCH,
+    SOURCE_VNID,
+    SPACE,
+    SPACE_BITS,
+    VNID_BITS,
+    Table,
+)
+from topology.snapshot import Change, Snapshot
+
+ID: Final = pipeline.FeatureId.ERRORS
+
+_HALF: Final = 16  # bits of an address that each MAC carries
+_FIRST: Final = 40  # the bit at which a MAC's first octet begins
+_FIRST_OCTET: Final = 0xFF << _FIRST
+
+
+def subjects(node: str, snapshot: Snapshot) -> Iterable[SubjectKey]:
+    """One: the node itself."""
+    return (WHOLE_NODE,) if node in snapshot.nodes else ()
+
+
+def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
+    """To the translator, and back from it."""
+    if node not in snapshot.nodes:
+        return
+    yield at(pipeline.DISPATCH_ICMP, match_fields((IN_PORT, ICMP_OFPORT)), (goto(Table.ICMP_INGRESS),))
+    there, again = output(ICMP_OFPORT), output(IN_PORT_NUMBER)
+    for kind in ICMP_ERRORS:
+        terms = ((ETH_TYPE, IPV4.eth_type), (IP_PROTO, PROTO_ICMP), (ICMP_TYPE, kind))
+        yield _back(LEAVING_MAC, terms, Table.SERVICES)
+        yield _back(ARRIVING_MAC, terms, Table.LOCAL)
+        yield at(pipeline.LEAVING_ERROR, match_fields(*terms), (*_labelled(LEAVING_MAC, SCRATCH), there))
+        arrives = _labelled(ARRIVING_MAC, IPV4_SRC)
+        yield at(pipeline.ARRIVING_ERROR, match_fields(*terms), (*arrives, there))
+        from_there = match_fields((IN_PORT, ICMP_OFPORT), *terms)
+        yield at(pipeline.ARRIVING_AGAIN, from_there, (*arrives, again))
+    yield at(pipeline.LEAVING_BACK, match_fields((OUTPUT_PORT, IN_PORT_NUMBER)), (output(IN_PORT_NUMBER),))
+    yield at(pipeline.LEAVING_NONE, (), (goto(Table.SERVICES),))
+    yield at(pipeline.ARRIVING_NONE, (), (goto(Table.INGRESS_POLICY),))
+
+
+def touched(change: Change, snapshot: Snapshot) -> Iterable[Section]:
+    """A node, only itself."""
+    return of_each_node(WHOLE_NODE, change, snapshot)
+
+
+def _labelled(way: int, before: Field) -> Actions:
+    """Write both MACs: where the packet is on its way, what is known of it, and its source as it was `before`."""
+    return (
+        load(ETH_DST, ICMP_MAC << _FIRST),
+        copy(SOURCE_VNID, ETH_DST, VNID_BITS, to_bit=_HALF),
+        copy(before, ETH_DST, _HALF, from_bit=_HALF),
+        load(ETH_SRC, way << _FIRST),
+        copy(SPACE, ETH_SRC, SPACE_BITS, to_bit=_HALF),
+        copy(before, ETH_SRC, _HALF),
+    )
+
+
+def _back(way: int, error: tuple[tuple[Field, int], ...], onwards: Table) -> Flow:
+    """Take back what the MACs of an error say; the program has changed nothing but the quote."""
+    macs = ((ETH_DST, (ICMP_MAC << _FIRST, _FIRST_OCTET)), (ETH_SRC, (way << _FIRST, _FIRST_OCTET)))
+    known = (
+        copy(ETH_DST, SOURCE_VNID, VNID_BITS, from_bit=_HALF),
+        copy(ETH_SRC, SPACE, SPACE_BITS, from_bit=_HALF),
+    )
+    return at(pipeline.ICMP_BACK, match_fields(*macs, *error), (*known, goto(onwards)))
