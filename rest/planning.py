@@ -18,7 +18,19 @@ from rest.verification_shapes import (
 )
 from store.objects import Scope
 from topology import model
-from topology.model import AddressBlock, Cluster, Connection, Network, Node, Project, Service, Subject
+from topology.model import (
+    AddressBlock,
+    Binding,
+    Cluster,
+    Connection,
+    Move,
+    Network,
+    Node,
+    Pod,
+    Project,
+    Service,
+    Subject,
+)
 from topology.plan import Plan, ReachChange, plan_request
 from topology.requests import Refused, Request
 from topology.snapshot import Change
@@ -31,6 +43,9 @@ _KINDS: Final[dict[type, str]] = {
     Connection: "connection",
     AddressBlock: "address block",
     Service: "service",
+    Binding: "binding",
+    Pod: "pod",
+    Move: "move",
 }
 
 
@@ -109,11 +124,13 @@ def _what(change: Change) -> Literal["made", "changed", "removed"]:
 
 def _name(subject: Subject) -> str:
     match subject:
-        case Connection(key=key) | Service(key=key):
+        case Connection(key=key) | Service(key=key) | Pod(key=key):
             return "/".join(key)
         case AddressBlock(network=network, prefix=prefix, node=node):
             return f"{prefix} of {network} on {node}"
-        case Node(name=name) | Network(name=name) | Project(name=name):
+        case Node(name=name) | Network(name=name) | Project(name=name) | Binding(name=name):
             return name
+        case Move(project=project):
+            return project
         case _:
             return "settings"

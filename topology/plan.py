@@ -13,10 +13,25 @@ from typing import Final, NamedTuple, TypeAlias
 
 from topology.admission import admit
 from topology.compiler import Dirty, FlowTable, Tables, update
-from topology.model import EVERYTHING, Connection, Network, Port, Scope
+from topology.model import (
+    EVERYTHING,
+    AddressBlock,
+    Binding,
+    Cluster,
+    Connection,
+    Move,
+    Network,
+    Node,
+    Pod,
+    Port,
+    Project,
+    Scope,
+    Service,
+    Subject,
+)
 from topology.reach import begins_tracked, needs_tracking
 from topology.reach import scope as scope_of
-from topology.requests import Refused, Request
+from topology.requests import AdvanceMove, Refused, Request
 from topology.snapshot import Change, Event, Snapshot, apply_all
 from topology.verification import Finding, Step, check, with_witness
 
@@ -42,7 +57,7 @@ class ReachChange(NamedTuple):
     @property
     def is_loss(self) -> bool:
         """Whether something may be begun no longer."""
-        return self.before is not None and not _includes(self.after, self.before)
+        return _is_less(self.after, self.before)
 
 
 class Cut(NamedTuple):
@@ -91,13 +106,24 @@ def nothing_more(snapshot: Snapshot) -> tuple[Event, ...]:
     return ()
 
 
-def plan_request(snapshot: Snapshot, tables: Tables, request: Request, complete: Complete = nothing_more) -> Plan:
-    """Return what a request would do; a refusal is a plan as well."""
+def moves_since(before: Snapshot) -> Complete:
+    """Return what takes the moves to their end that were not under way before, stage by stage."""
+
+    def complete(snapshot: Snapshot) -> tuple[Event, ...]:
+        begun = (move for project, move in sorted(snapshot.moves.items()) if project not in before.moves)
+        move = next(begun, None)
+        return () if move is None else admit(snapshot, AdvanceMove(move.project, move.transit, move.stage))
+
+    return complete
+
+
+def plan_request(snapshot: Snapshot, tables: Tables, request: Request) -> Plan:
+    """Return what a request would do, and what follows from it by itself; a refusal is a plan as well."""
     try:
         events = admit(snapshot, request)
     except Refused as refused:
         return Plan(refused=refused)
-    return plan(snapshot, tables, events, complete)
+    return plan(snapshot, tables, events, moves_since(snapshot))
 
 
 def plan(before: Snapshot, tables: Tables, events: tuple[Event, ...], complete: Complete = nothing_more) -> Plan:
@@ -112,15 +138,43 @@ def plan(before: Snapshot, tables: Tables, events: tuple[Event, ...], complete: 
     new, dirty = update(tables, changes, before, after)
     findings = check(Step(changes, before, after, tables, new, dirty))
     reach = tuple(_reach(changes, before, after))
+    pods = tuple(_pods(changes))
     return Plan(
-        objects=tuple(change for change in changes if not isinstance(change.subject, Port)),
+        objects=tuple(_objects(changes)),
         reach=tuple(each for each in reach if each.before != each.after),
-        pods=tuple(_pods(changes)),
+        pods=pods,
         flows=tuple(_flows(tables, new, dirty, before)),
-        cut=tuple(_cut(reach, before, after)),
+        cut=(*_cut(reach, before, after), *_left_behind(pods, before, after)),
         tracking=tuple(sorted(_tracked(changes, before, after))),
         findings=(*(with_witness(each, after, new) for each in findings[:_MOST_SHOWN]), *findings[_MOST_SHOWN:]),
     )
+
+
+def _objects(changes: Iterable[Change]) -> Iterator[Change]:
+    """Yield what changes from the first to the last; what was there only in between, and single pods' ports, is not."""
+    ends: dict[object, Change] = {}
+    for change in changes:
+        name = _name(change.subject)
+        first = ends.get(name)
+        ends[name] = Change(change.before if first is None else first.before, change.after)
+    yield from (change for change in ends.values() if change.before != change.after)
+
+
+def _name(subject: Subject) -> object:
+    """Return what tells an object from all others."""
+    match subject:
+        case Cluster():
+            return Cluster
+        case AddressBlock(network=network, prefix=prefix):
+            return AddressBlock, network, prefix
+        case Connection(key=key) | Service(key=key) | Port(key=key) | Pod(key=key):
+            return type(subject), key
+        case Move(project=project):
+            return Move, project
+        case Node(name=name) | Network(name=name) | Project(name=name) | Binding(name=name):
+            return type(subject), name
+        case _:
+            return subject
 
 
 # --- reach ---------------------------------------------------------------------------------------
@@ -170,6 +224,11 @@ def _may(source: str, destination: str, snapshot: Snapshot) -> Scope | None:
     if source in snapshot.global_networks or destination in snapshot.global_networks:
         return EVERYTHING
     return scope_of(source, destination, snapshot)
+
+
+def _is_less(after: Scope | None, before: Scope | None) -> bool:
+    """Whether something may be begun no longer."""
+    return before is not None and not _includes(after, before)
 
 
 def _includes(wide: Scope | None, narrow: Scope) -> bool:
@@ -229,6 +288,31 @@ def _cut(reach: Iterable[ReachChange], before: Snapshot, after: Snapshot) -> Ite
         elif OTHERS not in each[:2] and _becomes_tracked(each, before, after):
             why = "what was begun before is not tracked: it is recognised again with the next packet of who began"
             yield Cut(each.source, each.destination, why, each.source_pods, each.destination_pods)
+
+
+def _left_behind(moved: Iterable[PodChange], before: Snapshot, after: Snapshot) -> Iterator[Cut]:
+    """Yield what pods lose that go to another network: what they might begin, and be asked, where they were."""
+    for each in moved:
+        source, target = each.before, each.after
+        if source is None or target is None or source == target:
+            continue
+        leaves_all = source in before.global_networks and target not in after.global_networks
+        others = {OTHERS} if leaves_all else {source, *before.peers.get(source, {})} - {target}
+        begins, is_asked = (f'pods that go to "{target}" may {what} less than before' for what in ("begin", "be asked"))
+        for other in sorted(others):
+            size = len(after.ports) - each.pods if other == OTHERS else _size(other, after)
+            if size and _is_less(_among(target, other, after), _among(source, other, before)):
+                yield Cut(source, other, begins, each.pods, size)
+            if size and _is_less(_among(other, target, after), _among(other, source, before)):
+                yield Cut(other, source, is_asked, size, each.pods)
+
+
+def _among(source: str, destination: str, snapshot: Snapshot) -> Scope | None:
+    """Return what may be begun, also within one network, and from or to all others."""
+    if OTHERS in (source, destination):
+        one = destination if source == OTHERS else source
+        return EVERYTHING if one in snapshot.global_networks else None
+    return EVERYTHING if source == destination else _may(source, destination, snapshot)
 
 
 def _becomes_tracked(each: ReachChange, before: Snapshot, after: Snapshot) -> bool:
