@@ -116,6 +116,24 @@ def test_what_both_networks_allow_goes_on(moving: Lab) -> None:
         moving.isolate("blue", "green")
 
 
+def test_answers_over_one_way_connections_arrive(moving: Lab) -> None:
+    """What pods begin is known to the tracker on every network that they pass."""
+    pods = moving.pods_by_name
+    pairs: list[tuple[Host, Target]] = [(pods[f"shop/{one}"], pods[f"green/{two}"]) for one in "abcd" for two in "ab"]
+    for network in ("red", "blue"):
+        moving.join(network, "green", one_way=True)
+    try:
+        with moving.pings(pairs, interval=0.01) as pings:
+            for network in ("blue", "red", "blue", "red"):
+                moving.move("shop", network)
+                time.sleep(0.1)
+        assert pings.lost == {}
+        assert not pods["green/a"].ping(pods["shop/b"], patience=0.5)
+    finally:
+        for network in ("red", "blue"):
+            moving.isolate(network, "green")
+
+
 @pytest.mark.parametrize("delay", [0.0, 0.05, 0.12, 0.2, 0.3])
 def test_the_controller_is_killed_meanwhile(moving: Lab, delay: float) -> None:
     """kill -9 after so many seconds, wherever the move is then: it is led to its end after the restart."""
