@@ -160,10 +160,9 @@ class Lab:
         """Make the pod `project/pod` on a node, by executing the CNI plugin. CniError when it refuses."""
         pod = create(self._state, PodName.parse(name), self.node(on), self._echo)
         pod.network = self.api.get(f"/v1/projects/{pod.project}")["network"]
+        self.pods_by_name[name] = pod
         if len(pod.interfaces) > 1:
             pod.networks = self._networks_of(pod)
-            pod.network = pod.networks[pod.interface]
-        self.pods_by_name[name] = pod
         return pod
 
     def pods(self, placement: Mapping[str, str]) -> list[Pod]:
