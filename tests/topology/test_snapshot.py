@@ -63,7 +63,7 @@ def recomputed(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
         "port_by_ofport": {(port.node, port.ofport): port.key for port in ports if port.ofport is not None},
         "port_by_pod": grouped([((port.project, port.pod), port.key) for port in ports]),
         "ports_in": Counter(port.project for port in ports),
-        "ports_at": Counter((port.project, port.network) for port in ports),
+        "ports_at": Counter((port.project, port.network, port.is_secondary) for port in ports),
         "port_by_mac": {(port.space, port.mac): port.key for port in ports},
         "holder": {place: port.key for port in ports for place in places(port)},
         "taken": taken(snapshot),

@@ -58,9 +58,13 @@ def create_network(snapshot: Snapshot, request: CreateNetwork) -> tuple[Event, .
     vnid = _vnid(snapshot, request)
     network = Network(request.name, vnid, request.is_global, request.subnets, request.flat, request.mtu)
     counted = () if request.vnid is not None else (Put(Watermark(VNIDS, vnid)),)
-    state, _ = apply(snapshot, Put(network))
-    made = (put_project(state, Project(project, network.name)) for project in projects)
-    return (*counted, Put(network), *(event for events in made for event in events))
+    events: tuple[Event, ...] = (*counted, Put(network))
+    state, _ = apply_all(snapshot, events)
+    for project in projects:
+        made = put_project(state, Project(project, network.name))
+        state, _ = apply_all(state, made)
+        events = (*events, *made)
+    return events
 
 
 def delete_network(snapshot: Snapshot, request: DeleteNetwork) -> tuple[Event, ...]:

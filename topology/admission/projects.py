@@ -80,14 +80,14 @@ def settled(before: Snapshot, state: Snapshot, name: str) -> tuple[Event, ...]:
     project, old = state.projects[name], before.projects.get(name)
     given = grant(state, name)
     _check_pods(before, state, name)
+    if old is not None:
+        _check_kept(before, old, given.networks)
     if old is None or old.network == given.primary or name not in before.ports_in:
         wanted = replace(project, network=given.primary)
         moved: tuple[Event, ...] = ()
     else:
         wanted = replace(project, network=old.network)
         moved = move_project(apply(state, Put(wanted))[0], name, given.primary)
-    if old is not None:
-        _check_kept(before, old, given.networks)
     return (*(() if wanted == old else (Put(wanted),)), *moved)
 
 
@@ -129,9 +129,10 @@ def _check_pods(before: Snapshot, state: Snapshot, project: str) -> None:
 
 
 def _check_kept(before: Snapshot, project: Project, networks: frozenset[str]) -> None:
-    """Raise Refused when pods of a project are on a secondary network that it no longer has."""
-    for network in sorted(grant(before, project.name).networks - networks - {project.network}):
-        ports = before.ports_at.get((project.name, network))
+    """Raise Refused when pods of a project are on a network that it no longer has; those on its primary one move."""
+    for network in sorted(grant(before, project.name).networks - networks):
+        primary = 0 if network == project.network else before.ports_at.get((project.name, network, False), 0)
+        ports = primary + before.ports_at.get((project.name, network, True), 0)
         if ports:
             cause = f'has pods on network "{network}" (ports: {ports}), which it would no longer be bound to'
             raise Refused(Reason.IN_USE, f'project "{project.name}"', cause, "delete those pods first")

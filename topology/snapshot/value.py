@@ -94,7 +94,7 @@ class Snapshot:
     port_by_ofport: Map[tuple[str, int], PortKey] = Map()  # by node and ofport
     port_by_pod: Map[tuple[str, str], Map[PortKey, None]] = Map()  # by project and pod
     ports_in: Map[str, int] = Map()  # number of ports by project
-    ports_at: Map[tuple[str, str], int] = Map()  # number of ports by project and network
+    ports_at: Map[tuple[str, str, bool], int] = Map()  # number of ports by project, network, and being secondary
     port_by_mac: Map[tuple[int, int], PortKey] = Map()  # by address space and MAC
     holder: Map[tuple[int, Address], PortKey] = Map()  # by address space and address
     taken: Map[Block, int] = Map()  # bit map of the addresses that are held or quarantined, by block
