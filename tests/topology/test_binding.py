@@ -276,6 +276,19 @@ def test_static_address_and_mac(world: Snapshot) -> None:
     assert admit(shared, pod("a", place="n2"))
 
 
+def test_a_static_address_of_the_shared_space_is_held_by_one(world: Snapshot) -> None:
+    given_ = after(world, bind("given", called("red"), optional=("store",)))
+    bound = after(given_, fixed("store", "10.128.0.50"))
+    lived = after(bound, pod("a", "net1"))
+    refused(lived, pod("b", "net1"), Reason.TAKEN, "10.128.0.50", "red/a")
+    left = after(lived, requests.ForgetPort(PortKey("n1", "a", "net1")))
+    refused(left, pod("b", "net1"), Reason.TAKEN, "10.128.0.50", "quarantine")
+    for address in ("10.128.0.0", "10.128.0.1", "10.128.1.255"):  # first, gateway, last of n1's subnet
+        refused(after(given_, fixed("store", address)), pod("a", "net1"), Reason.INVALID, address, 'node "n1"')
+    late = after(given_, pod("a"), fixed("store", "10.128.0.2"))  # somebody had it before it was promised
+    refused(late, pod("b", "net1"), Reason.TAKEN, "10.128.0.2", "red/a")
+
+
 def test_a_static_address_is_in_a_block_of_its_node_or_anywhere_in_a_flat_network(world: Snapshot) -> None:
     given_ = after(world, bind("given", called("red"), optional=("ring", "flat")))
     ring = after(given_, fixed("ring", "10.0.0.77"), pod("a", "net1"))
