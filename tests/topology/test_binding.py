@@ -20,7 +20,7 @@ from tests.topology.strategies import (
 )
 from topology import requests
 from topology.admission import admit
-from topology.binding import attachments, grant
+from topology.binding import _is_plain, attachments, grant
 from topology.labels import Labels, Operator, Requirement, Selector
 from topology.model import NAME_LABEL, Attachment, Binding, Pod, PodKey, Port, PortKey, mac_of
 from topology.requests import Reason, Refused, Request
@@ -478,3 +478,16 @@ def test_a_pod_is_on_networks_of_project_bindings_only(snapshot: Snapshot, asked
             except (Refused, KeyError):
                 continue
             assert found <= given_by_hand(snapshot, project)
+
+
+@given(snapshots())
+@settings(max_examples=60)
+def test_the_short_way_of_a_plain_pod_leads_where_the_long_one_does(snapshot: Snapshot) -> None:
+    for project in PROJECTS:
+        for name in CONTAINERS:
+            if project not in snapshot.projects or not _is_plain(snapshot, project, f"pod-{name}"):
+                continue
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("topology.binding._is_plain", lambda *_: False)
+                long = attachments(snapshot, project, f"pod-{name}")
+            assert attachments(snapshot, project, f"pod-{name}") == long
