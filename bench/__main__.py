@@ -18,17 +18,23 @@ from bench.controller import ControllerError
 from bench.figures import Row
 from bench.pods import WrongEndError
 from bench.report import as_json, as_markdown, show
-from bench.rows import bulk, cni, pod_add, restart
+from bench.rewriting import RewritingError
+from bench.rows import bulk, changes, cni, pod_add, restart
 from bench.setting import Setting
 from bench.switch_connection import RefusedError
 from bench.tap import TapError
+from bench.traffic import OverflowedError
 from lab.errors import LabError
 from lab.signals import end_in_order
 
-_MODULES = (bulk, pod_add, restart, cni)
+_MODULES = (bulk, pod_add, restart, changes, cni)
 ROWS: dict[int, Callable[[Setting], Row]] = {module.NUMBER: module.run for module in _MODULES}
 _TITLES = {module.NUMBER: module.TITLE for module in _MODULES}
 
+_FAILURES = (
+    *(LabError, ControllerError, CommandError, TapError, WrongEndError, RefusedError, RewritingError, OverflowedError),
+    TimeoutError,
+)
 _WIDTH = 150  # columns, where there is no terminal to ask
 
 application = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -63,7 +69,7 @@ def main(
         for number in chosen:
             done.append(ROWS[number](setting))
             show(console, done[-1])
-    except (LabError, ControllerError, CommandError, TapError, WrongEndError, RefusedError, TimeoutError) as error:
+    except _FAILURES as error:
         progress.print(f"bench: {error}", markup=False)
         raise typer.Exit(1) from None
     if file is not None:

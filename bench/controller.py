@@ -73,6 +73,13 @@ class Controller:
         """Report a pod's port, as a node's shim does."""
         self._request("PUT", path, body)
 
+    def change(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Ask for a change; return when it is in force. ControllerError when it is not, or is refused."""
+        answer = self._client.request(method, path, json=body, headers=self._headers)
+        if answer.status_code >= 300 or answer.status_code == 202:
+            raise ControllerError(f"{method} {path}: {answer.status_code} {answer.text}")
+        return answer.json() if answer.content else None
+
     def ask(self, path: str) -> Any:
         """What it answers to a GET of `path`."""
         return self._request("GET", path, None)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bench import helpers
@@ -132,9 +133,10 @@ class Site:
 class ControllerRig:
     """The real controller with its network in the store, and the switches connected and programmed by it."""
 
-    def __init__(self, state: State, name: str, size: Size) -> None:
+    def __init__(self, state: State, name: str, size: Size, make: Callable[[Path], Snapshot] | None = None) -> None:
+        """`make` writes the store file; without, it is that of the size's plan."""
         path = state.folder(name, "controller") / "heddle.sqlite"
-        self.snapshot = seed(path, size.plan)
+        self.snapshot = seed(path, size.plan) if make is None else make(path)
         self.site = Site(state, name, self.snapshot, size)
         self.controller = Controller(self.site.ground)
 

@@ -5,9 +5,11 @@ Written through the same admission and store as everything else, in one transact
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
+from zlib import crc32
 
 from bench.ground import underlay
 from store.sqlite import SqliteStore
@@ -54,6 +56,34 @@ def seed(path: Path, plan: Plan) -> Snapshot:
     finally:
         store.close()
     return draft.snapshot
+
+
+def seed_pairs(path: Path, nodes: int, sizes: Sequence[int], networks: int) -> Snapshot:
+    """Make a store file with two networks of each size in pods, `pair_names`, and others with a pod each.
+
+    `networks`: how many in all. Each network's pods are spread over the nodes, the first on node 1.
+    """
+    draft = _Draft()
+    for number in range(1, nodes + 1):
+        draft.request(CreateNode(node_name(number), underlay(number), number))
+    pods = {name: size for size in sizes for name in pair_names(size)}
+    pods |= {network_name(number): 1 for number in range(networks - len(pods))}
+    for name, count in pods.items():
+        draft.request(CreateNetwork(name, projects=(name,)))
+        for pod in range(count):
+            place = pod if count > 1 else crc32(name.encode())
+            draft.request(report(place % nodes + 1, f"{name}-{pod}", name))
+    store = SqliteStore(path)
+    try:
+        store.commit(draft.events)
+    finally:
+        store.close()
+    return draft.snapshot
+
+
+def pair_names(size: int) -> tuple[str, str]:
+    """The names of the two networks of `size` pods."""
+    return f"a{size}", f"b{size}"
 
 
 def report(node: int, pod: str, project: str) -> ReportPort:

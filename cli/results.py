@@ -14,6 +14,8 @@ def done(session: Session, changed: Changed, sentence: Callable[[Item], str]) ->
     """Print the outcome of a change (a sentence, or several lines). Raises Late when switches do not have it yet."""
     body = changed.body if isinstance(changed.body, Mapping) else {}
     show(session.output, changed.body, lambda _: "\n".join(map(one_line, sentence(body).splitlines())))
+    if not changed.in_force and body.get("moving") and not body.get("late"):
+        raise Late("stored, but not done yet; it goes on, see heddle projects (--timeout waits longer)")
     if not changed.in_force:
         late = cell(body.get("late"))
         raise Late(

@@ -7,6 +7,7 @@ from _blake2 import blake2b
 from cni_shim.errors import UNDECODABLE, ShimError
 from cni_shim.netlink import packed, prefix
 from cni_shim.ovsdb import Database, as_set, decode_row, encode_map, encode_set, select
+from cni_shim.request import is_interface_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,27 +16,39 @@ if TYPE_CHECKING:
     from cni_shim.ovsdb import Operation, Row
 
 NETWORK_KEY, CONTAINER_KEY, IFNAME_KEY = "heddle-network", "heddle-container", "heddle-ifname"
+WITH_KEY = "heddle-with"  # on another interface's row: the one that the runtime asked for, with which it comes and goes
+OTHERS_KEY = "heddle-others"  # on that one's rows: the names of the others
 LINK_GROUP = 0x6864  # of every pod's host end; the node's guard rules know it (node/firewall.py)
-ALIAS = "heddle"  # the host end's alias is "heddle NETWORK CONTAINER IFNAME"
+ALIAS = "heddle"  # the host end's alias is "heddle NETWORK CONTAINER IFNAME", and "with PRIMARY" for another interface
 _INTERFACE_COLUMNS = ["name", "external_ids", "ofport", "error"]
 
 
 class Attachment:
-    """One interface of one container in one network (a conflist's name)."""
+    """One interface of one container in one network (a conflist's name).
 
-    __slots__ = ("container", "host", "host_mac", "ifname", "network")
+    `primary`: the interface that the runtime asked for, when the controller gave the pod this one besides; else "".
+    """
 
-    def __init__(self, network: str, container: str, ifname: str) -> None:
+    __slots__ = ("container", "host", "host_mac", "ifname", "network", "primary")
+
+    def __init__(self, network: str, container: str, ifname: str, primary: str = "") -> None:
         self.network: Final = network
         self.container: Final = container
         self.ifname: Final = ifname
+        self.primary: Final = primary
         digest = blake2b(f"{container}/{ifname}".encode(), digest_size=7)
         self.host: Final = f"v{digest.hexdigest()}"
         self.host_mac: Final = b"\x06" + digest.digest()[:5]  # locally administered, so that udev leaves it alone
 
     @property
+    def asked(self) -> tuple[str, str]:
+        """Container and interface as the runtime knows them."""
+        return self.container, self.primary or self.ifname
+
+    @property
     def alias(self) -> str:
-        return f"{ALIAS} {self.network} {self.container} {self.ifname}"[:255]
+        beside = f" with {self.primary}" if self.primary else ""
+        return f"{ALIAS} {self.network} {self.container} {self.ifname}{beside}"[:255]
 
     def path(self, node: str) -> str:
         """Of this port in the controller's API."""
@@ -51,10 +64,11 @@ class Assignment:
     """What the controller gave a port, checked: its MAC address, addresses with gateways, routes, and perhaps an MTU.
 
     `addresses` go into the pod. `told` are those by which everybody outside the pod's network reaches it, and which
-    the result therefore carries: the cluster addresses of a pod that has some, else the same.
+    the result therefore carries: the cluster addresses of a pod that has some, else the same. `others`: the names of
+    interfaces that the pod must have besides.
     """
 
-    __slots__ = ("addresses", "mac", "mac_bytes", "mtu", "routes", "told")
+    __slots__ = ("addresses", "mac", "mac_bytes", "mtu", "others", "routes", "told")
 
     def __init__(self, content: Any) -> None:
         try:
@@ -72,6 +86,7 @@ class Assignment:
             cluster = tuple((_single(str(address)), "") for address in content.get("cluster_addresses") or ())
             self.told: Final = cluster or self.addresses
             self.mtu: Final = _mtu(content.get("mtu"))
+            self.others: Final = _others(content.get("others"))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ShimError(
                 UNDECODABLE, "the controller's assignment cannot be used", f"{type(error).__name__}: {error}"
@@ -96,19 +111,32 @@ def _mtu(value: Any) -> int | None:
     return value
 
 
+def _others(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    good = isinstance(value, list) and all(isinstance(name, str) and is_interface_name(name) for name in value)
+    if not good or len({*value}) < len(value):
+        raise ValueError(f"{value!r} is not a list of different interfaces' names")
+    return tuple(value)
+
+
 def _check(family: int, gateway: str) -> None:
     if gateway and packed(gateway)[0] != family:
         raise ValueError(f"gateway {gateway} is of another address family")
 
 
-def external_ids(attachment: Attachment, pod: str, mac: str) -> dict[str, str]:
-    """Of the Interface row. `mac`: "" until the controller has given it."""
+def external_ids(attachment: Attachment, pod: str, mac: str, others: tuple[str, ...] = ()) -> dict[str, str]:
+    """Of the Interface row, and the Port row. `mac`: "" until the controller has given it, and `others` with it."""
     found = {
         NETWORK_KEY: attachment.network,
         CONTAINER_KEY: attachment.container,
         IFNAME_KEY: attachment.ifname,
         "iface-id": pod,
     }
+    if attachment.primary:
+        found[WITH_KEY] = attachment.primary
+    if others:
+        found[OTHERS_KEY] = " ".join(others)
     return {**found, "attached-mac": mac} if mac else found
 
 
@@ -128,22 +156,29 @@ def add_port(bridge: str, name: str, ids: dict[str, str]) -> list[Operation]:
     ]
 
 
-def set_external_ids(name: str, ids: dict[str, str]) -> Operation:
+def set_external_ids(name: str, ids: dict[str, str], table: str = "Interface") -> Operation:
     row = {"external_ids": encode_map(ids)}
-    return {"op": "update", "table": "Interface", "where": [["name", "==", name]], "row": row}
+    return {"op": "update", "table": table, "where": [["name", "==", name]], "row": row}
 
 
 def remove_port(database: Database, name: str) -> bool:
     """Take port `name` out of whatever bridge it is in; False when there is none."""
-    where = [["name", "==", name]]
-    found = database.transact(select("Port", [], where))[0]["rows"]
-    if not found:
-        return False
-    reference = encode_set([found[0]["_uuid"]])
-    mutation = [["ports", "delete", reference]]
-    holders = {"op": "mutate", "table": "Bridge", "where": [["ports", "includes", reference]], "mutations": mutation}
-    database.transact(holders)
-    return True
+    found = database.transact(select("Port", [], [["name", "==", name]]))[0]["rows"]
+    if found:
+        database.transact(*taken_out(found))
+    return bool(found)
+
+
+def taken_out(rows: list[Row]) -> list[Operation]:
+    """Take Port rows, of which the `_uuid` is enough, out of whatever bridges they are in."""
+    references = [encode_set([row["_uuid"]]) for row in rows]
+    return [
+        {
+            "op": "mutate", "table": "Bridge", "where": [["ports", "includes", reference]],
+            "mutations": [["ports", "delete", reference]],
+        }
+        for reference in references
+    ]  # fmt: skip
 
 
 def find_port(database: Database, bridge: str, name: str) -> Row | None:

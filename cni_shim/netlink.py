@@ -26,9 +26,9 @@ IFLA_GROUP, IFLA_NET_NS_FD, IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 27,
 IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE = 8, 1
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS = 1, 2, 4, 8
 IFA_F_NODAD = 0x02
-RTA_DST, RTA_OIF, RTA_GATEWAY = 1, 4, 5
+RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_TABLE = 1, 4, 5, 15
 IFF_UP = 0x1
-RT_TABLE_MAIN, RTPROT_STATIC, RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RTN_UNICAST = 254, 4, 0, 253, 1
+RT_TABLE_UNSPEC, RT_TABLE_MAIN, RTPROT_STATIC, RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RTN_UNICAST = 0, 254, 4, 0, 253, 1
 SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK, NLM_F_ACK_TLVS, NLMSGERR_ATTR_MSG = 270, 10, 11, 0x200, 1
 _NESTED = 0x8000
 
@@ -66,15 +66,17 @@ class Netlink:
     def close(self) -> None:
         self._socket.close()
 
-    def do(self, *messages: Message, ignore: int = 0) -> None:
+    def do(self, *messages: Message, ignore: int = 0) -> list[Message]:
         """Have the kernel carry out `messages` in order; NetlinkError for the first that it refuses.
 
-        It goes on with the others then. `ignore`: an errno that is no refusal.
+        It goes on with the others then. `ignore`: an errno that is no refusal; returns what the kernel answered so.
         """
+        if not messages:
+            return []  # the kernel has no answer to nothing
         first = self._sequence + 1
         buffer = b"".join(self._framed(message, NLM_F_ACK) for message in messages)
         self._socket.sendall(buffer)
-        refused = None
+        refused, ignored = None, []
         answered = 0
         while answered < len(messages):
             for kind, flags, sequence, payload in _split(self._socket.recv(65536)):
@@ -82,11 +84,14 @@ class Netlink:
                     continue
                 answered += 1
                 error = -unpack_from("=i", payload)[0]
-                if error not in (0, ignore) and refused is None:
+                if error and error == ignore:
+                    ignored.append(messages[sequence - first])
+                elif error and refused is None:
                     what = messages[sequence - first].what
                     refused = NetlinkError(error, what, _reason(error, flags, payload))
         if refused is not None:
             raise refused
+        return ignored
 
     def dump(self, kind: int, body: bytes) -> list[bytes]:
         """The payloads of the answers to a dump request."""
@@ -100,7 +105,7 @@ class Netlink:
                     return found
                 if answer == NLMSG_ERROR:
                     error = -unpack_from("=i", payload)[0]
-                    raise NetlinkError(error, "list links, addresses or routes", _reason(error, 0, payload))
+                    raise NetlinkError(error, "list links, addresses, routes or rules", _reason(error, 0, payload))
                 found.append(payload)
 
     def _framed(self, message: Message, flags: int) -> bytes:
@@ -251,15 +256,18 @@ def new_address(index: int, address: str) -> Message:
     return Message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, body, f"add the address {address}")
 
 
-def new_route(index: int, destination: str, gateway: str) -> Message:
-    """Route `destination` (CIDR) over link `index`, by `gateway` ("" for on-link)."""
+def new_route(index: int, destination: str, gateway: str, table: int = RT_TABLE_MAIN) -> Message:
+    """Route `destination` (CIDR) over link `index`, by `gateway` ("" for on-link), in routing table `table`."""
     family, content, length = prefix(destination)
     scope = RT_SCOPE_UNIVERSE if gateway else RT_SCOPE_LINK
-    body = pack("=BBBBBBBBI", family, length, 0, 0, RT_TABLE_MAIN, RTPROT_STATIC, scope, RTN_UNICAST, 0)
+    small = table if table < 256 else RT_TABLE_UNSPEC
+    body = pack("=BBBBBBBBI", family, length, 0, 0, small, RTPROT_STATIC, scope, RTN_UNICAST, 0)
     if length:
         body += attribute(RTA_DST, content)
     if gateway:
         body += attribute(RTA_GATEWAY, packed(gateway)[1])
+    if not small:
+        body += attribute(RTA_TABLE, pack("=I", table))
     body += attribute(RTA_OIF, pack("=i", index))
     return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, body, f"add the route {destination} by {gateway or 'link'}")
 
@@ -276,13 +284,14 @@ def addresses(netlink: Netlink, index: int) -> set[str]:
     return found
 
 
-def routes(netlink: Netlink, index: int) -> set[tuple[str, str]]:
-    """Destination (CIDR) and gateway ("" for on-link) of every route in the main table over link `index`."""
+def routes(netlink: Netlink, index: int, table: int = RT_TABLE_MAIN) -> set[tuple[str, str]]:
+    """Destination (CIDR) and gateway ("" for on-link) of every route in routing table `table` over link `index`."""
     found = set()
     for payload in netlink.dump(RTM_GETROUTE, pack("=BBBBBBBBI", 0, 0, 0, 0, 0, 0, 0, 0, 0)):
-        family, length, _, _, table = unpack_from("=BBBBB", payload)
+        family, length, _, _, small = unpack_from("=BBBBB", payload)
         attributes = parse(payload, 12)
-        if table != RT_TABLE_MAIN or unpack_from("=i", attributes.get(RTA_OIF, bytes(4)))[0] != index:
+        holder = unpack_from("=I", attributes[RTA_TABLE])[0] if RTA_TABLE in attributes else small
+        if holder != table or unpack_from("=i", attributes.get(RTA_OIF, bytes(4)))[0] != index:
             continue
         size = 16 if family == AF_INET6 else 4
         destination = f"{inet_ntop(family, attributes.get(RTA_DST, bytes(size)))}/{length}"

@@ -12,10 +12,10 @@ from time import monotonic, sleep
 
 from cni_shim import attachment as ports
 from cni_shim import netlink
-from cni_shim.attachment import CONTAINER_KEY, IFNAME_KEY, NETWORK_KEY, Attachment
+from cni_shim.attachment import ALIAS, CONTAINER_KEY, IFNAME_KEY, NETWORK_KEY, OTHERS_KEY, WITH_KEY, Attachment
 from cni_shim.controller import Controller, read_token
 from cni_shim.errors import BAD_CONFIGURATION, INCOMPLETE, IO_FAILURE, ShimError
-from cni_shim.ovsdb import Database
+from cni_shim.ovsdb import Database, decode_row, encode_map, select
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,21 +30,29 @@ _POLL = 0.0002
 
 
 def delete(request: Request, log: Log) -> None:
-    """Detach the pod; succeeds when there is nothing, any number of times."""
+    """Detach the pod, with the interfaces that came with this one; succeeds when there is nothing, any number of times.
+
+    The rows tell which interfaces these are. Where they cannot, the links do, and they keep it until they go.
+    """
     mine = Attachment(request.network.name, request.container, request.ifname)
-    seen = False
+    seen: dict[str, Attachment] = {}
+    complete = False
     try:
         database = Database(request.network.ovsdb, PATIENCE)
         try:
-            seen = ports.remove_port(database, mine.host)
+            seen, complete = _remove_ports(database, mine)
         finally:
             database.close()
     except ShimError as error:
         log(f"{error}; heddle-node removes port {mine.host} later")
-    _delete_link_aside(mine.host)
-    if not seen:
-        # The controller releases the address when the switch tells it of the vanished port. Here none vanished.
-        _forget(request.network, mine, log)
+    group = {mine.host: mine, **seen}
+    if not complete:
+        group = {**_with_links(mine), **group}
+    if len(group) > 1 or not complete:
+        _remove_rules(request.netns, [one.ifname for one in group.values()], log)
+    _delete_links_aside(group)
+    # The controller releases an address when the switch tells it of the vanished port. Of these none vanished.
+    _forget(request.network, [one for host, one in group.items() if host not in seen], log)
 
 
 def collect(request: Request, log: Log) -> None:
@@ -60,7 +68,7 @@ def collect(request: Request, log: Log) -> None:
     try:
         problems, removed = [], 0
         for mine in _attachments(database, network.name):
-            if (mine.container, mine.ifname) in valid:
+            if mine.asked in valid:
                 continue
             try:
                 ports.remove_port(database, mine.host)
@@ -79,6 +87,25 @@ def collect(request: Request, log: Log) -> None:
         raise ShimError(INCOMPLETE, f"GC of {network.name} is incomplete", "; ".join(problems))
 
 
+def _remove_ports(database: Database, primary: Attachment) -> tuple[dict[str, Attachment], bool]:
+    """Take out the port of `primary`, and those of the others that came with it, all at once.
+
+    Returns whose ports were there, by their names, and whether these are known to be all that there ever were.
+    """
+    own = select("Port", ["external_ids"], [["name", "==", primary.host]])
+    rows = database.transact(own)[0]["rows"]
+    found = {primary.host: primary} if rows else {}
+    others = decode_row(rows[0])["external_ids"].get(OTHERS_KEY, "").split() if rows else []
+    if others or not rows:
+        marks = encode_map({CONTAINER_KEY: primary.container, WITH_KEY: primary.ifname})
+        besides = select("Port", ["name", "external_ids"], [["external_ids", "includes", marks]])
+        rows += database.transact(besides)[0]["rows"]
+        found |= {str(row["name"]): _of_row(decode_row(row)["external_ids"]) for row in rows[len(found) :]}
+    if rows:
+        database.transact(*ports.taken_out(rows))
+    return found, primary.host in found and {one.ifname for one in found.values()} >= {*others}
+
+
 def _delete_link(name: str) -> None:
     kernel = netlink.Netlink()
     try:
@@ -90,23 +117,24 @@ def _delete_link(name: str) -> None:
         kernel.close()
 
 
-def _delete_link_aside(name: str) -> None:
-    """Return when link `name` is gone from the namespace; a process of its own waits for the kernel to free it.
+def _delete_links_aside(names: Iterable[str]) -> None:
+    """Return when links `names` are gone from the namespace; processes of their own wait for the kernel to free them.
 
     Both ends leave their namespaces after 2-5 ms; then the kernel waits 20 ms for readers that may still hold them.
     """
-    if not _exists(name):
-        return
-    child = posix.fork()
-    if child == 0:
-        _delete_in_grandchild(name)
-    posix.waitpid(child, 0)
+    there = [name for name in names if _exists(name)]
+    for name in there:
+        child = posix.fork()
+        if child == 0:
+            _delete_in_grandchild(name)
+        posix.waitpid(child, 0)
     deadline = monotonic() + LINK_PATIENCE
-    while _exists(name):
-        if monotonic() > deadline:
-            _delete_link(name)  # waits, and tells the kernel's reason
-            return
-        sleep(_POLL)
+    for name in there:
+        while _exists(name):
+            if monotonic() > deadline:
+                _delete_link(name)  # waits, and tells the kernel's reason
+                break
+            sleep(_POLL)
 
 
 def _delete_in_grandchild(name: str) -> None:
@@ -128,33 +156,51 @@ def _exists(name: str) -> bool:
     return True
 
 
-def _forget(network: Network, mine: Attachment, log: Log) -> None:
+def _with_links(mine: Attachment) -> dict[str, Attachment]:
+    """The others that came with `mine`, by the names of those links that are still there. ShimError: no netlink."""
+    return {host: one for host, one in _linked().items() if one.primary and one.asked == mine.asked}
+
+
+def _remove_rules(netns: str, names: list[str], log: Log) -> None:
+    if netns:
+        from cni_shim.several import remove_rules
+
+        remove_rules(netns, names, log)
+
+
+def _forget(network: Network, vanished: list[Attachment], log: Log) -> None:
+    if not vanished:
+        return
     try:
         controller = Controller(network.controllers, read_token(network.token_file), network.ca_file, PATIENCE)
         try:
-            controller.call("DELETE", mine.path(network.node))
+            for mine in vanished:
+                controller.call("DELETE", mine.path(network.node))
         finally:
             controller.close()
     except ShimError as error:
         log(f"{error}; the controller finds out from the switch")
 
 
-def _attachments(database: Database, name: str) -> Iterable[Attachment]:
-    """All attachments of network `name` that left a trace: a row of the switch, or a link with our alias."""
+def _linked() -> dict[str, Attachment]:
+    """Whose host ends are on this node, by their names."""
     found: dict[str, Attachment] = {}
-    for row in ports.pod_interfaces(database):
-        ids = row["external_ids"]
-        if ids.get(NETWORK_KEY) == name:
-            found[row["name"]] = Attachment(name, ids[CONTAINER_KEY], ids.get(IFNAME_KEY, ""))
     kernel = netlink.Netlink()
     try:
         for link in netlink.links(kernel).values():
-            words = link.alias.split(" ")
-            if link.group == ports.LINK_GROUP and words[:2] == [ports.ALIAS, name] and len(words) == 4:
-                found.setdefault(link.name, Attachment(name, words[2], words[3]))
+            mine = of_alias(link.alias) if link.group == ports.LINK_GROUP else None
+            if mine is not None:
+                found[link.name] = mine
     finally:
         kernel.close()
-    return found.values()
+    return found
+
+
+def _attachments(database: Database, name: str) -> Iterable[Attachment]:
+    """All attachments of network `name` that left a trace: a row of the switch, or a link with our alias."""
+    rows = {row["name"]: row["external_ids"] for row in ports.pod_interfaces(database)}
+    found = {host: _of_row(ids) for host, ids in rows.items() if ids.get(NETWORK_KEY) == name}
+    return {**{host: mine for host, mine in _linked().items() if mine.network == name}, **found}.values()
 
 
 def _release(network: Network, database: Database, valid: frozenset[tuple[str, str]]) -> int:
@@ -164,6 +210,7 @@ def _release(network: Network, database: Database, valid: frozenset[tuple[str, s
         _, answer = controller.call("GET", f"/v1/nodes/{network.node}/ports")
         rows = [row["external_ids"] for row in ports.pod_interfaces(database)]
         here = {(ids[CONTAINER_KEY], ids.get(IFNAME_KEY, "")) for ids in rows}
+        here |= {(one.container, one.ifname) for one in _linked().values() if one.asked in valid}
         known = answer.get("ports") if isinstance(answer, dict) else None
         if not isinstance(known, list):
             raise ShimError(IO_FAILURE, "the controller's list of ports cannot be used")
@@ -174,3 +221,17 @@ def _release(network: Network, database: Database, valid: frozenset[tuple[str, s
         return len(lost)
     finally:
         controller.close()
+
+
+def of_alias(alias: str) -> Attachment | None:
+    """Whose host end has this alias; None when it is nobody's."""
+    words = alias.split(" ")
+    if words[0] != ALIAS or not (len(words) == 4 or (len(words) == 6 and words[4] == "with")):
+        return None
+    return Attachment(words[1], words[2], words[3], words[5] if len(words) == 6 else "")
+
+
+def _of_row(ids: dict[str, str]) -> Attachment:
+    """Whose Interface row, one of `pod_interfaces`, has these external_ids."""
+    names = ids.get(NETWORK_KEY, ""), ids[CONTAINER_KEY], ids.get(IFNAME_KEY, "")
+    return Attachment(*names, ids.get(WITH_KEY, ""))

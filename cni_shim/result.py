@@ -1,7 +1,8 @@
 """The result of ADD in each version of the specification (CNI 1.1.0, section 5; 0.3.1 and 0.4.0 name the IP version).
 
 A pod whose network has a range of its own is told by its cluster address: the kubelet, and whoever reads the pod's
-status, connects to what stands here. Routes are those inside the pod. See docs/decisions/cni-result-address.md.
+status, connects to what stands here. Routes are those inside the pod. See docs/decisions/cni-result-address.md. The
+interface that the runtime asked for is the first of ours, so that who takes one address takes that one's.
 
 Pure. What an earlier plugin of the chain found (`prevResult`) stays in front, ours is added behind it.
 """
@@ -10,56 +11,67 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Iterator, Sequence
+    from typing import Any, Final
 
     from cni_shim.attachment import Assignment, Attachment
     from cni_shim.request import Request
 
 
-def result(request: Request, attachment: Attachment, assignment: Assignment, mtu: int) -> dict[str, Any]:
-    """What ADD prints. `mtu`: bytes, of both ends of the veth (said from 1.1.0 on)."""
+class Part:
+    """One interface as it stands in the pod.
+
+    `link`: index of its end there, and bytes of both ends' MTU; `routes`: those of the assignment that were made.
+    """
+
+    __slots__ = ("assignment", "attachment", "index", "mtu", "routes")
+
+    def __init__(
+        self, attachment: Attachment, assignment: Assignment, link: tuple[int, int], routes: Sequence[tuple[str, str]]
+    ) -> None:
+        self.attachment: Final = attachment
+        self.assignment: Final = assignment
+        self.index, self.mtu = link
+        self.routes: Final = routes
+
+
+def result(request: Request, parts: Sequence[Part]) -> dict[str, Any]:
+    """What ADD prints. `parts`: the pod's interfaces; that which the runtime asked for is the first."""
     network = request.network
-    version = network.cni_version
     before = network.prev_result or {}
-    sandboxed = len(before.get("interfaces") or ()) + 1  # index of the container's interface
-    host: dict[str, Any] = {"name": attachment.host, "mac": attachment.host_mac.hex(":")}
-    container: dict[str, Any] = {"name": request.ifname, "mac": assignment.mac, "sandbox": request.netns}
-    if version == "1.1.0":
-        host["mtu"] = container["mtu"] = mtu
-    addresses = []
-    for address, gateway in assignment.told:
-        entry: dict[str, Any] = {"address": address, "interface": sandboxed}
-        if gateway:
-            entry["gateway"] = gateway
-        if version in ("0.3.1", "0.4.0"):
-            entry["version"] = "6" if ":" in address else "4"
-        addresses.append(entry)
-    routes = [{"dst": dst, "gw": gateway} if gateway else {"dst": dst} for dst, gateway in assignment.routes]
+    interfaces = list(before.get("interfaces") or ())
+    addresses = list(before.get("ips") or ())
+    routes = list(before.get("routes") or ())
+    for part in parts:
+        interfaces += _interfaces(part, network.cni_version, request.netns)
+        addresses += _addresses(part, network.cni_version, len(interfaces) - 1)
+        routes += [{"dst": dst, "gw": gateway} if gateway else {"dst": dst} for dst, gateway in part.routes]
     return {
         **before,
-        "cniVersion": version,
-        "interfaces": [*(before.get("interfaces") or ()), host, container],
-        "ips": [*(before.get("ips") or ()), *addresses],
-        "routes": [*(before.get("routes") or ()), *routes],
+        "cniVersion": network.cni_version,
+        "interfaces": interfaces,
+        "ips": addresses,
+        "routes": routes,
         "dns": before.get("dns") or network.dns,
     }
 
 
-def own_part(previous: dict[str, Any], host: str, netns: str, ifname: str) -> dict[str, Any] | None:
-    """What ADD said about our attachment, out of a `prevResult`; None when it is not in it.
+def _interfaces(part: Part, version: str, netns: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Both ends of the veth: the host's, the container's."""
+    mine = part.attachment
+    host: dict[str, Any] = {"name": mine.host, "mac": mine.host_mac.hex(":")}
+    container: dict[str, Any] = {"name": mine.ifname, "mac": part.assignment.mac, "sandbox": netns}
+    if version == "1.1.0":
+        host["mtu"] = container["mtu"] = part.mtu
+    return host, container
 
-    Keys: `host` and `container` (interfaces), `addresses` ({address: gateway}).
-    """
-    interfaces = previous.get("interfaces") or []
-    hosts = [i for i in interfaces if i.get("name") == host and not i.get("sandbox")]
-    # A runtime may have the namespace under another path than at ADD: the name decides when the path does not.
-    inside = [n for n, i in enumerate(interfaces) if i.get("name") == ifname and i.get("sandbox")]
-    exact = [n for n in inside if interfaces[n]["sandbox"] == netns] or inside
-    if not hosts or not exact:
-        return None
-    ips = [ip for ip in previous.get("ips") or [] if ip.get("interface") == exact[0]]
-    return {
-        "host": hosts[0],
-        "container": interfaces[exact[0]],
-        "addresses": {str(ip.get("address")): str(ip.get("gateway") or "") for ip in ips},
-    }
+
+def _addresses(part: Part, version: str, index: int) -> Iterator[dict[str, Any]]:
+    """`index`: of the container's interface in the result."""
+    for address, gateway in part.assignment.told:
+        entry: dict[str, Any] = {"address": address, "interface": index}
+        if gateway:
+            entry["gateway"] = gateway
+        if version in ("0.3.1", "0.4.0"):
+            entry["version"] = "6" if ":" in address else "4"
+        yield entry

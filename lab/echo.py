@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import selectors
 import socket
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock, Thread
@@ -19,6 +20,8 @@ ECHO_PORT = 7
 
 ANSWER_LENGTH = 8192
 SEND_TIMEOUT = 5.0
+IP_PKTINFO = 8  # linux/in.h
+_PKTINFO = struct.Struct("=I4s4s")  # struct in_pktinfo, ip(7): interface, own address, the header's address
 
 
 class EchoServers:
@@ -43,6 +46,7 @@ class EchoServers:
         for sock in (stream, datagram):
             sock.setblocking(False)
             sock.bind(("", port))
+        datagram.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
         stream.listen(256)
         self._selector.register(stream, selectors.EVENT_READ, lambda: _answer_stream(stream, name))
         self._selector.register(datagram, selectors.EVENT_READ, lambda: _answer_datagram(datagram, name))
@@ -86,5 +90,8 @@ def _answer_stream(listener: socket.socket, name: str) -> None:
 
 
 def _answer_datagram(sock: socket.socket, name: str) -> None:
-    nonce, (address, port) = sock.recvfrom(2048)
-    sock.sendto(f"{name} {address} {nonce.decode(errors='replace')}".encode(), (address, port))
+    """Answer from the address that was asked: with several of them, the kernel might choose another."""
+    nonce, about, _, (address, port) = sock.recvmsg(2048, socket.CMSG_SPACE(_PKTINFO.size))
+    own = next(_PKTINFO.unpack(value)[1] for _, kind, value in about if kind == IP_PKTINFO)
+    answer = f"{name} {address} {nonce.decode(errors='replace')}".encode()
+    sock.sendmsg([answer], [(socket.IPPROTO_IP, IP_PKTINFO, _PKTINFO.pack(0, own, bytes(4)))], 0, (address, port))

@@ -38,17 +38,17 @@ class Host:
         """Answer on no port any more."""
         self._echo.silence(self.namespace)
 
-    def ping(self, target: Target, patience: float = PATIENCE) -> Outcome:
-        """ICMP echo to `target`; true when answered. `patience` in seconds."""
-        return probes.ping(self.namespace, address_of(target, self), patience)
+    def ping(self, target: Target, patience: float = PATIENCE, source: Source = None) -> Outcome:
+        """ICMP echo to `target`; true when answered. `patience` in seconds; `source`: the own address to send from."""
+        return probes.ping(self.namespace, address_of(target, self), patience, _text(source))
 
-    def tcp(self, target: Target, port: int = ECHO_PORT, patience: float = PATIENCE) -> Outcome:
+    def tcp(self, target: Target, port: int = ECHO_PORT, patience: float = PATIENCE, source: Source = None) -> Outcome:
         """A TCP connection to an echo server; true when answered in full."""
-        return probes.tcp(self.namespace, address_of(target, self), port, patience)
+        return probes.tcp(self.namespace, address_of(target, self), port, patience, _text(source))
 
-    def udp(self, target: Target, port: int = ECHO_PORT, patience: float = PATIENCE) -> Outcome:
+    def udp(self, target: Target, port: int = ECHO_PORT, patience: float = PATIENCE, source: Source = None) -> Outcome:
         """A datagram to an echo server; true when answered."""
-        return probes.udp(self.namespace, address_of(target, self), port, patience)
+        return probes.udp(self.namespace, address_of(target, self), port, patience, _text(source))
 
     def run(self, command: str, timeout: float = 30.0) -> subprocess.CompletedProcess[str]:
         """Run a command line, split as a shell would, in the namespace; the result, whatever its status."""
@@ -58,7 +58,14 @@ class Host:
 Target = Host | IPv4Address | str
 """What a probe may be sent to: a host, or an address."""
 
+Source = IPv4Address | None
+"""One of a host's own addresses; None leaves the choice to its kernel."""
+
 
 def address_of(target: Target, source: Host) -> str:
     """The address that `source` sends to."""
     return str(target.known_to(source) if isinstance(target, Host) else target)
+
+
+def _text(source: Source) -> str:
+    return "" if source is None else str(source)

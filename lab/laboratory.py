@@ -175,11 +175,20 @@ class Lab:
         """Take the connection of two networks away; returns when the change is in force."""
         self.api.delete(f"/v1/connections/{first}/{second}")
 
+    def move(self, project: str, network: str) -> None:
+        """Take a project with its pods to another network; returns when they are there. ProblemError when refused."""
+        self.api.patch(f"/v1/projects/{project}", {"network": network})
+        for pod in self.pods_by_name.values():
+            if pod.project == project:
+                pod.network = network
+
     def pod(self, name: str, on: str) -> Pod:
         """Make the pod `project/pod` on a node, by executing the CNI plugin. CniError when it refuses."""
         pod = create(self._state, PodName.parse(name), self.node(on), self._echo)
         port = f"{pod.attachment.container}/{pod.attachment.interface}"
         pod.network = self.api.get(f"/v1/nodes/{on}/ports/{port}")["network"]
+        if len(pod.interfaces) > 1:
+            pod.networks = self._networks_of(pod)
         self.pods_by_name[name] = pod
         return pod
 
@@ -199,6 +208,12 @@ class Lab:
     def pings(self, pairs: Sequence[tuple[Host, Target]], interval: float = 0.02) -> Pings:
         """Pings that go on while the context that this returns is open, one for each pair, every `interval` s."""
         return Pings([_ping_path(source, target) for source, target in pairs], interval)
+
+    def _networks_of(self, pod: Pod) -> dict[str, str]:
+        """The networks of a pod's interfaces, by these' names."""
+        ports = self.api.get(f"/v1/ports?node={pod.node.name}")["ports"]
+        own = {one["interface"]: one["network"] for one in ports if one["container"] == pod.attachment.container}
+        return {name: own[name] for name in pod.interfaces}
 
     def _claim(self) -> None:
         """Claim the name, wire the underlay, and describe what runs on it. Nothing runs yet but the echo servers."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
+from types import MappingProxyType
 from typing import Any
 
 from lab.description import PodName
@@ -22,15 +25,30 @@ TCP_RECEIVE = "4096 65536 131072"
 (net.core.rmem_default, the whole machine's), and TCP crawls."""
 
 
+@dataclass(frozen=True)
+class Interface:
+    """One interface of a pod: what ADD said, and what is there. `host_interface`: the link's end on the node."""
+
+    name: str
+    mac: str
+    address: IPv4Address
+    cluster_address: IPv4Address
+    host_interface: str
+
+
 class Pod(Host):
     """A pod that is there. Made by `create`; `result` is what ADD printed.
 
     `address` is the one on its interface, and what pods of its network know it by. `cluster_address` is what everybody
-    else knows it by: another one, if its network has a range of its own.
+    else knows it by: another one, if its network has a range of its own. A pod on several networks has an interface
+    for each: `interfaces` by their names, the primary one first; `mac`, the addresses and `network` are that one's.
     """
 
     network = ""
     """The network that its project was on when it was made."""
+
+    networks: Mapping[str, str] = MappingProxyType({})
+    """Of a pod on several: those of its interfaces when it was made, the primary one first."""
 
     def __init__(
         self, node: Node, attachment: Attachment, namespace: Namespace, result: dict[str, Any], echo: EchoServers
@@ -39,18 +57,34 @@ class Pod(Host):
         self.attachment = attachment
         self.result = result
         self.interface = attachment.interface
-        self.mac, address, self.cluster_address = _checked(namespace, attachment, result)
-        super().__init__(str(attachment.pod), namespace, address, echo)
+        self.interfaces = {one.name: one for one in described(namespace, attachment, result)}
+        primary = self.interfaces[attachment.interface]
+        self.mac, self.cluster_address = primary.mac, primary.cluster_address
+        super().__init__(str(attachment.pod), namespace, primary.address, echo)
+
+    @property
+    def addresses(self) -> dict[str, IPv4Address]:
+        """The addresses on its interfaces, by these' names."""
+        return {name: one.address for name, one in self.interfaces.items()}
 
     def known_to(self, source: Host) -> IPv4Address:
-        """The tenant address for pods of the same network, the cluster address for everybody else."""
-        same = isinstance(source, Pod) and source.network == self.network
-        return self.address if same else self.cluster_address
+        """The tenant address for pods of the same network, the cluster address for everybody else.
+
+        Of pods on several networks: the address on the first of the source's networks that this one is on too.
+        """
+        if isinstance(source, Pod):
+            for theirs in source.networks.values() or (source.network,):
+                if theirs == self.network:
+                    return self.address
+                for name, network in self.networks.items():
+                    if network == theirs:
+                        return self.interfaces[name].address
+        return self.cluster_address
 
     @property
     def host_interface(self) -> str:
         """The name of its link's other end, in the node's namespace."""
-        return next(str(one["name"]) for one in self.result["interfaces"] if not one.get("sandbox"))
+        return self.interfaces[self.interface].host_interface
 
     @property
     def project(self) -> str:
@@ -84,20 +118,48 @@ def create(state: State, name: PodName, node: Node, echo: EchoServers) -> Pod:
         raise
 
 
-def _checked(
-    namespace: Namespace, attachment: Attachment, result: dict[str, Any]
-) -> tuple[str, IPv4Address, IPv4Address]:
-    """The pod's MAC address, its interface's address and what the result says; LabError if these do not fit."""
-    sandboxed = [one for one in result.get("interfaces", []) if one.get("sandbox") == str(attachment.netns)]
-    if [one["name"] for one in sandboxed] != [attachment.interface] or not result.get("ips"):
-        raise LabError(f"ADD of {attachment.pod}: the result does not tell the pod's interface and address: {result}")
-    mac, told = sandboxed[0]["mac"], IPv4Interface(result["ips"][0]["address"])
-    (link,) = json.loads(namespace.run(["ip", "-json", "address", "show", attachment.interface]).stdout)
+def described(namespace: Namespace, attachment: Attachment, result: dict[str, Any]) -> list[Interface]:
+    """The pod's interfaces, that which the runtime asked for first; LabError when it has others than ADD said, or
+    one is not as ADD said."""
+    ends = result.get("interfaces", [])
+    inside = [number for number, one in enumerate(ends) if one.get("sandbox") == str(attachment.netns)]
+    names = [ends[number]["name"] for number in inside]
+    there = {link["ifname"]: link for link in _veths(namespace)}
+    if names[:1] != [attachment.interface] or len({*names}) != len(names):
+        raise LabError(f"ADD of {attachment.pod}: the result does not begin with {attachment.interface}: {result}")
+    if there.keys() != {*names}:
+        raise LabError(f"ADD of {attachment.pod}: said {names}, but in the pod are {[*there]}")
+    hosts = [str(one["name"]) for one in ends if not one.get("sandbox")]
+    if len(hosts) != len(names):
+        raise LabError(f"ADD of {attachment.pod}: said {names}, but on the node {hosts}")
+    told = {
+        number: [ip["address"] for ip in result.get("ips", []) if ip.get("interface") == number] for number in inside
+    }
+    return [
+        _interface(attachment, there[name], (ends[number]["mac"], told[number]), host)
+        for number, name, host in zip(inside, names, hosts, strict=True)
+    ]
+
+
+def _veths(namespace: Namespace) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(namespace.run(["ip", "-json", "address", "show", "type", "veth"]).stdout)
+    return found
+
+
+def _interface(attachment: Attachment, link: dict[str, Any], said: tuple[str, list[str]], host: str) -> Interface:
+    """`link`: as ip(8) tells it; `said`: MAC address and addresses in the result."""
+    mac, addresses = said
+    told = IPv4Interface(addresses[0]) if len(addresses) == 1 else None
     found = [
         IPv4Interface(f"{one['local']}/{one['prefixlen']}") for one in link["addr_info"] if one["family"] == "inet"
     ]
+    fits = told is not None and len(found) == 1 and _fits(found[0], told)
+    if told is None or not fits or link["address"] != mac or "UP" not in link["flags"]:
+        raise LabError(f"ADD of {attachment.pod}: said {mac} {addresses}, but the interface is {link}")
+    return Interface(link["ifname"], mac, found[0].ip, told.ip, host)
+
+
+def _fits(found: IPv4Interface, told: IPv4Interface) -> bool:
+    """A cluster address is told as a single one, and is another one than that in the pod."""
     is_cluster_address = told.network.prefixlen == told.max_prefixlen
-    fits = len(found) == 1 and (found[0].ip != told.ip if is_cluster_address else found[0] == told)
-    if link["address"] != mac or not fits or "UP" not in link["flags"]:
-        raise LabError(f"ADD of {attachment.pod}: said {mac} {told}, but the interface is {link}")
-    return mac, found[0].ip, told.ip
+    return found.ip != told.ip if is_cluster_address else found == told

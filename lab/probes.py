@@ -72,10 +72,14 @@ def together(questions: Sequence[Callable[[], T]]) -> list[T]:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def ping(source: Namespace, target: str, patience: float = PATIENCE) -> Outcome:
-    """ICMP echo from `source` to the address `target`, repeated for `patience` seconds."""
+def ping(source: Namespace, target: str, patience: float = PATIENCE, bound: str = "") -> Outcome:
+    """ICMP echo from `source` to the address `target`, repeated for `patience` seconds.
+
+    `bound`: the address to send from; the kernel of `source` chooses when it is empty. OSError when it has none such.
+    """
     nonce = os.urandom(8)
     with source.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sock:
+        _bind(sock, bound)
 
         def send(sequence: int) -> None:
             sock.sendto(icmp_echo(int.from_bytes(nonce[:2]), sequence, nonce), (target, 0))
@@ -89,10 +93,11 @@ def ping(source: Namespace, target: str, patience: float = PATIENCE) -> Outcome:
         return _repeat(sock, send, read, patience)
 
 
-def udp(source: Namespace, target: str, port: int, patience: float = PATIENCE) -> Outcome:
-    """A datagram from `source` to an echo server (see echo.py), repeated for `patience` seconds."""
+def udp(source: Namespace, target: str, port: int, patience: float = PATIENCE, bound: str = "") -> Outcome:
+    """A datagram from `source` to an echo server (see echo.py), repeated for `patience` s; `bound` as for ping."""
     nonce = os.urandom(8).hex()
     with source.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        _bind(sock, bound)
 
         def send(sequence: int) -> None:
             if sequence == 0:
@@ -106,11 +111,13 @@ def udp(source: Namespace, target: str, port: int, patience: float = PATIENCE) -
         return _repeat(sock, send, read, patience)
 
 
-def tcp(source: Namespace, target: str, port: int, patience: float = PATIENCE) -> Outcome:
-    """A connection from `source` to an echo server (see echo.py), read to its end, within `patience` seconds."""
+def tcp(source: Namespace, target: str, port: int, patience: float = PATIENCE, bound: str = "") -> Outcome:
+    """A connection from `source` to an echo server (see echo.py), read to its end, within `patience` s; `bound` as for
+    ping."""
     start = time.monotonic()
     received = b""
     with source.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+        _bind(sock, bound)
         try:
             sock.settimeout(patience)
             sock.connect((target, port))
@@ -158,6 +165,11 @@ def _repeat(
     except OSError as error:
         return Outcome(_verdict(error), seconds=time.monotonic() - start)
     return Outcome(Verdict.SILENT, seconds=patience)
+
+
+def _bind(sock: socket.socket, address: str) -> None:
+    if address:
+        sock.bind((address, 0))
 
 
 def _receive_before(sock: socket.socket, deadline: float) -> bytes:

@@ -21,6 +21,7 @@ from store.fields import (
     PrefixText,
     Subdomain,
 )
+from topology.model import DEFAULT_PROVIDER
 
 Seconds = Annotated[float, Meta(ge=0, le=60)]
 ObjectName = Annotated[str, Meta(description="`project/pod`, or an IP address where it says so.", max_length=320)]
@@ -36,9 +37,21 @@ class Timeout(Object, frozen=True):
 
 
 class Deletion(Timeout, frozen=True):
-    """How a node is deleted: with its ports, or only without any."""
+    """How a node is deleted: with its ports, or only without any. How a network is: see NetworkDeletion."""
 
     drain: bool = False
+
+
+class NetworkDeletion(Deletion, frozen=True):
+    """How a network is deleted: at once, or when nobody uses it any more; and in whose name."""
+
+    provider: Label = DEFAULT_PROVIDER
+
+
+class Listing(Object, frozen=True):
+    """What to list: `transit`, also what exists only for the length of a move."""
+
+    transit: bool = False
 
 
 class LongPoll(Object, frozen=True):
@@ -67,7 +80,14 @@ class AddressFilter(Object, frozen=True):
 
     network: Label | UnsetType = UNSET
     node: Subdomain | UnsetType = UNSET
-    state: Literal["held", "quarantined"] | UnsetType = UNSET
+    state: Literal["allotted", "bound", "quarantined"] | UnsetType = UNSET
+
+
+class HistoryQuery(Object, frozen=True):
+    """In which address space an address is meant, and how many entries of its history are wanted."""
+
+    space: Annotated[int, Meta(ge=0, le=(1 << 32) - 1)] = 0
+    most: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
 class TopologyQuery(Object, frozen=True):
@@ -109,7 +129,7 @@ class NetworkCreation(Object, frozen=True):
     """Make a network, with the projects that are to be on it; the VNID is allotted unless given.
 
     With `subnets` its pods have addresses of those, which may overlap any other network's; `flat`: an address may be on
-    any node; `mtu` (bytes) bounds that of its pods.
+    any node; `mtu` (bytes) bounds that of its pods; `provider` supplies its specification.
     """
 
     name: Label
@@ -119,12 +139,14 @@ class NetworkCreation(Object, frozen=True):
     subnets: Annotated[tuple[SubnetCreation, ...], Meta(max_length=64)] = ()
     flat: bool = False
     mtu: Mtu | None = None
+    provider: Label = DEFAULT_PROVIDER
 
 
 class NetworkChange(Object, frozen=True):
-    """Let a network talk with all, or no longer."""
+    """Let a network talk with all, or no longer; in the name of a provider."""
 
     is_global: bool = field(name="global")
+    provider: Label = DEFAULT_PROVIDER
 
 
 class PortReport(Object, frozen=True):

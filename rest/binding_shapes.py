@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import field
 
 from rest.shapes import Counter, LateNodes
@@ -21,15 +23,30 @@ class ProjectCreation(Object, frozen=True):
 
 
 class ProjectChange(Object, frozen=True):
-    """Replace a project's labels."""
+    """Replace a project's labels, or (one at a time) take the project and its pods to another network, its new home.
 
-    labels: LabelMap
+    `recreate`: pods whose addresses cannot go along stay as they are until they are made anew.
+    """
+
+    labels: LabelMap | None = None
+    network: Label | None = None
+    recreate: bool = False
+
+
+class MoveView(Object, frozen=True, rename={"source": "from", "target": "to"}):
+    """A move that is under way, and how far it is; meanwhile pods are on the transit network."""
+
+    source: Label
+    target: Label
+    transit: Label
+    stage: Literal["preparing", "crossing", "arriving"]
 
 
 class ProjectView(Object, frozen=True):
     """A project, the primary network of its pods, and its home: the network that it is on without a binding.
 
-    `secondary` networks are those that each of its pods gets besides, `optional` those that one may ask for.
+    `secondary` networks are those that each of its pods gets besides, `optional` those that one may ask for. `outdated`
+    counts ports that are on a network which the project is not bound to any more, until their pods are made anew.
     """
 
     name: Label
@@ -40,6 +57,8 @@ class ProjectView(Object, frozen=True):
     secondary: tuple[Label, ...]
     optional: tuple[Label, ...]
     ports: Counter
+    outdated: Counter
+    moving: MoveView | None
 
 
 class ProjectMade(ProjectView, frozen=True):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from rest.binding_shapes import BindingDetail, PodDetail, ProjectView
+from rest.binding_shapes import BindingDetail, MoveView, PodDetail, ProjectView
 from rest.control import Published
+from rest.phases import outdated_in
 from store.bindings import Attachment, Binding, Pod, label_map
 from topology import model
 from topology.binding import attachments, grant
@@ -17,6 +18,7 @@ def project_view(published: Published, project: model.Project) -> ProjectView:
     """Return a project as it is shown."""
     snapshot = published.snapshot
     given = grant(snapshot, project.name)
+    move = snapshot.moves.get(project.name)
     return ProjectView(
         name=project.name,
         network=project.network,
@@ -26,6 +28,10 @@ def project_view(published: Published, project: model.Project) -> ProjectView:
         secondary=tuple(each.network for each in given.secondary),
         optional=given.optional,
         ports=snapshot.ports_in.get(project.name, 0),
+        outdated=outdated_in(snapshot, project.name),
+        moving=None
+        if move is None
+        else MoveView(source=move.source, target=move.target, transit=move.transit, stage=move.stage.value),
     )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 from rest.asked import Timeout
 from rest.control import Published, Submitted
 from rest.routing import Answer, Call
 from rest.shapes import Late
+from topology.model import Move
 from topology.requests import Request
 
 
@@ -33,9 +36,40 @@ def late(call: Call[Any, Any], submitted: Submitted, *, without: str | None = No
     return call.control.late(wanted, query.timeout) if wanted.nodes else ()
 
 
+def settled(call: Call[Any, Any], changed: Changed, projects: Iterable[str] = ()) -> tuple[str, ...]:
+    """Wait until a change is in force, and the moves of projects are done that it began, and those of `projects`.
+
+    Returns the nodes on which it is not, as `late`. A move is a row of changes, of which only the first was submitted
+    here: in the end what is waited for is what switches lack then.
+    """
+    left = late(call, changed.submitted)
+    earlier, begun = changed.before.snapshot.moves, changed.after.snapshot.moves
+    moves = [begun[name] for name in sorted(begun) if name not in earlier or name in projects]
+    for move in moves:
+        call.control.wait("moves", partial(_is_done, project=move.project), call.query.timeout)
+    return (*left, *(node for node in _behind(call, moves) if node not in left)) if moves else left
+
+
+def _is_done(published: Published, project: str) -> bool | None:
+    return True if project not in published.snapshot.moves else None
+
+
+def _behind(call: Call[Any, Any], moves: Iterable[Move]) -> tuple[str, ...]:
+    published = call.control.published
+    networks = {name for move in moves for name in (move.source, move.target)}
+    nodes = {node for network in networks for node in published.snapshot.hosts.get(network, {})}
+    behind: dict[int, set[str]] = {}
+    for node in nodes & set(published.switches):
+        status = published.switches[node]
+        if status.committed_revision < status.desired_revision:
+            behind.setdefault(status.desired_revision, set()).add(node)
+    waited = (Submitted(revision, frozenset(which)) for revision, which in behind.items())
+    return tuple(sorted(node for each in waited for node in call.control.late(each, call.query.timeout)))
+
+
 def done(call: Call[Any, Any], changed: Changed) -> Answer:
     """Return the answer to a change that leaves nothing to show."""
-    left = late(call, changed.submitted)
+    left = settled(call, changed)
     return Answer(202, Late(late=left)) if left else Answer(204)
 
 

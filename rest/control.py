@@ -12,8 +12,9 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from immutables import Map
 
+from store.base import Record
 from topology.compiler import FlowTable, SectionKey, Tables
-from topology.model import PortKey
+from topology.model import Address, PortKey
 from topology.pipeline import FeatureId
 from topology.requests import Request
 from topology.snapshot import Snapshot, empty
@@ -104,8 +105,8 @@ class Control(Protocol):
         """Return the first result of `predicate` that is not None, or None after `timeout` seconds.
 
         It is asked at once, and again when something was published about `topic`: a node's name (its switch, its
-        ports, and its configuration, so also the other nodes and the cluster's settings), or "nodes" (which nodes
-        there are, and the cluster's settings).
+        ports, and its configuration, so also the other nodes and the cluster's settings), "nodes" (which nodes there
+        are, and the cluster's settings), or "moves" (which are under way, and at what stage).
         """
         ...
 
@@ -114,6 +115,10 @@ class Control(Protocol):
 
         It does not wait for switches that are away; they are among those returned.
         """
+        ...
+
+    def history(self, space: int, address: Address, most: int) -> tuple[Record, ...]:
+        """Return the newest entries, at most so many, of what became of an address, newest first."""
         ...
 
     def counters(self, node: str, timeout: float) -> Mapping[int, tuple[int, int]]:

@@ -35,21 +35,45 @@ _PORTS: Final = int(FeatureId.PORTS)
 _MAKE: Final[Mapping[int, Callable[[int], Address]]] = {4: IPv4Address, 6: IPv6Address}
 
 
-def entries(snapshot: Snapshot) -> Iterator[LedgerEntry]:
+def entries(published: Published) -> Iterator[LedgerEntry]:
     """Yield every address that a pod holds or that is in quarantine, in no order."""
-    for port in snapshot.ports.values():
-        holder = AddressHolder(
-            project=port.project, pod=port.pod, container=port.key.container, interface=port.key.interface
-        )
-        for space, address in places(port):
-            yield LedgerEntry(
-                address=str(address), space=space, network=port.network, state="held", port=holder, node=port.node
-            )
-    for place, item in snapshot.quarantined.items():
-        network = None if item.space == SHARED_SPACE else snapshot.network_by_vnid.get(item.space)
+    for port in published.snapshot.ports.values():
+        yield from _of_port(published, port)
+    for item in published.snapshot.quarantined.values():
+        yield _waiting(published.snapshot, item)
+
+
+def entry(published: Published, place: Place) -> LedgerEntry | None:
+    """Return what an address is now, or None when it is free or no pod's."""
+    snapshot = published.snapshot
+    holder, item = snapshot.holder.get(place), snapshot.quarantined.get(place)
+    if holder is not None:
+        mine = _of_port(published, snapshot.ports[holder])
+        return next(entry for entry in mine if (entry.space, entry.address) == (place[0], str(place[1])))
+    return None if item is None else _waiting(snapshot, item)
+
+
+def _of_port(published: Published, port: Port) -> Iterator[LedgerEntry]:
+    holder = AddressHolder(
+        project=port.project, pod=port.pod, container=port.key.container, interface=port.key.interface
+    )
+    is_bound = published.port_phase(port.key)[0] == "Committed"
+    for space, address in places(port):
         yield LedgerEntry(
-            address=str(place[1]), space=item.space, network=network, state="quarantined", port=None, node=item.node
+            address=str(address),
+            space=space,
+            network=port.network,
+            state="bound" if is_bound else "allotted",
+            port=holder,
+            node=port.node,
         )
+
+
+def _waiting(snapshot: Snapshot, item: Quarantine) -> LedgerEntry:
+    network = None if item.space == SHARED_SPACE else snapshot.network_by_vnid.get(item.space)
+    return LedgerEntry(
+        address=str(item.address), space=item.space, network=network, state="quarantined", port=None, node=item.node
+    )
 
 
 def check(published: Published, pause: Callable[[], object] = lambda: None) -> LedgerCheck:

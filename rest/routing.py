@@ -15,7 +15,7 @@ import msgspec
 
 from rest.control import Control
 from rest.options import Options
-from store.fields import ContainerId, InterfaceName, Label, Object, Subdomain
+from store.fields import AddressText, ContainerId, InterfaceName, Label, Object, Subdomain
 
 QueryT = TypeVar("QueryT")
 BodyT = TypeVar("BodyT")
@@ -110,6 +110,7 @@ PARAMETERS: Final[dict[str, Any]] = {
     "service": Label,
     "container": ContainerId,
     "interface": InterfaceName,
+    "address": AddressText,
     "file": str,
 }
 

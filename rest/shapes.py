@@ -65,7 +65,10 @@ class Token(Object, frozen=True):
 
 
 class NetworkView(Object, frozen=True):
-    """A network, its projects, and the nodes that have ports of it. `space` is 0 without subnets of its own."""
+    """A network, its projects, and the nodes that have ports of it. `space` is 0 without subnets of its own.
+
+    `outdated` counts those of its pods whose project is on another network by now: made anew, they come up there.
+    """
 
     name: Label
     vnid: Vnid
@@ -74,9 +77,21 @@ class NetworkView(Object, frozen=True):
     subnets: tuple[Subnet, ...]
     flat: bool
     mtu: Mtu | None
+    provider: Label
+    phase: Literal["Initializing", "Active", "Pending", "Failed", "Terminating"]
     projects: tuple[Label, ...]
     nodes: tuple[Subdomain, ...]
     ports: Counter
+    outdated: Counter
+
+
+class ConditionView(Object, frozen=True, rename={"kind": "type"}):
+    """One thing that is so (`status`) or not so with a network. `reason` is for programs, `message` for people."""
+
+    kind: Literal["Programmed", "AddressesAvailable", "Moving", "Terminating"]
+    status: bool
+    reason: str
+    message: str
 
 
 class BlockView(Object, frozen=True):
@@ -87,8 +102,9 @@ class BlockView(Object, frozen=True):
 
 
 class NetworkDetail(NetworkView, frozen=True):
-    """A network, and which node has which of its own addresses."""
+    """A network, why it is in its phase, and which node has which of its own addresses."""
 
+    conditions: tuple[ConditionView, ...]
     blocks: tuple[BlockView, ...]
 
 

@@ -11,10 +11,12 @@ import msgspec
 from rest.binding_views import other_interfaces
 from rest.control import Published, SwitchPhase, SwitchStatus
 from rest.owners import owner_text
+from rest.phases import Condition, conditions, outdated, phase
 from rest.shapes import (
     AddressView,
     Assignment,
     BlockView,
+    ConditionView,
     ConflictView,
     ConnectionView,
     NetworkDetail,
@@ -75,6 +77,10 @@ def switch_status(published: Published, node: Node) -> SwitchStatus:
 
 def network_view(published: Published, network: Network) -> NetworkView:
     """Return a network as it is shown."""
+    return _network_view(published, network, conditions(published, network))
+
+
+def _network_view(published: Published, network: Network, found: tuple[Condition, ...]) -> NetworkView:
     snapshot = published.snapshot
     nodes = sorted(snapshot.hosts.get(network.name, ()))
     return NetworkView(
@@ -85,20 +91,29 @@ def network_view(published: Published, network: Network) -> NetworkView:
         subnets=tuple(map(Subnet.of, network.subnets)),
         flat=network.flat,
         mtu=network.mtu,
+        provider=network.provider,
+        phase=phase(found).value,
         projects=tuple(sorted(snapshot.projects_of.get(network.name, ()))),
         nodes=tuple(nodes),
         ports=sum(snapshot.hosted[node, network.name] for node in nodes),
+        outdated=outdated(snapshot, network),
     )
 
 
 def network_detail(published: Published, network: Network) -> NetworkDetail:
-    """Return a network as it is shown alone: with the blocks of its addresses, in order."""
+    """Return a network as it is shown alone: with its conditions, and the blocks of its addresses, in order."""
     snapshot = published.snapshot
     prefixes = sorted(snapshot.blocks_of.get(network.name, ()), key=lambda prefix: (prefix.version, prefix))
     blocks = tuple(
         BlockView(prefix=str(prefix), node=snapshot.blocks[network.name, prefix].node) for prefix in prefixes
     )
-    return NetworkDetail(**msgspec.structs.asdict(network_view(published, network)), blocks=blocks)
+    found = conditions(published, network)
+    shown = tuple(
+        ConditionView(kind=one.kind, status=one.status, reason=one.reason, message=one.message)  # type: ignore[arg-type]
+        for one in found  # `phases` has the kinds of its own
+    )
+    view = _network_view(published, network, found)
+    return NetworkDetail(**msgspec.structs.asdict(view), conditions=shown, blocks=blocks)
 
 
 def connection_view(connection: Connection) -> ConnectionView:
@@ -209,9 +224,23 @@ def topology(published: Published, *, with_tunnels: bool = True) -> Topology:
         revision=published.revision,
         nodes=tuple(node_view(published, snapshot.nodes[name]) for name in names),
         tunnels=tuple(_tunnel(published, first, second) for first, second in pairs),
-        networks=tuple(network_view(published, snapshot.networks[name]) for name in sorted(snapshot.networks)),
-        connections=tuple(connection_view(snapshot.connections[key]) for key in sorted(snapshot.connections)),
+        networks=tuple(network_view(published, network) for network in networks(snapshot)),
+        connections=tuple(connection_view(connection) for connection in connections(snapshot)),
     )
+
+
+def networks(snapshot: Snapshot, *, transit: bool = False) -> list[Network]:
+    """Return the networks by name; those that exist only for the length of a move with `transit`."""
+    return [network for _, network in sorted(snapshot.networks.items()) if transit or not network.is_transit]
+
+
+def connections(snapshot: Snapshot, *, transit: bool = False) -> list[Connection]:
+    """Return the connections by the names of their networks; those of transit networks with `transit`."""
+    return [
+        connection
+        for key, connection in sorted(snapshot.connections.items())
+        if transit or not any(snapshot.networks[name].is_transit for name in key)
+    ]
 
 
 def _tunnel(published: Published, first: str, second: str) -> TunnelView:

@@ -28,6 +28,7 @@ from rest.app import make_app
 from rest.options import Options
 from ryu_apps import settings as controller_settings
 from ryu_apps.logs import configure_logs
+from ryu_apps.moves import Conductor
 from ryu_apps.openflow import channel, decode, messages
 from ryu_apps.openflow.encode import Encoder
 from ryu_apps.openflow.wire import ALL_TABLES, MessageType, MultipartType
@@ -91,6 +92,7 @@ class HeddleController(RyuApp):
         """Called by Ryu when all applications exist."""
         super().start()
         eventlet.spawn(self._owner.run)
+        eventlet.spawn(Conductor(self._owner).run)
         eventlet.spawn(self._audit)
 
     def accept_switch(self, dpid: int, address: str) -> bool | str:

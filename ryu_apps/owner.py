@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import eventlet
@@ -18,13 +18,14 @@ from eventlet.queue import LightQueue
 
 from rest.control import Published, Submitted, SwitchPhase
 from ryu_apps.departures import Departures
+from ryu_apps.keeping import Keeper
 from ryu_apps.openflow.decode import FlowStats
 from ryu_apps.publication import Publication
 from ryu_apps.session import Link, SwitchSession, Wire
 from store.base import Store
 from topology.admission import admit
 from topology.compiler import FlowTable, SectionKey, Tables, compile_all, update
-from topology.model import Cluster, Node, Port, PortKey, Quarantine
+from topology.model import Cluster, Move, Node, PortKey, Quarantine
 from topology.requests import (
     ForgetPort,
     PortSeen,
@@ -78,7 +79,7 @@ class Owner:
     """State, sessions and the queue in front of them."""
 
     def __init__(self, store: Store, wire: Wire, snapshot: Snapshot) -> None:
-        self._store = store
+        self._keeper = Keeper(store, lambda seconds, action: eventlet.spawn_after(seconds, self.call, action))
         self._wire = wire
         self._queue: LightQueue = LightQueue()
         self._sessions: dict[str, SwitchSession] = {}
@@ -179,7 +180,7 @@ class Owner:
         try:
             batch = self._admit(submissions)
             outcome = self._compile(batch)
-            self._store.commit(_to_keep(batch))
+            self._keeper.keep(batch.events, batch.changes)
         except Exception as error:
             if len(submissions) > 1:  # one of them must not fail the others
                 for submission in submissions:
@@ -374,16 +375,6 @@ def _differ(old: FlowTable, new: FlowTable, keys: Iterable[SectionKey]) -> bool:
     return any(old.sections.get(key) != new.sections.get(key) for key in keys)
 
 
-def _to_keep(batch: _Batch) -> Iterable[Event]:
-    """Return the events of a batch; none when they say nothing but port numbers, which the store does not keep."""
-    return () if all(map(_is_ofport_only, batch.changes)) else batch.events
-
-
-def _is_ofport_only(change: Change) -> bool:
-    before, after = change
-    return isinstance(before, Port) and isinstance(after, Port) and replace(before, ofport=after.ofport) == after
-
-
 def _topics(changes: Iterable[Change]) -> set[str]:
     """Return what a waiter may wait for that these changes concern."""
     topics: set[str] = set()
@@ -391,6 +382,8 @@ def _topics(changes: Iterable[Change]) -> set[str]:
         subject = change.subject
         if isinstance(subject, Node | Cluster):
             topics.add("nodes")
+        if isinstance(subject, Move):
+            topics.add("moves")
         node = subject.name if isinstance(subject, Node) else getattr(subject, "node", None)
         if node is not None:
             topics.add(node)

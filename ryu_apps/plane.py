@@ -13,7 +13,8 @@ from eventlet.event import Event as GreenEvent
 
 from rest.control import Published, Submitted, SwitchPhase
 from ryu_apps.owner import Owner
-from store.base import Store
+from store.base import Record, Store
+from topology.model import Address
 from topology.requests import Request
 
 Found = TypeVar("Found")
@@ -60,6 +61,10 @@ class ControlPlane:
                 self.wait(node, partial(_settled, node=node, revision=submitted.revision), timeout)
         published = self.published
         return tuple(node for node in sorted(submitted.nodes) if not _in_force(published, node, submitted.revision))
+
+    def history(self, space: int, address: Address, most: int) -> tuple[Record, ...]:
+        """Return the newest entries of what became of an address, newest first."""
+        return self._store.history(space, address, most)
 
     def counters(self, node: str, timeout: float) -> Mapping[int, tuple[int, int]]:
         """Ask a switch for its flows' packets and bytes, by cookie. Raises TimeoutError or ConnectionError."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from topology.history import Turn
+from topology.model import Address
 from topology.snapshot import Event
 
 
@@ -16,21 +18,38 @@ class StoreError(Exception):
         self.name, self.cause, self.remedy = name, cause, remedy
 
 
+class Record(NamedTuple):
+    """An entry of the ledger's history: `at` is in seconds since 1970 (UTC)."""
+
+    at: float
+    turn: Turn
+
+
 class Store(Protocol):
     """Keeps what was decided.
 
     Settings, nodes, networks and their address blocks, projects, connections, services, ports, quarantined addresses,
     and the numbers last given.
-    What follows from these (`Hosting`) and what switches tell (`Port.ofport`) is not kept. One caller at a time;
-    it may be another thread each time. All calls raise StoreError when the store fails.
+    What follows from these (`Hosting`) is not kept. One caller at a time; it may be another thread each time.
+    All calls raise StoreError when the store fails.
     """
 
     def load(self) -> tuple[Event, ...]:
         """Return the events that make what is kept out of `topology.snapshot.empty()`, when applied in order."""
         ...
 
-    def commit(self, events: Iterable[Event]) -> None:
-        """Keep the events' outcome: all of them or, when it raises, none. On return they survive a crash."""
+    def commit(self, events: Iterable[Event], turns: Iterable[Turn] = ()) -> None:
+        """Keep the events' outcome: all of them or, when it raises, none. On return they survive a crash.
+
+        What became of addresses by them (`turns`) is added to the history, with the time of now.
+        """
+        ...
+
+    def history(self, space: int, address: Address, most: int) -> tuple[Record, ...]:
+        """Return the newest entries, at most so many, of what became of an address, newest first. Old ones may be gone.
+
+        Any thread may ask at any time.
+        """
         ...
 
     def set_token(self, node: str, digest: str) -> None:

@@ -7,7 +7,7 @@ whether it fits the others is for `topology.admission`. No files and no HTTP her
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -128,6 +128,9 @@ class Network(Object, frozen=True):
     flat: bool = False
     mtu: Mtu | None = None
     zone: Zone | None = None
+    provider: Label = model.DEFAULT_PROVIDER
+    terminating: bool = False
+    transit_for: Label | None = None
 
     @classmethod
     def of(cls, value: model.Network) -> Network:
@@ -140,12 +143,26 @@ class Network(Object, frozen=True):
             flat=value.flat,
             mtu=value.mtu,
             zone=value.zone,
+            provider=value.provider,
+            terminating=value.terminating,
+            transit_for=value.transit_for,
         )
 
     def value(self) -> model.Network:
         """Return the value of this shape. Raises Malformed."""
         subnets = tuple(subnet.value(f"$.subnets[{position}]") for position, subnet in enumerate(self.subnets))
-        return model.Network(self.name, self.vnid, self.is_global, subnets, self.flat, self.mtu, self.zone)
+        return model.Network(
+            name=self.name,
+            vnid=self.vnid,
+            is_global=self.is_global,
+            subnets=subnets,
+            flat=self.flat,
+            mtu=self.mtu,
+            zone=self.zone,
+            provider=self.provider,
+            terminating=self.terminating,
+            transit_for=self.transit_for,
+        )
 
 
 class AddressBlock(Object, frozen=True):
@@ -187,6 +204,31 @@ class Project(Object, frozen=True):
     def value(self) -> model.Project:
         """Return the value of this shape."""
         return model.Project(self.name, self.network, self.home or "", labels_of(self.labels), self.is_placed)
+
+
+class Move(Object, frozen=True):
+    """A project's pods on their way from one network to another, by a transit network."""
+
+    project: Label
+    source: Label
+    target: Label
+    transit: Label
+    stage: Literal["preparing", "crossing", "arriving"]
+
+    @classmethod
+    def of(cls, value: model.Move) -> Move:
+        """Return the shape of a value."""
+        return cls(
+            project=value.project,
+            source=value.source,
+            target=value.target,
+            transit=value.transit,
+            stage=value.stage.value,
+        )
+
+    def value(self) -> model.Move:
+        """Return the value of this shape."""
+        return model.Move(self.project, self.source, self.target, self.transit, model.Stage(self.stage))
 
 
 class ServicePort(Object, frozen=True):
@@ -257,7 +299,7 @@ class Service(Object, frozen=True):
 
 
 class Port(Object, frozen=True):
-    """A pod's attachment to a network. The switch's number for it is not kept: the switch tells it anew.
+    """A pod's attachment to a network. `ofport` is a hint: the switch tells its number anew when it connects.
 
     `addresses` are in its network's space; `cluster_addresses`, if that is not the shared one, in the shared one.
     """
@@ -274,6 +316,7 @@ class Port(Object, frozen=True):
     space: Space = SHARED_SPACE
     cluster_addresses: tuple[AddressText, ...] = ()
     pod_uid: PodUid = ""
+    ofport: Annotated[int, Meta(ge=1, le=(1 << 32) - 1)] | None = None
     is_secondary: bool = msgspec.field(default=False, name="secondary")
 
     @classmethod
@@ -292,11 +335,12 @@ class Port(Object, frozen=True):
             space=value.space,
             cluster_addresses=tuple(map(str, value.cluster_addresses)),
             pod_uid=value.pod_uid,
+            ofport=value.ofport,
             is_secondary=value.is_secondary,
         )
 
     def value(self) -> model.Port:
-        """Return the value of this shape, with no ofport. Raises Malformed."""
+        """Return the value of this shape. Raises Malformed."""
         return model.Port(
             key=model.PortKey(self.node, self.container, self.interface),
             project=self.project,
@@ -308,6 +352,7 @@ class Port(Object, frozen=True):
             space=self.space,
             cluster_addresses=addresses(self.cluster_addresses, "$.cluster_addresses"),
             pod_uid=self.pod_uid,
+            ofport=self.ofport,
             is_secondary=self.is_secondary,
         )
 
@@ -360,6 +405,7 @@ KINDS: Final = (
     Kind("node", Node, model.Node, lambda node: node.name),
     Kind("network", Network, model.Network, lambda network: network.name),
     Kind("project", Project, model.Project, lambda project: project.name),
+    Kind("move", Move, model.Move, lambda move: move.project),
     Kind("binding", Binding, model.Binding, lambda binding: binding.name),
     Kind("pod", Pod, model.Pod, lambda pod: "/".join(pod.key)),
     Kind("connection", Connection, model.Connection, lambda connection: "/".join(connection.key)),

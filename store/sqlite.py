@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +18,12 @@ from typing import Any, Final
 
 import msgspec
 
-from store.base import StoreError
+from store import history
+from store.base import Record, StoreError
 from store.fields import Malformed
 from store.objects import KINDS
-from topology.model import Hosting
+from topology.history import Turn
+from topology.model import Address, Hosting
 from topology.snapshot import Event, Put
 
 APPLICATION_ID: Final = 0x48644C65  # "HdLe": tells our files from other programs' SQLite files
@@ -29,6 +32,7 @@ SCHEMA_VERSION: Final = 3
 _SCHEMA: Final = f"""
 CREATE TABLE object (kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID;
 CREATE TABLE token (node TEXT NOT NULL PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE) WITHOUT ROWID;
+{history.SCHEMA}
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 """
@@ -36,10 +40,10 @@ PRAGMA user_version = {SCHEMA_VERSION};
 _MIGRATIONS: Final = {
     # The address space of a network follows from its VNID and its subnets.
     1: "UPDATE object SET body = json_remove(body, '$.space') WHERE kind = 'network' AND json_valid(body);",
-    # Bindings and pods are kinds that an older version would not miss: it must not open the file.
-    2: "",
+    # The history, moves, bindings and pods: kinds that an older version would not miss, so it must not open the file.
+    2: history.SCHEMA,
 }
-# An object that is as it was costs no write: a port whose ofport became known, for one.
+# An object that is as it was costs no write.
 _PUT: Final = """
 INSERT INTO object (kind, key, body) VALUES (?, ?, ?)
 ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body WHERE body <> excluded.body
@@ -69,7 +73,7 @@ class SqliteStore:
         """See `Store.load`."""
         return tuple(self._load())
 
-    def commit(self, events: Iterable[Event]) -> None:
+    def commit(self, events: Iterable[Event], turns: Iterable[Turn] = ()) -> None:
         """See `Store.commit`."""
         rows = [_statement(event) for event in events if not isinstance(event.value, Hosting)]
         if not rows:
@@ -80,6 +84,7 @@ class SqliteStore:
                 self._connection.execute(sql, parameters)
             for node in gone:
                 self._connection.execute("DELETE FROM token WHERE node = ?", (node,))
+            history.record(self._connection, turns, time.time())
         if gone:
             self._tokens = {digest: node for digest, node in self._tokens.items() if node not in gone}
 
@@ -95,6 +100,11 @@ class SqliteStore:
     def node_of(self, digest: str) -> str | None:
         """See `Store.node_of`. Answered from memory."""
         return self._tokens.get(digest)
+
+    def history(self, space: int, address: Address, most: int) -> tuple[Record, ...]:
+        """See `Store.history`."""
+        with _told(self._path):
+            return history.read(self._connection, space, address, most)
 
     def close(self) -> None:
         """See `Store.close`."""

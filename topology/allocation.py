@@ -132,6 +132,11 @@ def free_own_address(snapshot: Snapshot, network: Network, node: str) -> tuple[A
     raise Refused(Reason.EXHAUSTED, f'network "{network.name}"', f"no address of {ranges} is free", remedy)
 
 
+def has_free_own_address(snapshot: Snapshot, network: Network) -> bool:
+    """Return whether an address of a network's own is neither held nor in quarantine, whichever node may give it."""
+    return any(_first_in(snapshot, network, subnet.cidr) is not None for subnet in network.subnets)
+
+
 def block_length(network: Network, subnet: Subnet) -> int:
     """Return the prefix length of the blocks that a network's subnet is given out in; they are aligned to it."""
     return 32 if network.flat else min(_LONGEST_BLOCK, max(_LARGEST_BLOCK, subnet.cidr.prefixlen + _BLOCK_SPLIT))

@@ -14,7 +14,7 @@ from zlib import crc32
 
 from immutables import Map
 
-from topology.features import BY_ID, FEATURES
+from topology.features import BY_ID, COMMON, FEATURES
 from topology.features.section import SubjectKey
 from topology.flow import DIGEST_MASK, SHARDS, Entry, FlowKey, entries, owner_class, sentinel
 from topology.model import Node
@@ -84,19 +84,45 @@ def section(node: str, key: SectionKey, snapshot: Snapshot) -> tuple[Entry, ...]
     return entries(key.feature, shard_of(key.subject), flows)
 
 
+class _Sections:
+    """The sections of one snapshot; those that are the same on all nodes are made once."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self._common: dict[SectionKey, tuple[Entry, ...] | None] = {}
+
+    def of(self, node: str, key: SectionKey) -> tuple[Entry, ...]:
+        """Return the flows of a section that `subjects` or `touched` name."""
+        common = COMMON.get(key.feature)
+        if common is None:
+            return section(node, key, self.snapshot)
+        if key not in self._common:
+            flows = common(key.subject, self.snapshot)
+            made = None if flows is None else entries(key.feature, shard_of(key.subject), flows)
+            self._common[key] = made
+        found = self._common[key]
+        return section(node, key, self.snapshot) if found is None else found
+
+
 def compile_node(node: str, snapshot: Snapshot) -> FlowTable:
     """Return everything one node must hold."""
+    return _compile(node, _Sections(snapshot))
+
+
+def _compile(node: str, sections: _Sections) -> FlowTable:
     draft = _Draft(FlowTable())
     for feature in FEATURES:
-        keys = {SectionKey(int(feature.ID), tuple(subject)) for subject in feature.subjects(node, snapshot)}
+        subjects = feature.subjects(node, sections.snapshot)
+        keys = {SectionKey(int(feature.ID), tuple(subject)) for subject in subjects}
         for key in sorted(keys):
-            draft.replace(key, section(node, key, snapshot))
+            draft.replace(key, sections.of(node, key))
     return draft.finish()
 
 
 def compile_all(snapshot: Snapshot) -> Tables:
     """Return what every node must hold: the oracle of `update`."""
-    return Map({node: compile_node(node, snapshot) for node in snapshot.nodes})
+    sections = _Sections(snapshot)
+    return Map({node: _compile(node, sections) for node in snapshot.nodes})
 
 
 def touched(changes: Iterable[Change], before: Snapshot, after: Snapshot) -> Dirty:
@@ -117,13 +143,14 @@ def update(tables: Tables, changes: Collection[Change], before: Snapshot, after:
     sections yields is decided by their order and not by which came first.
     """
     dirty = touched(changes, before, after)
+    sections = _Sections(after)
     for node, keys in dirty.items():
         if node not in after.nodes:
             continue
         old = tables.get(node, FlowTable())
-        new = _recompute(node, old, keys, after)
+        new = _recompute(node, old, keys, sections)
         if new.conflicts or old.conflicts:
-            new = compile_node(node, after)
+            new = _compile(node, sections)
             keys |= {*old.sections, *new.sections}
         tables = tables.set(node, new)
     for change in changes:
@@ -133,9 +160,9 @@ def update(tables: Tables, changes: Collection[Change], before: Snapshot, after:
     return tables, {node: keys for node, keys in dirty.items() if node in after.nodes}
 
 
-def _recompute(node: str, table: FlowTable, keys: Iterable[SectionKey], snapshot: Snapshot) -> FlowTable:
+def _recompute(node: str, table: FlowTable, keys: Iterable[SectionKey], sections: _Sections) -> FlowTable:
     draft = _Draft(table)
-    fresh = {key: section(node, key, snapshot) for key in sorted(keys)}
+    fresh = {key: sections.of(node, key) for key in sorted(keys)}
     # What goes makes room first: a key may pass from one subject to another in one change.
     for key, new in fresh.items():
         draft.vacate(key, keep=new)

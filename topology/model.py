@@ -7,6 +7,7 @@ several of them (a name taken, subnets that overlap) is in `admission`; look-ups
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final, NamedTuple, TypeAlias
 
@@ -20,6 +21,7 @@ FIRST_VNID: Final = 10  # 1-9 are reserved
 LAST_VNID: Final = (1 << 24) - 1  # a VXLAN network identifier has 24 bits (RFC 7348, section 5)
 SHARED_SPACE: Final = 0  # the address space of all networks without a CIDR of their own
 DEFAULT_NETWORK: Final = "default"  # built in, VNID 0, global
+DEFAULT_PROVIDER: Final = "heddle"
 NAME_LABEL: Final = "kubernetes.io/metadata.name"  # every namespace has it, with its name
 
 VXLAN_OFPORT: Final = 1
@@ -86,6 +88,8 @@ class Network:
     addresses of those, in a space of their own that may overlap any other, and each has a *cluster address* from the
     shared space besides. `flat`: an address may be on any node; otherwise nodes hold blocks of addresses.
     `mtu` in bytes bounds that of its pods; None: what the node offers. `zone` is its conntrack zone, if it needs one.
+    `provider` supplies its specification. `terminating`: it takes nobody new, and goes when nobody uses it any more.
+    `transit_for` names the project whose pods pass through it on their way to another network (see `Move`).
     """
 
     name: str
@@ -95,6 +99,14 @@ class Network:
     flat: bool = False
     mtu: int | None = None
     zone: int | None = None
+    provider: str = DEFAULT_PROVIDER
+    terminating: bool = False
+    transit_for: str | None = None
+
+    @property
+    def is_transit(self) -> bool:
+        """Whether it exists only for the length of a move."""
+        return self.transit_for is not None
 
     @property
     def space(self) -> int:
@@ -190,6 +202,27 @@ class Binding:
         return tuple(dict.fromkeys((*(each.network for each in self.attachments), *self.optional)))
 
 
+class Stage(Enum):
+    """How far a move is: what the switches are being told, or have been."""
+
+    PREPARING = "preparing"  # the transit network is connected; the pods are on the source
+    CROSSING = "crossing"  # the pods are on the transit network
+    ARRIVING = "arriving"  # the pods, and the project, are on the target; the transit network ends next
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A project's pods on their way from one network to another, by a transit network that may talk with whoever the
+    source or the target may talk with. See docs/decisions/live-changes.md.
+    """
+
+    project: str
+    source: str
+    target: str
+    transit: str
+    stage: Stage = Stage.PREPARING
+
+
 class ServicePort(NamedTuple):
     """A transport port: protocol is TCP, UDP or SCTP."""
 
@@ -216,7 +249,7 @@ class ConnectionKey(NamedTuple):
 class Scope(NamedTuple):
     """What one network may begin towards another. `ports` empty: everything, or only services if `services_only`.
 
-    Replies to what it may begin always pass.
+    With both, which only a transit network's has: services, and these ports. Replies to what it may begin always pass.
     """
 
     services_only: bool = False
@@ -229,6 +262,15 @@ class Scope(NamedTuple):
 
 
 EVERYTHING: Final = Scope()
+
+
+def either(one: Scope | None, other: Scope | None) -> Scope | None:
+    """Return the scope that allows what one of two allows; it may be for services and for ports."""
+    if one is None or other is None:
+        return one if other is None else other
+    if one.is_everything or other.is_everything:
+        return EVERYTHING
+    return Scope(one.services_only or other.services_only, tuple(sorted({*one.ports, *other.ports})))
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +377,7 @@ Subject: TypeAlias = (
     | Network
     | AddressBlock
     | Project
+    | Move
     | Pod
     | Binding
     | Connection

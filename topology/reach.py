@@ -16,7 +16,7 @@ def is_one_way(source: str, destination: str, snapshot: Snapshot) -> bool:
     """Whether, by their connection, `source` may begin towards pods of `destination`, which may not begin all back."""
     there = scope(source, destination, snapshot)
     back = scope(destination, source, snapshot)
-    if there is None or there.services_only:
+    if there is None or (there.services_only and not there.ports):
         return False
     return back is None or not back.is_everything
 

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from topology.labels import Labels
 from topology.model import (
+    DEFAULT_PROVIDER,
     EVERYTHING,
     Address,
     Binding,
@@ -23,6 +24,7 @@ from topology.model import (
     Scope,
     Service,
     ServiceKey,
+    Stage,
     Subnet,
 )
 
@@ -80,7 +82,7 @@ class DeleteNode:
 class CreateNetwork:
     """Make a network, with projects that are to be on it (they are made too); the VNID is allotted unless given.
 
-    For `subnets`, `flat` and `mtu` (bytes) see `model.Network`.
+    For `subnets`, `flat`, `mtu` (bytes) and `provider` see `model.Network`.
     """
 
     name: str
@@ -90,21 +92,28 @@ class CreateNetwork:
     subnets: tuple[Subnet, ...] = ()
     flat: bool = False
     mtu: int | None = None
+    provider: str = DEFAULT_PROVIDER
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteNetwork:
-    """Remove a network with its empty projects and its connections. Refused while it has ports or services."""
+    """Remove a network with its empty projects and its connections. Refused while it has ports or services.
+
+    `drain`: let it take nobody new instead, and go by itself when nobody uses it any more. `provider` is who asks.
+    """
 
     name: str
+    drain: bool = False
+    provider: str = DEFAULT_PROVIDER
 
 
 @dataclass(frozen=True, slots=True)
 class SetGlobal:
-    """Let a network talk with all, or no longer."""
+    """Let a network talk with all, or no longer. `provider` is who asks."""
 
     name: str
     is_global: bool
+    provider: str = DEFAULT_PROVIDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +141,27 @@ class DeleteProject:
     """Forget a project, and the network of its own if nothing else uses it. Refused while it has ports or services."""
 
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class MoveProject:
+    """Take a project, and its pods, to another network while they talk.
+
+    `recreate`: where the pods' addresses cannot go along, the pods stay as they are until they are made anew.
+    """
+
+    name: str
+    network: str
+    recreate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AdvanceMove:
+    """A stage of a move is in force: go on to the next one. Nothing happens when the move is not at that stage."""
+
+    project: str
+    transit: str
+    stage: Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +284,8 @@ Request: TypeAlias = (
     | CreateProject
     | SetProjectLabels
     | DeleteProject
+    | MoveProject
+    | AdvanceMove
     | CreateBinding
     | DeleteBinding
     | SetPod

@@ -211,15 +211,15 @@ class _World:
         if message.network == to or any(self.snapshot.networks[name].is_global for name in (message.network, to)):
             return True
         scope = self._scope(message.network, to)
-        if scope is None or scope.is_everything or scope.services_only:
-            return scope is not None and (scope.is_everything or by_service)
+        if scope is None or scope.is_everything or (scope.services_only and by_service):
+            return scope is not None
         return any(_is_to(message.packet, port.protocol, port.port) for port in scope.ports)
 
     def _may_reply(self, message: _Message, port: Port) -> bool:
         """To a pod that may begin: what answers something it said, as it sees both."""
         begun = None if message.network is None else self._scope(port.network, message.network)
         answer = message.packet
-        if begun is None or begun.services_only:
+        if begun is None or (begun.services_only and not begun.ports):
             return False
         if answer.quoted is None and begun.ports and not any(_is_from(answer, *each) for each in begun.ports):
             return False

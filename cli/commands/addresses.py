@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.client import path
 from cli.failures import ExitStatus, Misused
 from cli.options import Session, command
 from cli.render import Column, Item, Part, cell, items, show, table
@@ -15,7 +16,8 @@ from cli.render import Column, Item, Part, cell, items, show, table
 class State(StrEnum):
     """How far an address is from being free."""
 
-    HELD = "held"
+    ALLOTTED = "allotted"
+    BOUND = "bound"
     QUARANTINED = "quarantined"
 
 
@@ -31,6 +33,13 @@ COLUMNS = (
     Column("STATE", "state"),
     Column("POD", _pod),
     Column("NODE", "node"),
+)
+HISTORY = (
+    Column("AT", "at"),
+    Column("BECAME", "state"),
+    Column("POD", "pod"),
+    Column("NODE", "node"),
+    Column("ATTACHMENT", "attachment", folds=True),
 )
 FINDINGS = (
     Column("FAULT", "kind"),
@@ -55,25 +64,48 @@ def addresses(
     state: Annotated[
         State | None, typer.Option("--state", show_default=False, help="Only those in this state.")
     ] = None,
+    history: Annotated[
+        str | None,
+        typer.Option("--history", metavar="ADDRESS", show_default=False, help="Show who has and had one address."),
+    ] = None,
+    space: Annotated[
+        int, typer.Option("--space", metavar="NUMBER", min=0, help="In which address space, with --history.")
+    ] = 0,
     check: Annotated[bool, typer.Option("--check", help="Prove instead that all of it is sound.")] = False,
 ) -> None:
     """List the addresses that pods hold, and those that nobody may get yet.
 
+    `bound`: the pod's switch delivers to it; `allotted`: it does not yet; `quarantined`: switches may still name it.
     Space 0 is the one that all nodes share; a network with subnets of its own has a space with its VNID as number.
 
     With --check: no address is held twice; each is where it may be, and known to be taken; what is in quarantine
     nobody holds; and every pod's port is on its switch, and nobody else's. The exit status is 1 when one is not so.
     """
-    if not check:
+    if (network, node, state) != (None, None, None) and (check or history is not None):
+        raise Misused("--check and --history look at all addresses; leave out --network, --node and --state")
+    if check and history is not None:
+        raise Misused("--check and --history answer different questions; give one of them")
+    if history is not None:
+        body = session.server.get(path("addresses", history), space=str(space))
+        show(session.output, body, _history)
+    elif check:
+        _check(session)
+    else:
         body = session.server.get("/addresses", network=network, node=node, state=state)
         show(session.output, body, lambda body: table(COLUMNS, items(body, "addresses")))
-        return
-    if (network, node, state) != (None, None, None):
-        raise Misused("--check looks at all addresses; leave out --network, --node and --state")
+
+
+def _check(session: Session) -> None:
     body = session.server.get("/addresses/check")
     show(session.output, body, _proof)
     if not body.get("ok"):
         raise typer.Exit(ExitStatus.REFUSED)
+
+
+def _history(body: Any) -> Part | tuple[Part, ...]:
+    entry = body.get("entry")
+    now = "free, or no pod's" if entry is None else f"{cell(entry.get('state'))}: {cell(_pod(entry))}"
+    return table(HISTORY, items(body, "history")), "", f"now: {now}"
 
 
 def _proof(body: Any) -> Part | tuple[Part, ...]:

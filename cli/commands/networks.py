@@ -9,7 +9,7 @@ import typer
 from cli.arguments import subnet as read_subnet
 from cli.client import path
 from cli.options import Session, command
-from cli.render import Column, Item, cell, items, show, table
+from cli.render import Column, Item, Part, cell, items, show, table
 from cli.results import created, done
 
 PANEL = "Networks and projects"
@@ -27,11 +27,28 @@ COLUMNS = (
     Column("GLOBAL", "global"),
     Column("SUBNETS", ranges, folds=True),
     Column("MTU", "mtu", right=True),
+    Column("PHASE", "phase"),
     Column("PROJECTS", "projects", folds=True),
     Column("NODES", lambda network: len(network.get("nodes") or []), right=True),
     Column("PORTS", "ports", right=True),
 )
 
+CONDITIONS = (
+    Column("CONDITION", "type"),
+    Column("STATUS", lambda condition: str(condition.get("status"))),
+    Column("REASON", "reason"),
+    Column("MESSAGE", "message", folds=True),
+)
+
+Provider = Annotated[
+    str | None,
+    typer.Option(
+        "--provider",
+        metavar="PROVIDER",
+        show_default=False,
+        help="Who supplies its specification; else heddle.",
+    ),
+]
 Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The network's name.")]
 
 
@@ -44,9 +61,25 @@ def register(app: typer.Typer) -> None:
     add(make_global)
 
 
-def networks(session: Session) -> None:
-    """List the networks with their VNIDs."""
-    show(session.output, session.server.get("/networks"), lambda body: table(COLUMNS, items(body, "networks")))
+def networks(
+    session: Session,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", show_default=False, help="One network: why it is in its phase.")
+    ] = None,
+    transit: Annotated[bool, typer.Option("--transit", help="Also those that exist for the length of a move.")] = False,
+) -> None:
+    """List the networks with their VNIDs and phases; of one, also its conditions."""
+    if name is None:
+        body = session.server.get("/networks", transit="true" if transit else None)
+        show(session.output, body, lambda body: table(COLUMNS, items(body, "networks")))
+    else:
+        show(session.output, session.server.get(path("networks", name)), _detail)
+
+
+def _detail(network: Any) -> tuple[Part, ...]:
+    outdated = network.get("outdated") or 0
+    late = ("", f"pods that come up on another network when they are made anew: {cell(outdated)}") if outdated else ()
+    return (table(COLUMNS, [network]), "", table(CONDITIONS, items(network, "conditions")), *late)
 
 
 def create_network(
@@ -75,6 +108,7 @@ def create_network(
         int | None,
         typer.Option("--mtu", metavar="BYTES", show_default=False, help="At most this; else what the nodes offer."),
     ] = None,
+    provider: Provider = None,
 ) -> None:
     """Make a network; its projects are made too.
 
@@ -83,7 +117,7 @@ def create_network(
     body: dict[str, Any] = {"name": name, "global": is_global, "projects": project or []}
     if subnet:
         body["subnets"] = [read_subnet(text) for text in subnet]
-    given = {"vnid": vnid, "flat": flat or None, "mtu": mtu}
+    given = {"vnid": vnid, "flat": flat or None, "mtu": mtu, "provider": provider}
     body |= {field: value for field, value in given.items() if value is not None}
     changed = session.server.change("POST", "/networks", body)
     done(session, changed, lambda made: f'network "{name}" {created(changed)}, {_numbers(made)}')
@@ -94,19 +128,27 @@ def _numbers(network: Item) -> str:
     return f"VNID {cell(network.get('vnid'))}{f', subnets {cell(own)}' if own else ''}"
 
 
-def delete_network(session: Session, name: Name) -> None:
+def delete_network(
+    session: Session,
+    name: Name,
+    drain: Annotated[bool, typer.Option("--drain", help="Take in nobody new, and go when the last pod has.")] = False,
+    provider: Provider = None,
+) -> None:
     """Remove a network, its connections and its empty projects.
 
-    It is refused while pods or services are on it.
+    It is refused while pods or services are on it, unless it is to be drained.
     """
-    changed = session.server.change("DELETE", path("networks", name))
-    done(session, changed, lambda _: f'network "{name}" deleted')
+    changed = session.server.change(
+        "DELETE", path("networks", name), drain="true" if drain else None, provider=provider
+    )
+    done(session, changed, lambda left: f'network "{name}" {"is being drained" if left.get("name") else "deleted"}')
 
 
-def make_global(session: Session, name: Name) -> None:
+def make_global(session: Session, name: Name, provider: Provider = None) -> None:
     """Let a network talk with every other one, in both directions.
 
     It keeps its VNID. heddle isolate-networks NAME takes it back.
     """
-    changed = session.server.change("PATCH", path("networks", name), {"global": True})
+    body = {"global": True} | ({} if provider is None else {"provider": provider})
+    changed = session.server.change("PATCH", path("networks", name), body)
     done(session, changed, lambda _: f'network "{name}" is global')

@@ -1,4 +1,4 @@
-"""Projects (Kubernetes namespaces) and the networks that each is on: list, make, label, remove."""
+"""Projects (Kubernetes namespaces) and the networks that each is on: list, make, label, move, remove."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ from cli.render import Column, Item, cell, items, show, table
 from cli.results import created, done
 from cli.selectors import label, labels_text
 
+
+def _move(project: Item) -> object:
+    """Return the move that a project is in, and how far it is."""
+    move = project.get("moving")
+    return f"to {cell(move.get('to'))}, {cell(move.get('stage'))}" if isinstance(move, dict) else None
+
+
 COLUMNS = (
     Column("NAME", "name"),
     Column("NETWORK", "network"),
@@ -22,6 +29,8 @@ COLUMNS = (
     Column("OPTIONAL", "optional", folds=True),
     Column("LABELS", lambda project: labels_text(project.get("labels")), folds=True),
     Column("PORTS", "ports", right=True),
+    Column("OUTDATED", "outdated", right=True),
+    Column("MOVING", _move),
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The project's name.")]
@@ -32,6 +41,7 @@ def register(app: typer.Typer) -> None:
     add = command(app, PANEL)
     add(projects)
     add(create_project)
+    add(move_project)
     add(label_project)
     add(delete_project)
 
@@ -100,6 +110,35 @@ def _labelled(name: str) -> Callable[[Item], str]:
     def sentence(project: Item) -> str:
         labels = cell(labels_text(project.get("labels")))
         return f'project "{name}" has labels {labels}, and is on network "{project.get("network")}"'
+
+    return sentence
+
+
+def move_project(
+    session: Session,
+    name: Name,
+    network: Annotated[str, typer.Argument(metavar="NETWORK", show_default=False, help="The network to move to.")],
+    recreate: Annotated[
+        bool, typer.Option("--recreate", help="Pods whose addresses cannot go along stay until they are made anew.")
+    ] = False,
+) -> None:
+    """Take a project and its pods to another network while they talk.
+
+    Nothing is lost that both networks allow, and nothing passes that neither allows.
+
+    Example: heddle move-project shop blue
+    """
+    body = {"network": network, **({"recreate": True} if recreate else {})}
+    done(session, session.server.change("PATCH", path("projects", name), body), _moved(name))
+
+
+def _moved(name: str) -> Callable[[Item], str]:
+    def sentence(project: Item) -> str:
+        if project.get("moving"):
+            return f'project "{name}" is on its way to network "{cell(project["moving"].get("to"))}"'
+        left = project.get("outdated")
+        rest = f"; pods that stay where they are until they are made anew: {cell(left)}" if left else ""
+        return f'project "{name}" is on network "{cell(project.get("network"))}"{rest}'
 
     return sentence
 

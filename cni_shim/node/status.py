@@ -60,7 +60,8 @@ def _switch(settings: Settings, bridge: str, problems: list[str]) -> dict[str, A
     except ShimError as error:
         problems.append(str(error))
         return found
-    found["pods"] = sum(datapath.CONTAINER_KEY in row["external_ids"] for row in interfaces)
+    containers = {row["external_ids"].get(datapath.CONTAINER_KEY) for row in interfaces}  # a pod may have several
+    found["pods"] = len(containers - {None})
     found["flows"] = has_flows(settings.ovs_rundir, bridge)
     if not found["flows"]:
         problems.append(f"bridge {bridge} has no flows: is a controller connected to it?")

@@ -9,7 +9,7 @@ import msgspec
 from rest.asked import Timeout
 from rest.binding_shapes import BindingDetail, BindingMade, Bindings
 from rest.binding_views import binding_detail
-from rest.changes import ask, done, late, status
+from rest.changes import ask, done, settled, status
 from rest.lookup import known
 from rest.routing import Access, Answer, Call, Empty, Route
 from rest.shapes import Late
@@ -34,7 +34,7 @@ def create(call: Call[Timeout, Binding]) -> Answer:
     changed = ask(call, CreateBinding(call.body.value()))
     name = call.body.name
     made = name not in changed.before.snapshot.bindings
-    left = late(call, changed.submitted)
+    left = settled(call, changed)
     detail = binding_detail(changed.after, changed.after.snapshot.bindings[name])
     view = BindingMade(**msgspec.structs.asdict(detail), late=left)
     return Answer(status(made, left), view, (("Location", f"/v1/bindings/{name}"),))
@@ -54,7 +54,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         create,
         Access.ADMINISTRATION,
         answers={200: BindingMade, 201: BindingMade, 202: BindingMade},
-        refusals=frozenset({404, 409, 422}),
+        refusals=frozenset({404, 409, 422, 507}),
     ),
     Route(
         "GET",
@@ -68,10 +68,10 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(
         "DELETE",
         "/v1/bindings/{binding}",
-        "Remove a binding by which no pod is on a network",
+        "Remove a binding; projects go to the networks that they then are on",
         delete,
         Access.ADMINISTRATION,
         answers={204: None, 202: Late},
-        refusals=frozenset({404, 409}),
+        refusals=frozenset({404, 409, 507}),
     ),
 )

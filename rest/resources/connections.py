@@ -6,22 +6,22 @@ from typing import Final
 
 import msgspec
 
-from rest.asked import Timeout
+from rest.asked import Listing, Timeout
 from rest.changes import ask, done, late, status
 from rest.lookup import known
 from rest.routing import Access, Answer, Call, Empty, Route
 from rest.shapes import ConnectionMade, Connections, ConnectionView, Late
-from rest.views import connection_view
+from rest.views import connection_view, connections
 from store.objects import Connection as ConnectionShape
 from store.objects import Scope as ScopeShape
 from topology.model import Connection, ConnectionKey, Scope
 from topology.requests import IsolateNetworks, JoinNetworks
 
 
-def index(call: Call[Empty, Empty]) -> Answer:
+def index(call: Call[Listing, Empty]) -> Answer:
     """All connections, by the names of their networks."""
-    found = sorted(call.control.published.snapshot.connections.items())
-    return Answer(200, Connections(connections=tuple(connection_view(connection) for _, connection in found)))
+    found = connections(call.control.published.snapshot, transit=call.query.transit)
+    return Answer(200, Connections(connections=tuple(map(connection_view, found))))
 
 
 def show(call: Call[Empty, Empty]) -> Answer:

@@ -6,22 +6,22 @@ from typing import Any, Final
 
 import msgspec
 
-from rest.asked import NetworkChange, NetworkCreation, SubnetCreation, Timeout
+from rest.asked import Listing, NetworkChange, NetworkCreation, NetworkDeletion, SubnetCreation, Timeout
 from rest.changes import Changed, ask, done, late, status
 from rest.lookup import known
 from rest.routing import Access, Answer, Call, Empty, Route
 from rest.shapes import Late, NetworkDetail, NetworkMade, Networks
-from rest.views import network_detail, network_view
+from rest.views import network_detail, network_view, networks
 from store.fields import address, prefix
 from topology.model import Subnet
 from topology.requests import CreateNetwork, DeleteNetwork, SetGlobal
 
 
-def index(call: Call[Empty, Empty]) -> Answer:
+def index(call: Call[Listing, Empty]) -> Answer:
     """All networks, by name."""
     published = call.control.published
-    networks = sorted(published.snapshot.networks.items())
-    return Answer(200, Networks(networks=tuple(network_view(published, network) for _, network in networks)))
+    found = networks(published.snapshot, transit=call.query.transit)
+    return Answer(200, Networks(networks=tuple(network_view(published, network) for network in found)))
 
 
 def show(call: Call[Empty, Empty]) -> Answer:
@@ -34,7 +34,16 @@ def create(call: Call[Timeout, NetworkCreation]) -> Answer:
     """Make a network and its projects."""
     body = call.body
     subnets = tuple(_subnet(position, len(body.subnets), asked) for position, asked in enumerate(body.subnets))
-    request = CreateNetwork(body.name, body.vnid, body.is_global, body.projects, subnets, body.flat, body.mtu)
+    request = CreateNetwork(
+        name=body.name,
+        vnid=body.vnid,
+        is_global=body.is_global,
+        projects=body.projects,
+        subnets=subnets,
+        flat=body.flat,
+        mtu=body.mtu,
+        provider=body.provider,
+    )
     changed = ask(call, request)
     made = body.name not in changed.before.snapshot.networks
     return _made(call, body.name, changed, made=made)
@@ -43,12 +52,16 @@ def create(call: Call[Timeout, NetworkCreation]) -> Answer:
 def change(call: Call[Timeout, NetworkChange]) -> Answer:
     """Make a network global, or no longer."""
     name = call.where["network"]
-    return _made(call, name, ask(call, SetGlobal(name, call.body.is_global)), made=False)
+    return _made(call, name, ask(call, SetGlobal(name, call.body.is_global, call.body.provider)), made=False)
 
 
-def delete(call: Call[Timeout, Empty]) -> Answer:
-    """Remove a network with its projects and connections."""
-    return done(call, ask(call, DeleteNetwork(call.where["network"])))
+def delete(call: Call[NetworkDeletion, Empty]) -> Answer:
+    """Remove a network with its projects and connections, or let it be drained."""
+    name, query = call.where["network"], call.query
+    changed = ask(call, DeleteNetwork(name, query.drain, query.provider))
+    if name in changed.after.snapshot.networks:
+        return _made(call, name, changed, made=False)
+    return done(call, changed)
 
 
 def _subnet(position: int, count: int, asked: SubnetCreation) -> Subnet:
@@ -65,7 +78,7 @@ def _subnet(position: int, count: int, asked: SubnetCreation) -> Subnet:
     return Subnet(name, cidr, cidr[min(1, cidr.num_addresses - 1)])
 
 
-def _made(call: Call[Timeout, Any], name: str, changed: Changed, *, made: bool) -> Answer:
+def _made(call: Call[Any, Any], name: str, changed: Changed, *, made: bool) -> Answer:
     left = late(call, changed.submitted)
     network = changed.after.snapshot.networks[name]
     view = NetworkMade(**msgspec.structs.asdict(network_view(changed.after, network)), late=left)
@@ -104,10 +117,10 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(
         "DELETE",
         "/v1/networks/{network}",
-        "Remove a network with its connections and its unused projects",
+        "Remove a network with its connections and its unused projects; with drain, when nobody uses it any more",
         delete,
         Access.ADMINISTRATION,
-        answers={204: None, 202: Late},
+        answers={200: NetworkMade, 204: None, 202: Late},
         refusals=frozenset({404, 409}),
     ),
 )

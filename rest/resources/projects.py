@@ -1,4 +1,4 @@
-"""Projects (Kubernetes namespaces): make, label, show, forget."""
+"""Projects (Kubernetes namespaces): make, label, show, move to another network, forget."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import msgspec
 from rest.asked import Timeout
 from rest.binding_shapes import ProjectChange, ProjectCreation, ProjectMade, Projects, ProjectView
 from rest.binding_views import project_view
-from rest.changes import Changed, ask, done, late, status
+from rest.changes import Changed, ask, done, settled, status
 from rest.lookup import known
+from rest.problems import INVALID, Problem
 from rest.routing import Access, Answer, Call, Empty, Route
 from rest.shapes import Late
 from topology.labels import labels_of
-from topology.requests import CreateProject, DeleteProject, SetProjectLabels
+from topology.requests import CreateProject, DeleteProject, MoveProject, SetProjectLabels
 
 
 def index(call: Call[Empty, Empty]) -> Answer:
@@ -39,9 +40,13 @@ def create(call: Call[Timeout, ProjectCreation]) -> Answer:
 
 
 def change(call: Call[Timeout, ProjectChange]) -> Answer:
-    """Replace a project's labels."""
-    name = call.where["project"]
-    return _made(call, name, ask(call, SetProjectLabels(name, labels_of(call.body.labels))), made=False)
+    """Replace a project's labels, or take it to another network; the answer comes when its pods are there."""
+    name, asked = call.where["project"], call.body
+    if (asked.labels is None) == (asked.network is None):
+        raise Problem(INVALID, f'project "{name}"', "is to be changed in one thing", "give labels or network").at("$")
+    if asked.labels is not None:
+        return _made(call, name, ask(call, SetProjectLabels(name, labels_of(asked.labels))), made=False)
+    return _made(call, name, ask(call, MoveProject(name, str(asked.network), asked.recreate)), made=False)
 
 
 def delete(call: Call[Timeout, Empty]) -> Answer:
@@ -50,10 +55,12 @@ def delete(call: Call[Timeout, Empty]) -> Answer:
 
 
 def _made(call: Call[Timeout, Any], name: str, changed: Changed, *, made: bool) -> Answer:
-    left = late(call, changed.submitted)
-    project = changed.after.snapshot.projects[name]
-    view = ProjectMade(**msgspec.structs.asdict(project_view(changed.after, project)), late=left)
-    return Answer(status(made, left), view, (("Location", f"/v1/projects/{name}"),))
+    left = settled(call, changed, (name,))
+    published = call.control.published
+    project = known(published.snapshot.projects, "project", name)
+    view = ProjectMade(**msgspec.structs.asdict(project_view(published, project)), late=left)
+    number = 202 if view.moving else status(made, left)
+    return Answer(number, view, (("Location", f"/v1/projects/{name}"),))
 
 
 ROUTES: Final[tuple[Route, ...]] = (
@@ -79,11 +86,11 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(
         "PATCH",
         "/v1/projects/{project}",
-        "Replace a project's labels",
+        "Replace a project's labels, or take the project and its pods to another network",
         change,
         Access.ADMINISTRATION,
         answers={200: ProjectMade, 202: ProjectMade},
-        refusals=frozenset({404, 409, 422}),
+        refusals=frozenset({404, 409, 422, 507}),
     ),
     Route(
         "DELETE",

@@ -15,9 +15,12 @@ NETWORKS = [
         "subnets": [],
         "flat": False,
         "mtu": None,
+        "provider": "heddle",
+        "phase": "Active",
         "projects": ["blue"],
         "nodes": ["n2"],
         "ports": 1,
+        "outdated": 0,
     },
     {
         "name": "default",
@@ -27,9 +30,12 @@ NETWORKS = [
         "subnets": [],
         "flat": False,
         "mtu": None,
+        "provider": "heddle",
+        "phase": "Active",
         "projects": [],
         "nodes": [],
         "ports": 0,
+        "outdated": 0,
     },
     {
         "name": "red",
@@ -39,9 +45,12 @@ NETWORKS = [
         "subnets": [],
         "flat": False,
         "mtu": None,
+        "provider": "heddle",
+        "phase": "Active",
         "projects": ["red", "shop"],
         "nodes": ["n1", "n2"],
         "ports": 1,
+        "outdated": 0,
     },
 ]
 EAST = {
@@ -55,10 +64,23 @@ EAST = {
     ],
     "flat": True,
     "mtu": 1400,
+    "provider": "acme",
+    "phase": "Terminating",
     "projects": ["east"],
     "nodes": ["n1"],
     "ports": 1,
+    "outdated": 1,
 }
+CONDITIONS = [
+    {
+        "type": "Programmed",
+        "status": True,
+        "reason": "Acknowledged",
+        "message": "every switch that hosts it has its flows",
+    },
+    {"type": "Terminating", "status": True, "reason": "Draining", "message": "1 pods on n1 are left"},
+]
+MOVING = {"from": "red", "to": "blue", "transit": "transit-13", "stage": "crossing"}
 EVERYTHING = {"services_only": False, "ports": []}
 WEB_ONLY = {"services_only": False, "ports": [{"protocol": "TCP", "port": 80}, {"protocol": "UDP", "port": 53}]}
 CONNECTIONS: list[dict[str, Any]] = [
@@ -66,10 +88,25 @@ CONNECTIONS: list[dict[str, Any]] = [
     {"networks": ["blue", "red"], "forward": EVERYTHING, "backward": EVERYTHING},
     {"networks": ["east", "red"], "forward": None, "backward": WEB_ONLY},
 ]
-_PLAIN: dict[str, Any] = {"placed": True, "labels": {}, "secondary": [], "optional": []}
+_PLAIN: dict[str, Any] = {
+    "placed": True,
+    "labels": {},
+    "secondary": [],
+    "optional": [],
+    "outdated": 0,
+    "moving": None,
+}
 PROJECTS = [
     {"name": "blue", "network": "blue", "home": "blue", "ports": 1, **_PLAIN},
-    {"name": "red", "network": "red", "home": "red", "ports": 1, **_PLAIN, "labels": {"team": "a", "tier": ""}},
+    {
+        "name": "red",
+        "network": "red",
+        "home": "red",
+        "ports": 1,
+        **_PLAIN,
+        "labels": {"team": "a", "tier": ""},
+        "outdated": 1,
+    },
     {
         "name": "shop",
         "network": "red",
@@ -79,6 +116,8 @@ PROJECTS = [
         "secondary": ["storage"],
         "optional": ["backup"],
         "ports": 0,
+        "outdated": 0,
+        "moving": MOVING,
     },
 ]
 BINDINGS: list[dict[str, Any]] = [
@@ -218,13 +257,28 @@ ADDRESSES = [
         "address": "10.128.0.2",
         "space": 0,
         "network": "red",
-        "state": "held",
+        "state": "bound",
         "port": {"project": "red", "pod": "a", "container": "8d5f0c", "interface": "eth0"},
         "node": "n1",
     },
     {"address": "10.128.0.9", "space": 0, "network": None, "state": "quarantined", "port": None, "node": "n1"},
     {"address": "10.0.0.9", "space": 12, "network": "east", "state": "quarantined", "port": None, "node": "n1"},
 ]
+HISTORY = {
+    "address": "10.128.0.2",
+    "space": 0,
+    "entry": ADDRESSES[0],
+    "history": [
+        {
+            "at": "2030-01-02T03:04:05.678+00:00",
+            "state": "allotted",
+            "node": "n1",
+            "pod": "red/a",
+            "attachment": "8d5f0c/eth0",
+        },
+        {"at": "2030-01-02T03:04:05.600+00:00", "state": "free", "node": "n1", "pod": None, "attachment": None},
+    ],
+}
 SOUND: dict[str, Any] = {"ok": True, "ports": 3, "held": 4, "quarantined": 2, "findings": []}
 UNSOUND = {
     **SOUND,
@@ -358,8 +412,15 @@ def furnish(fake: Fake) -> None:
     fake.on("POST", "/nodes", Answer(node, 201))
     fake.on("POST", "/nodes/n1/token", Answer({"node": "n1", "token": "hdl-9876543210"}, 201))
     fake.on("GET", "/addresses/check", SOUND)
+    fake.on("GET", "/addresses/10.128.0.2", HISTORY)
+    fake.on("GET", "/addresses/10.0.0.2", {**HISTORY, "address": "10.0.0.2", "space": 12, "entry": None})
     fake.on("POST", "/connections", Answer({**CONNECTIONS[1], "late": []}, 201))
     fake.on("PATCH", "/networks/red", {**red, "global": True})
+    fake.on("GET", "/networks/east", {**EAST, "conditions": CONDITIONS, "blocks": []})
+    fake.on("DELETE", "/networks/east", {**EAST, "late": []})
+    fake.on("PATCH", "/projects/shop", Answer(shop, 202))
+    fake.on("PATCH", "/projects/red", {**PROJECTS[1], "network": "blue", "late": []})
+    fake.on("PATCH", "/projects/blue", {**PROJECTS[0], "network": "red", "late": []})
     for path in (
         "networks/red",
         "projects/shop",

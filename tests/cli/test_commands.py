@@ -13,14 +13,19 @@ from tests.cli.conftest import Ended
 from tests.cli.server import Answer, Fake, problem
 
 COMMANDS = {
-    "networks": ["networks", "networks -o json", "networks -o yaml"],
+    "networks": ["networks", "networks -o json", "networks -o yaml", "networks east", "networks --transit -o json"],
     "create-network": [
         "create-network red",
         "create-network red --project red --project shop --vnid 10 --global",
         "create-network red -o json",
         "create-network red --subnet 10.0.0.0/24 --subnet office=10.0.1.0/24,10.0.1.254 --flat --mtu 1400",
+        "create-network red --provider acme",
     ],
-    "delete-network": ["delete-network red", "delete-network red -o json"],
+    "delete-network": [
+        "delete-network red",
+        "delete-network red -o json",
+        "delete-network east --drain --provider acme",
+    ],
     "connections": ["connections", "connections -o json"],
     "join-networks": [
         "join-networks red blue",
@@ -30,10 +35,11 @@ COMMANDS = {
         "join-networks red blue --services-only",
     ],
     "isolate-networks": ["isolate-networks red blue", "isolate-networks red"],
-    "make-global": ["make-global red"],
+    "make-global": ["make-global red", "make-global red --provider acme"],
     "projects": ["projects"],
+    "move-project": ["move-project shop blue", "move-project red blue --recreate", "move-project blue red -o json"],
     "create-project": ["create-project shop --network red", "create-project shop --label team=b --label tier="],
-    "label-project": ["label-project shop team=a", "label-project shop tier=x team- -o json"],
+    "label-project": ["label-project red team=a", "label-project red tier=x team- -o json"],
     "bindings": ["bindings", "bindings -o json"],
     "create-binding": [
         "create-binding storage --projects 'team in (a, b),!tier' --secondary storage --optional backup",
@@ -59,7 +65,10 @@ COMMANDS = {
     "ports": ["ports", "ports --node n1 --network red --project red -o json"],
     "addresses": [
         "addresses",
-        "addresses --network east --node n1 --state held -o json",
+        "addresses --network east --node n1 --state bound -o json",
+        "addresses --history 10.128.0.2",
+        "addresses --history 10.0.0.2 --space 12 -o json",
+        "addresses --history 10.0.0.2 --check",
         "addresses --check",
         "addresses --check -o json",
         "addresses --check --network east",

@@ -141,13 +141,13 @@ def test_networks_with_ranges_of_their_own(url: str, control: MemoryControl, hed
     add_pod(control, "n1", "deleted", "b")
     control.submit(ForgetPort(PortKey("n1", "c5", "eth0")))
     assert [line.split()[:4] for line in done(heddle("addresses")).splitlines()[1:]] == [
-        ["10.128.0.2", "0", "east", "held"],
-        ["10.128.0.3", "0", "west", "held"],
+        ["10.128.0.2", "0", "east", "bound"],
+        ["10.128.0.3", "0", "west", "bound"],
         ["10.128.0.4", "0", "-", "quarantined"],
-        ["10.0.0.2", "10", "east", "held"],
-        ["10.0.0.2", "11", "west", "held"],
+        ["10.0.0.2", "10", "east", "bound"],
+        ["10.0.0.2", "11", "west", "bound"],
     ]
-    assert len(done(heddle("addresses", "--network", "east", "--node", "n1", "--state", "held")).splitlines()) == 3
+    assert len(done(heddle("addresses", "--network", "east", "--node", "n1", "--state", "bound")).splitlines()) == 3
     assert done(heddle("addresses", "--check")) == "sound: 2 ports, 4 addresses held, 1 in quarantine\n"
     control.submit(ReportPort(PortKey("n1", "c9", "eth0"), "east", "late", "v9"))
     unsound = heddle("addresses", "--check")

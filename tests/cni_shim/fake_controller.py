@@ -54,6 +54,10 @@ class FakeController:
     phase: str = "Committed"
     own_range: bool = False  # pods are on a network with a range of its own: tenant addresses, and cluster addresses
     mtu: int | None = None  # the network's
+    others: tuple[str, ...] = ()  # the interfaces that every pod has besides the one asked for
+    subnets: dict[str, str] = field(default_factory=dict)  # the first three octets of another interface's addresses
+    refused: dict[str, tuple[int, str, str]] = field(default_factory=dict)  # PUT of an interface of this name
+    held: set[str] = field(default_factory=set)  # interfaces of these names are not committed
     ready: bool = True
     requests: list[tuple[str, str]] = field(default_factory=list)
     ports: dict[Key, dict[str, Any]] = field(default_factory=dict)
@@ -141,6 +145,8 @@ class FakeController:
             return 200, dict(self.configuration)
 
     def _put(self, key: Key, body: Any) -> tuple[int, Any]:
+        if key[1] in self.refused:
+            return problem(*self.refused[key[1]])
         if body["project"] not in self.projects:
             return problem(404, "Project not found", f"no project {body['project']!r}: create a network for it first")
         with self.changed:
@@ -173,14 +179,30 @@ class FakeController:
                     "cluster_addresses": [address],
                     "routes": [{"dst": "0.0.0.0/0", "gw": "10.0.0.1"}],
                 }
+            if key[1] in self.others:
+                self.ports[key] |= self._beside(key[1], int(address.rpartition(".")[2]))
+            elif self.others:
+                self.ports[key]["others"] = list(self.others)
             return 201, self.ports[key]
+
+    def _beside(self, interface: str, number: int) -> dict[str, Any]:
+        """What another interface gets: of its own network, and no default route."""
+        place = self.others.index(interface) + 1
+        subnet = self.subnets.get(interface, f"10.{200 + place}.0")
+        return {
+            "network": f"beside{place}",
+            "mac": f"0a:58:{200 + place:02x}:00:00:{number:02x}",
+            "addresses": [{"address": f"{subnet}.{number}/24", "gateway": f"{subnet}.1"}],
+            "routes": [{"dst": f"{subnet.rpartition('.')[0]}.0.0/16", "gw": f"{subnet}.1"}],
+            "cluster_addresses": [],
+        }
 
     def _get(self, key: Key, wait: float) -> tuple[int, Any]:
         with self.changed:
             if key not in self.ports:
                 return problem(404, "Port not found", "/".join(key))
-            self.changed.wait_for(lambda: self.commit, wait)
-            if self.commit:
+            self.changed.wait_for(lambda: self.commit and key[1] not in self.held, wait)
+            if self.commit and key[1] not in self.held:
                 self.ports[key] |= {"phase": self.phase, "reason": self.phase_reason, "ofport": 3}
             return 200, self.ports[key]
 

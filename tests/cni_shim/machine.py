@@ -143,10 +143,19 @@ class Machine:
         pairs = json.loads(self.vsctl("--format=json", "--columns=external_ids", "list", "Interface", name))
         return dict(pairs["data"][0][0][1])
 
+    def rules(self, name: str) -> list[dict[str, Any]]:
+        """Policy rules in namespace `name` besides the kernel's own three, as ip-rule(8) tells them, in their order."""
+        found = json.loads(run("ip", "-n", name, "-json", "rule", "show"))
+        return [rule for rule in found if rule["table"] not in ("local", "main", "default")]
+
     def ports(self) -> list[str]:
         """Pods' ports in the database."""
         listed = json.loads(self.vsctl("--format=json", "--columns=name", "list", "Interface"))["data"]
         return sorted(row[0] for row in listed if row[0].startswith("v") and len(row[0]) == 15)
+
+    def all_open(self) -> bool:
+        """Whether the switch has opened all pods' ports."""
+        return all(self.vsctl("get", "Interface", name, "ofport").strip().isdigit() for name in self.ports())
 
     def veths(self) -> list[str]:
         return sorted(name for name in self.links() if name.startswith("v") and len(name) == 15)

@@ -134,7 +134,10 @@ def test_it_waits_for_the_flows(plugin: Plugin, controller: FakeController) -> N
 def test_a_second_interface_of_a_pod_keeps_the_first_route(plugin: Plugin, machine: Machine) -> None:
     plugin.add()
     second = Plugin(machine, plugin.url, plugin.token_file, plugin.netns, ifname="net1")
-    second.add()
+    result = second.add()
+    assert result["routes"] == []  # it made none
+    until("ofports", machine.all_open)
+    assert second.call("CHECK", prevResult=result).status == 0
     routes = json.loads(run("ip", "-n", plugin.netns, "-json", "route", "show", "default"))
     assert [route["dev"] for route in routes] == ["eth0"]
     assert second.host != plugin.host

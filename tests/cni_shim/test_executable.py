@@ -6,8 +6,10 @@ import json
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,6 +57,12 @@ def test_it_works_by_a_symbolic_link(tmp_path: Path) -> None:
     assert done.returncode == 0
 
 
+# The plugin's own modules in an ADD of a pod with one interface.
+OWN = {
+    "add", "attachment", "controller", "errors", "ethtool", "jsontext", "netlink", "netns", "ovsdb", "plugin",
+    "request", "result",
+}  # fmt: skip
+
 REPORTING = """
 import posix, sys
 sys.path.append({folder!r})
@@ -68,22 +76,52 @@ posix._exit(status)
 """
 
 
-@pytest.mark.ovs
-@pytest.mark.netns
-def test_nothing_expensive_is_imported(plugin: Plugin, machine: Machine) -> None:
+Imported = Callable[[str, dict[str, object] | None], tuple[set[str], dict[str, object]]]
+
+
+@pytest.fixture
+def imported(plugin: Plugin, machine: Machine) -> Imported:
+    """A function that executes a command: the modules that it imported, and what it answered."""
     program = REPORTING.format(folder=str(EXECUTABLE.parent.parent))
     words = ["ip", "netns", "exec", machine.name, "/usr/bin/python3", "-ISE", "-c", program]
-    result = None
-    for command in ("ADD", "CHECK", "STATUS", "DEL", "GC"):
+
+    def execute(command: str, previous: dict[str, object] | None) -> tuple[set[str], dict[str, object]]:
         if command == "CHECK":
-            until("ofport", lambda: machine.vsctl("get", "Interface", plugin.host, "ofport").strip().isdigit())
-        content = plugin.configuration(**{"prevResult": result, "cni.dev/valid-attachments": []})
+            until("ofports", machine.all_open)
+        content = plugin.configuration(**{"prevResult": previous, "cni.dev/valid-attachments": []})
         environment = {"PATH": os.environ["PATH"], **plugin.environment(command)}
         done = subprocess.run(
             words, input=json.dumps(content).encode(), env=environment, capture_output=True, check=True
         )
-        result = json.loads(done.stdout) if command == "ADD" else result
-        assert set(done.stderr.decode().split()) & EXPENSIVE == set(), command
+        return set(done.stderr.decode().split()), json.loads(done.stdout or "{}")
+
+    return execute
+
+
+@pytest.mark.ovs
+@pytest.mark.netns
+@pytest.mark.parametrize("others", [(), ("net1", "net2")])
+def test_nothing_expensive_is_imported(imported: Imported, controller: FakeController, others: tuple[str, ...]) -> None:
+    controller.others = others
+    result = None
+    for command in ("ADD", "CHECK", "STATUS", "DEL", "DEL", "GC"):
+        modules, answer = imported(command, result)
+        result = answer if command == "ADD" else result
+        assert modules & EXPENSIVE == set(), command
+
+
+@pytest.mark.ovs
+@pytest.mark.netns
+def test_only_a_pod_with_several_interfaces_pays_for_them(imported: Imported, controller: FakeController) -> None:
+    modules, result = imported("ADD", None)
+    assert {name.removeprefix("cni_shim.") for name in modules if name.startswith("cni_shim.")} == OWN
+    for command in ("CHECK", "DEL"):
+        modules, _ = imported(command, result)
+        assert not modules & {"cni_shim.several", "cni_shim.rules"}, command
+    controller.others = ("net1",)
+    controller.ports.clear()
+    modules, _ = imported("ADD", None)
+    assert modules >= {"cni_shim.several", "cni_shim.rules"}
 
 
 @pytest.fixture
@@ -120,30 +158,61 @@ def test_a_pods_life(plugin: Plugin, start: Callable[..., subprocess.Popen[bytes
 
 @pytest.mark.ovs
 @pytest.mark.netns
+@pytest.mark.parametrize("held", ["eth0", "net1", "net2"])
 def test_an_add_that_is_cut_short_takes_back(
-    plugin: Plugin, controller: FakeController, start: Callable[..., subprocess.Popen[bytes]]
+    plugin: Plugin, controller: FakeController, start: Callable[..., subprocess.Popen[bytes]], held: str
 ) -> None:
-    controller.commit = False
+    controller.others = () if held == "eth0" else ("net1", "net2")
+    controller.held.add(held)
     process = start("ADD")
-    until("the wait", lambda: controller.count("GET", "wait=") == 1)
+    until("the wait", lambda: controller.count("GET", f"{held}?wait=") == 1)
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert json.loads(output)["code"] == errors.TRY_AGAIN
     assert plugin.machine.traces() == []
+    assert plugin.machine.rules(plugin.netns) == []
     assert controller.ports == {}
 
 
 @pytest.mark.ovs
 @pytest.mark.netns
+@pytest.mark.parametrize("held", ["eth0", "net1", "net2"])
 def test_a_del_after_a_kill_takes_everything(
-    plugin: Plugin, controller: FakeController, start: Callable[..., subprocess.Popen[bytes]]
+    plugin: Plugin, controller: FakeController, start: Callable[..., subprocess.Popen[bytes]], held: str
 ) -> None:
-    controller.commit = False
+    controller.others = () if held == "eth0" else ("net1", "net2")
+    controller.held.add(held)
     process = start("ADD")
-    until("the wait", lambda: controller.count("GET", "wait=") == 1)
+    until("the wait", lambda: controller.count("GET", f"{held}?wait=") == 1)
     process.kill()
     process.communicate(timeout=60)
-    assert plugin.machine.traces() == [plugin.host, plugin.host]
+    assert len(plugin.machine.traces()) == 2 * len(("eth0", *controller.others))
+    assert plugin.call("DEL").status == 0
+    assert plugin.machine.traces() == []
+    assert plugin.machine.rules(plugin.netns) == []
+
+
+@pytest.mark.ovs
+@pytest.mark.netns
+def test_a_del_after_a_kill_in_the_middle_of_a_report(
+    plugin: Plugin, controller: FakeController, start: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    controller.others = ("net1", "net2")
+    original, asked, go_on = controller._put, threading.Event(), threading.Event()
+
+    def put(key: tuple[str, str], body: Any) -> tuple[int, Any]:
+        if key[1] == "net1":
+            asked.set()
+            go_on.wait(20)
+        return original(key, body)
+
+    controller._put = put  # type: ignore[method-assign]
+    process = start("ADD")
+    assert asked.wait(20)
+    process.kill()
+    process.communicate(timeout=60)
+    go_on.set()
+    assert len(plugin.machine.veths()) == 3
     assert plugin.call("DEL").status == 0
     assert plugin.machine.traces() == []

@@ -8,8 +8,11 @@ from hashlib import sha256
 from typing import TypeVar
 
 from rest.control import Published, Submitted, SwitchPhase, SwitchStatus
+from store.base import Record
 from topology.admission import admit
 from topology.compiler import FlowTable, update
+from topology.history import turns
+from topology.model import Address
 from topology.requests import Request
 from topology.snapshot import apply_all
 
@@ -31,6 +34,7 @@ class MemoryControl:
         self.tokens: dict[str, str] = {}
         self.counted: dict[str, Mapping[int, tuple[int, int]] | Exception] = {}
         self.failure: Exception | None = None
+        self.records: list[Record] = []
         self._made = 0
 
     @property
@@ -51,6 +55,7 @@ class MemoryControl:
         snapshot, changes = apply_all(before.snapshot, events)
         if not changes:
             return Submitted(before.revision, frozenset())
+        self.records += (Record(float(len(self.records)), turn) for turn in turns(changes))
         tables, _ = update(before.tables, changes, before.snapshot, snapshot)
         revision = before.revision + 1
         touched = {node for node in tables if tables[node] is not before.tables.get(node)}
@@ -110,6 +115,11 @@ class MemoryControl:
             if node in switches and switches[node].committed_revision < submitted.revision
         )
         return tuple(sorted(behind))
+
+    def history(self, space: int, address: Address, most: int) -> tuple[Record, ...]:
+        """Return what became of an address; each thing took a second."""
+        mine = (record for record in reversed(self.records) if record.turn[:2] == (space, address))
+        return tuple(mine)[:most]
 
     def counters(self, node: str, timeout: float) -> Mapping[int, tuple[int, int]]:
         """Return what a test has set, or raise it."""

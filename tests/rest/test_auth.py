@@ -25,6 +25,7 @@ WHERE = {
     "binding": "storage",
     "pod": "a",
     "container": "c1",
+    "address": "10.128.0.2",
     "interface": "eth0",
 }
 GUARDED = [route for route in ROUTES if route.access is not Access.PUBLIC]

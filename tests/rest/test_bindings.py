@@ -128,7 +128,7 @@ def test_a_project_gets_labels(world: TestApp) -> None:
     assert again["labels"] == changed["labels"]
     assert world.post_json("/v1/projects", {"name": "shop", "labels": {}}, status=200).json["labels"] == {}
     problem(world.patch_json("/v1/projects/nowhere", {"labels": {}}, status=404))
-    problem(world.patch_json("/v1/projects/shop", {}, status=400))
+    problem(world.patch_json("/v1/projects/shop", {}, status=422))
     wrong = {"labels": {"kubernetes.io/metadata.name": "red"}}
     problem(world.patch_json("/v1/projects/shop", wrong, status=422))
 

@@ -61,16 +61,16 @@ def test_every_address_is_listed_with_who_has_it(pods: TestApp) -> None:
         "address": "10.128.0.2",
         "space": 0,
         "network": "red",
-        "state": "held",
+        "state": "bound",
         "port": {"project": "red", "pod": "pod-c1", "container": "c1", "interface": "eth0"},
         "node": "n1",
     }
     assert listed(pods) == [
-        ("10.128.0.2", 0, "held", "red"),
-        ("10.128.0.3", 0, "held", "east"),
-        ("10.128.2.2", 0, "held", "blue"),
+        ("10.128.0.2", 0, "bound", "red"),
+        ("10.128.0.3", 0, "bound", "east"),
+        ("10.128.2.2", 0, "bound", "blue"),
         ("10.128.2.3", 0, "quarantined", None),
-        ("10.0.0.2", 12, "held", "east"),
+        ("10.0.0.2", 12, "bound", "east"),
         ("10.0.0.16", 12, "quarantined", "east"),
     ]
     assert entries[-1] == {
@@ -88,7 +88,7 @@ def test_every_address_is_listed_with_who_has_it(pods: TestApp) -> None:
     [
         ("?network=red", ["10.128.0.2"]),
         ("?network=east", ["10.128.0.3", "10.0.0.2", "10.0.0.16"]),
-        ("?network=east&state=held&node=n1", ["10.128.0.3", "10.0.0.2"]),
+        ("?network=east&state=bound&node=n1", ["10.128.0.3", "10.0.0.2"]),
         ("?node=n2", ["10.128.2.2", "10.128.2.3", "10.0.0.16"]),
         ("?state=quarantined", ["10.128.2.3", "10.0.0.16"]),
         ("?network=none", []),
@@ -104,6 +104,41 @@ def test_addresses_are_filtered(pods: TestApp, query: str, addresses: list[str])
 )
 def test_a_filter_is_refused(pods: TestApp, query: str, path: str) -> None:
     assert problem(pods.get(f"/v1/addresses?{query}", status=400))["path"] == path
+
+
+def test_who_has_and_who_had_an_address(pods: TestApp) -> None:
+    now = pods.get("/v1/addresses/10.128.0.2").json
+    assert (now["entry"]["state"], now["entry"]["port"]["pod"]) == ("bound", "pod-c1")
+    assert [(entry["state"], entry["pod"]) for entry in now["history"]] == [("allotted", "red/pod-c1")]
+    left = pods.get("/v1/addresses/10.0.0.16?space=12").json
+    assert (left["entry"]["state"], left["entry"]["port"]) == ("quarantined", None)
+    assert [(entry["state"], entry["node"], entry["attachment"]) for entry in left["history"]] == [
+        ("quarantined", "n2", "old/eth0"),
+        ("allotted", "n2", "old/eth0"),
+    ]
+    assert len(pods.get("/v1/addresses/10.0.0.16?space=12&most=1").json["history"]) == 1
+    nobody = pods.get("/v1/addresses/10.128.0.99").json
+    assert (nobody["entry"], nobody["history"]) == (None, [])
+
+
+def test_an_address_that_is_free_again(pods: TestApp, control: MemoryControl) -> None:
+    control.submit(ReleaseAddresses(((0, IPv4Address("10.128.2.3")),)))
+    body = pods.get("/v1/addresses/10.128.2.3").json
+    assert body["entry"] is None
+    assert [entry["state"] for entry in body["history"]] == ["free", "quarantined", "allotted"]
+    assert body["history"][0] | {"at": ""} == {"at": "", "state": "free", "node": "n2", "pod": None, "attachment": None}
+
+
+def test_an_address_is_allotted_until_its_switch_delivers_to_it(pods: TestApp, control: MemoryControl) -> None:
+    report(pods, "n1", "c7", project="red")
+    assert pods.get("/v1/addresses?state=allotted").json["addresses"][0]["port"]["container"] == "c7"
+    control.submit(PortSeen("n1", "vc7", 77))
+    assert pods.get("/v1/addresses?state=allotted").json["addresses"] == []
+
+
+@pytest.mark.parametrize("where", ["none", "10.0.0.2?space=-1", "10.0.0.2?most=0", "10.0.0.300"])
+def test_what_is_no_address_is_refused(pods: TestApp, where: str) -> None:
+    assert problem(pods.get(f"/v1/addresses/{where}", status=400))["status"] == 400
 
 
 # --- the proof -----------------------------------------------------------------------------------

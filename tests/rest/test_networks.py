@@ -44,12 +44,18 @@ def test_a_network_has_the_subnets_it_was_given(network: TestApp) -> None:
         "subnets": [SUBNET],
         "flat": True,
         "mtu": 1400,
+        "provider": "heddle",
+        "phase": "Active",
         "projects": ["east"],
         "nodes": [],
         "ports": 0,
+        "outdated": 0,
     }
     assert made == {**expected, "late": []}
-    assert network.get("/v1/networks/east").json == {**expected, "blocks": []}
+    detail = network.get("/v1/networks/east").json
+    conditions = detail.pop("conditions")
+    assert [one["type"] for one in conditions] == ["Programmed", "AddressesAvailable", "Moving", "Terminating"]
+    assert detail == {**expected, "blocks": []}
     assert expected in network.get("/v1/networks").json["networks"]
     assert expected in network.get("/v1/topology").json["networks"]
 

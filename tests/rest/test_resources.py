@@ -122,12 +122,17 @@ def test_a_network_is_made_with_its_projects(app: TestApp) -> None:
         "subnets": [],
         "flat": False,
         "mtu": None,
+        "provider": "heddle",
+        "phase": "Pending",
         "projects": ["red", "shop"],
         "nodes": [],
         "ports": 0,
+        "outdated": 0,
     }
     assert made.json == {**expected, "late": []}
-    assert app.get("/v1/networks/red").json == {**expected, "blocks": []}
+    shown = app.get("/v1/networks/red").json
+    assert [one["reason"] for one in shown.pop("conditions")] == ["Acknowledged", "NoNodes", "NoMoves", "Kept"]
+    assert shown == {**expected, "blocks": []}
     assert app.get("/v1/projects/shop").json == {
         "name": "shop",
         "network": "red",
@@ -137,6 +142,8 @@ def test_a_network_is_made_with_its_projects(app: TestApp) -> None:
         "secondary": [],
         "optional": [],
         "ports": 0,
+        "outdated": 0,
+        "moving": None,
     }
     assert [network["name"] for network in app.get("/v1/networks").json["networks"]] == ["default", "red"]
     assert app.post_json("/v1/networks", {"name": "red"}, status=200).json == {**expected, "late": []}

@@ -165,15 +165,29 @@ def test_the_address_stays_in_quarantine_while_the_switch_is_away(
     again.wait("n1", lambda: not again.plane.published.snapshot.quarantined)
 
 
-def test_a_restart_brings_back_everything_but_ofports(controller: Controller, start: Callable[[], Controller]) -> None:
+def test_a_restart_brings_back_everything(controller: Controller, start: Callable[[], Controller]) -> None:
     controller.connect("n1", {"vc1": 7})
     controller.submit(report(), JoinNetworks("red", "blue"))
     before = controller.plane.published
     again = start()
-    assert again.plane.published.snapshot.networks == before.snapshot.networks
-    switch = again.connect("n1", {"vc1": 7})
     assert again.plane.published.snapshot.ports == before.snapshot.ports
     assert again.plane.published.tables == before.tables == compile_all(before.snapshot)
+    revision = again.plane.published.revision
+    switch = again.connect("n1", {"vc1": 7})
+    assert again.plane.published.revision == revision, "what the switch told was no news"
+    assert again.holds(switch, "n1")
+
+
+@pytest.mark.parametrize("ofports", [{"vc1": 8}, {"vc1": 7, "vc2": 8}, {"vc1": 8, "vc2": 7}])
+def test_a_switch_that_numbers_its_ports_anew_is_believed(
+    ofports: dict[str, int], controller: Controller, start: Callable[[], Controller]
+) -> None:
+    controller.connect("n1", {"vc1": 7})
+    controller.submit(report())
+    again = start()
+    switch = again.connect("n1", ofports)
+    assert again.plane.published.snapshot.ports[KEY].ofport == ofports["vc1"]
+    assert again.plane.published.tables == compile_all(again.plane.published.snapshot)
     assert again.holds(switch, "n1")
 
 
@@ -224,7 +238,7 @@ def test_an_error_in_one_request_leaves_the_others_of_its_batch(
 
 
 def test_when_the_store_fails_nothing_is_published(controller: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(events: Any) -> None:
+    def full(events: Any, _turns: object) -> None:
         raise OSError("no space left on device")
 
     monkeypatch.setattr(controller.store, "commit", full)

@@ -15,6 +15,7 @@ from topology.model import (
     Cluster,
     Connection,
     ConnectionKey,
+    Move,
     Network,
     Node,
     Pod,
@@ -28,6 +29,7 @@ from topology.model import (
     Service,
     ServiceKey,
     ServicePort,
+    Stage,
     Subject,
     Subnet,
     Watermark,
@@ -78,8 +80,12 @@ networks = st.builds(
     flat=st.booleans(),
     mtu=st.none() | st.integers(576, 65535),
     zone=st.none() | st.integers(1, 65535),
+    provider=labels,
+    terminating=st.booleans(),
+    transit_for=st.none() | labels,
 )
 blocks = st.builds(AddressBlock, few, prefixes(), few)
+moves = st.builds(Move, few, few, few, labels, st.sampled_from(Stage))
 label_words = st.from_regex(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,8}[A-Za-z0-9])?", fullmatch=True)
 label_keys = label_words | st.builds("{}/{}".format, labels, label_words)
 label_values = st.just("") | label_words
@@ -148,6 +154,7 @@ values: st.SearchStrategy[Subject] = (
     | networks
     | blocks
     | projects
+    | moves
     | bindings
     | pods
     | connections

@@ -14,8 +14,8 @@ States = Sequence[Snapshot]
 
 # What a snapshot holds, dependants behind what they depend on.
 TABLES = (
-    *("networks", "projects", "bindings", "pods", "nodes", "blocks", "connections", "services", "quarantined"),
-    *("watermarks", "ports"),
+    *("networks", "projects", "moves", "bindings", "pods", "nodes", "blocks", "connections", "services"),
+    *("quarantined", "watermarks", "ports"),
 )
 
 

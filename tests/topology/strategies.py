@@ -38,6 +38,7 @@ from topology.model import (
     Service,
     ServiceKey,
     ServicePort,
+    Stage,
     Subnet,
     mac_of,
 )
@@ -190,6 +191,12 @@ def services() -> st.SearchStrategy[requests.CreateService]:
     )
 
 
+def advances() -> st.SearchStrategy[requests.AdvanceMove]:
+    """Draw that a stage of a move is in force."""
+    transits = st.sampled_from([f"transit-{vnid}" for vnid in range(10, 18)])
+    return st.builds(requests.AdvanceMove, projects, transits, st.sampled_from(Stage))
+
+
 def any_request() -> st.SearchStrategy[Request]:
     """Draw any request; what happens to ports is drawn most often."""
     about_ports = (
@@ -223,7 +230,7 @@ def any_request() -> st.SearchStrategy[Request]:
             st.booleans(),
             st.sampled_from((None, 1400)),
         ),
-        st.builds(requests.DeleteNetwork, networks),
+        st.builds(requests.DeleteNetwork, networks, st.booleans()),
         st.builds(requests.SetGlobal, networks, st.booleans()),
         st.builds(requests.CreateProject, projects, st.none() | networks, st.none() | labels),
         st.builds(requests.SetProjectLabels, projects, labels),
@@ -234,6 +241,9 @@ def any_request() -> st.SearchStrategy[Request]:
         st.builds(requests.SetPod, pods),
         st.builds(requests.DeletePod, pods.map(lambda pod: pod.key)),
         st.builds(requests.DeleteProject, projects),
+        st.builds(requests.MoveProject, projects, networks, st.booleans()),
+        st.builds(requests.MoveProject, projects, networks, st.just(True)),
+        advances(),
         st.builds(requests.JoinNetworks, networks, networks, *[st.sampled_from(SCOPES)] * 2),
         st.builds(requests.IsolateNetworks, networks, st.none() | networks),
         services(),

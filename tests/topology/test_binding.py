@@ -22,7 +22,7 @@ from topology import requests
 from topology.admission import admit
 from topology.binding import _is_plain, attachments, grant
 from topology.labels import Labels, Operator, Requirement, Selector
-from topology.model import NAME_LABEL, Attachment, Binding, Pod, PodKey, Port, PortKey, mac_of
+from topology.model import NAME_LABEL, VNIDS, Attachment, Binding, Pod, PodKey, Port, PortKey, mac_of
 from topology.requests import Reason, Refused, Request
 from topology.snapshot import Snapshot, apply_all, empty
 
@@ -132,13 +132,73 @@ def test_bindings_that_disagree_on_an_interface_are_refused(world: Snapshot) -> 
     assert admit(bound, bind("two", ALL, secondary=(Attachment("store", "s0"),)))
 
 
-def test_a_project_with_pods_moves_by_its_own_ways_only(world: Snapshot) -> None:
+def moved(snapshot: Snapshot) -> Snapshot:
+    """Return the snapshot when all moves are done."""
+    while snapshot.moves:
+        snapshot = after(
+            snapshot,
+            *(requests.AdvanceMove(each.project, each.transit, each.stage) for each in snapshot.moves.values()),
+        )
+    return snapshot
+
+
+def test_a_project_with_pods_moves_when_a_binding_or_its_labels_say_so(world: Snapshot) -> None:
     lived = after(world, pod("a"))
-    refused(lived, bind("b", called("red"), "store"), Reason.IN_USE, 'project "red"', "delete its pods")
-    labelled_ = after(lived, bind("b", labelled("team", "a"), "store"))
-    refused(labelled_, requests.SetProjectLabels("red", (("team", "a"),)), Reason.IN_USE, 'project "red"')
+    bound = bind("b", labelled("team", "a"), "blue")
+    for way in ((bind("b", called("red"), "blue"),), (bound, requests.SetProjectLabels("red", (("team", "a"),)))):
+        under_way = after(lived, *way)
+        assert (under_way.projects["red"].network, under_way.moves["red"].target) == ("red", "blue")
+        there = moved(under_way)
+        assert (there.projects["red"].network, there.projects["red"].home) == ("blue", "red")
+        assert {each.network for each in there.ports.values()} == {"blue"}
+        back = moved(after(there, requests.DeleteBinding("b")))
+        assert back.projects["red"].network == "red"
+        assert {each.network for each in back.ports.values()} == {"red"}
+
+
+def test_a_move_under_way_goes_where_it_goes(world: Snapshot) -> None:
+    under_way = after(world, pod("a"), bind("b", called("red"), "blue"))
+    refused(under_way, requests.DeleteBinding("b"), Reason.IN_USE, 'project "red"', "wait")
+    refused(under_way, bind("b", called("red"), "store"), Reason.IN_USE, 'project "red"', "wait")
+    assert admit(under_way, requests.SetProjectLabels("red", (("team", "a"),)))
+    assert moved(after(under_way, requests.SetProjectLabels("red", (("team", "a"),)))).projects["red"].labels
+
+
+def test_a_project_that_a_binding_places_is_not_moved_by_hand(world: Snapshot) -> None:
+    bound = after(world, bind("b", called("red"), "blue"))
+    refused(bound, requests.MoveProject("red", "store"), Reason.IN_USE, 'project "red"', "binding")
+
+
+def test_secondary_interfaces_stay_when_a_project_moves(world: Snapshot) -> None:
+    lived = after(world, bind("s", called("red"), secondary=on("store")), pod("a"), pod("a", "net1"))
+    there = moved(after(lived, requests.MoveProject("red", "blue")))
+    assert {each.key.interface: each.network for each in there.ports.values()} == {"eth0": "blue", "net1": "store"}
+
+
+def test_pods_whose_addresses_cannot_go_along_hold_a_binding_up(world: Snapshot) -> None:
+    lived = after(world, requests.CreateNetwork("own", subnets=own_range("10.9.0.0/24")), pod("a"))
+    refused(lived, bind("b", called("red"), "own"), Reason.IN_USE, 'project "red"', "anew")
     assert admit(lived, bind("b", called("red"), "red"))
     assert admit(lived, bind("b", called("red"), secondary=on("store")))
+
+
+def test_projects_of_one_binding_move_side_by_side(world: Snapshot) -> None:
+    lived = after(world, pod("a"), pod("b", project="blue"))
+    moving = after(lived, bind("b", called("red", "blue"), "store"))
+    transits = [moving.networks[move.transit] for move in moving.moves.values()]
+    assert set(moving.moves) == {"red", "blue"}
+    assert len({transit.vnid for transit in transits}) == 2
+    assert moving.watermarks[VNIDS] == max(transit.vnid for transit in transits)
+
+
+def test_a_project_does_not_move_away_from_its_pods_secondary_ports(world: Snapshot) -> None:
+    swapped = bind("swapped", called("red"), "store", pods=ALL, secondary=on("red"))
+    bound = after(world, bind("given", called("red"), optional=("store",)), swapped, pod("a"))
+    away = bind("away", called("red"), "more")
+    assert admit(bound, away)
+    lived = after(bound, pod("a", "net1"))
+    assert {each.network: each.is_secondary for each in lived.ports.values()} == {"store": False, "red": True}
+    refused(lived, away, Reason.IN_USE, 'project "red"', 'network "red"')
 
 
 def test_pods_do_not_lose_a_network_that_they_are_on(world: Snapshot) -> None:
@@ -411,8 +471,10 @@ def test_switching_it_on_makes_nobody_global_and_off_changes_nothing(world: Snap
     off = own(on_now, is_on=False)
     assert off.projects == on_now.projects
     assert off.networks == on_now.networks
-    lived = after(before, pod("a", project="shop"))
-    refused(lived, requests.SetCluster(on_now.cluster), Reason.IN_USE, 'project "shop"')
+    lived = moved(own(after(before, pod("a", project="shop"))))
+    assert {each.network for each in lived.ports.values()} == {"shop"}
+    assert lived.projects == on_now.projects
+    assert set(lived.global_networks) == {"default"}
     taken = after(before, requests.CreateNetwork("shop"))
     refused(taken, requests.SetCluster(on_now.cluster), Reason.TAKEN, 'network "shop"')
 

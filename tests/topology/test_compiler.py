@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 
 from tests.topology.sequences import EXPANDERS, States, events_between, follow
 from tests.topology.strategies import after, any_request, granted, snapshots
-from topology.compiler import Delta, FlowTable, SectionKey, Tables, compile_all, diff, reconcile, unlike, update
+from topology.compiler import (
+    Delta,
+    FlowTable,
+    SectionKey,
+    Tables,
+    compile_all,
+    diff,
+    reconcile,
+    section,
+    unlike,
+    update,
+)
 from topology.flow import DIGEST_MASK, Entry, FlowKey, owner_class, sentinel
 from topology.pipeline import Table
 from topology.requests import Request
@@ -49,9 +60,9 @@ def check_table(table: FlowTable) -> None:
     assert table.conflicts == ()
     sums: dict[int, int] = {}
     owners: dict[FlowKey | int, SectionKey] = {}
-    for key, section in table.sections.items():
-        assert section, key
-        for entry in section:
+    for key, flows in table.sections.items():
+        assert flows, key
+        for entry in flows:
             assert entry.flow.key not in owners
             assert entry.cookie not in owners
             owners[entry.flow.key] = owners[entry.cookie] = key
@@ -132,3 +143,11 @@ def test_a_switch_with_another_networks_flows_is_reconciled(old: Snapshot, new: 
         assert after_delta(held, delta, deletes_first=True) == installed(table)
         assert after_delta(held, short, deletes_first=True) == installed(table)
         assert not unlike(table, table.sums)
+
+
+@settings(max_examples=40, deadline=None)
+@given(snapshots())
+def test_what_is_made_once_for_all_nodes_is_what_each_would_have(snapshot: Snapshot) -> None:
+    for node, table in compile_all(snapshot).items():
+        for key, flows in table.sections.items():
+            assert flows == section(node, key, snapshot)

@@ -48,6 +48,10 @@ def recomputed(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
         "node_by_underlay": {node.underlay: node.name for node in nodes},
         "network_by_vnid": {network.vnid: network.name for network in networks},
         "global_networks": {network.name: None for network in networks if network.is_global},
+        "terminating": {network.name: None for network in networks if network.terminating},
+        "moves_of": grouped(
+            [(end, name) for name, move in snapshot.moves.items() for end in (move.source, move.target)]
+        ),
         "peers": grouped(pairs),
         "blocks_of": grouped([(block.network, block.prefix) for block in snapshot.blocks.values()]),
         "blocks_at": grouped([(block.node, (block.network, block.prefix)) for block in snapshot.blocks.values()]),
@@ -63,7 +67,7 @@ def recomputed(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
         "port_by_ofport": {(port.node, port.ofport): port.key for port in ports if port.ofport is not None},
         "port_by_pod": grouped([((port.project, port.pod), port.key) for port in ports]),
         "ports_in": Counter(port.project for port in ports),
-        "ports_at": Counter((port.project, port.network, port.is_secondary) for port in ports),
+        "ports_of": grouped([((port.project, port.network), port.key) for port in ports]),
         "port_by_mac": {(port.space, port.mac): port.key for port in ports},
         "holder": {place: port.key for port in ports for place in places(port)},
         "taken": taken(snapshot),
@@ -110,8 +114,8 @@ def check_indexes(snapshot: Snapshot) -> None:
 
 
 OBJECTS = (
-    *("cluster", "nodes", "networks", "projects", "connections", "blocks", "ports", "services", "quarantined"),
-    *("watermarks", "pods", "bindings"),
+    *("cluster", "nodes", "networks", "projects", "moves", "connections", "blocks", "ports", "services"),
+    *("quarantined", "watermarks", "pods", "bindings"),
 )
 
 

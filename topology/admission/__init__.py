@@ -3,7 +3,8 @@
 What holds in every snapshot that came about by `admit` alone, and features rely on it: what an object names exists;
 VNIDs, datapath ids, underlay addresses, node subnets, service addresses and pod addresses have one holder each;
 on a node, an interface and an ofport belong to one port; no pod holds an address that is in quarantine; a project is on
-the network that its bindings, or else its home, say, and its pods are on networks that it has.
+the network that its bindings, or else its home, say, or on its way there; its pods are on networks that it has (but for
+those that were left to be made anew); a move's networks exist, and its transit network is connected as `transit` says.
 
 A request for what is so already is granted and becomes no event, so every request can be repeated.
 """
@@ -14,9 +15,20 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from topology import requests
-from topology.admission import bindings, networks, nodes, pods, ports, projects, services
+from topology.admission import (
+    bindings,
+    deletion,
+    moves,
+    networks,
+    nodes,
+    pods,
+    ports,
+    projects,
+    services,
+    transit,
+)
 from topology.requests import Request
-from topology.snapshot import Event, Snapshot
+from topology.snapshot import Event, Snapshot, apply_all
 
 
 def admit(snapshot: Snapshot, request: Request) -> tuple[Event, ...]:
@@ -24,7 +36,18 @@ def admit(snapshot: Snapshot, request: Request) -> tuple[Event, ...]:
 
     Raises Refused, with nothing changed, when it cannot be granted.
     """
-    return _DESKS[type(request)](snapshot, request)
+    events = _DESKS[type(request)](snapshot, request)
+    return (*events, *_consequences(snapshot, events)) if events else ()
+
+
+def _consequences(snapshot: Snapshot, events: tuple[Event, ...]) -> tuple[Event, ...]:
+    """Return what follows by itself: for transit networks, and for networks that are being drained."""
+    if not snapshot.moves and not snapshot.terminating:
+        return ()
+    after, _ = apply_all(snapshot, events)
+    followed = transit.followed(after, events)
+    after, _ = apply_all(after, followed)
+    return (*followed, *deletion.drained(after))
 
 
 _DESKS: Final[dict[type, Callable[[Snapshot, Any], tuple[Event, ...]]]] = {
@@ -32,11 +55,13 @@ _DESKS: Final[dict[type, Callable[[Snapshot, Any], tuple[Event, ...]]]] = {
     requests.CreateNode: nodes.create_node,
     requests.DeleteNode: nodes.delete_node,
     requests.CreateNetwork: networks.create_network,
-    requests.DeleteNetwork: networks.delete_network,
+    requests.DeleteNetwork: deletion.delete_network,
     requests.SetGlobal: networks.set_global,
+    requests.MoveProject: projects.relocate,
+    requests.AdvanceMove: moves.advance_move,
     requests.CreateProject: projects.create_project,
     requests.SetProjectLabels: projects.set_project_labels,
-    requests.DeleteProject: projects.delete_project,
+    requests.DeleteProject: deletion.delete_project,
     requests.CreateBinding: bindings.create_binding,
     requests.DeleteBinding: bindings.delete_binding,
     requests.SetPod: pods.set_pod,

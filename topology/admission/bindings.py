@@ -8,7 +8,7 @@ from ipaddress import ip_network
 from typing import Final
 
 from topology import names
-from topology.admission.checks import inside, known_network, require
+from topology.admission.checks import check_takes_in, inside, known_network, require
 from topology.admission.projects import settled
 from topology.admission.selectors import checked_selector
 from topology.model import Address, Attachment, Binding, Network, format_mac
@@ -58,7 +58,7 @@ def _checked(snapshot: Snapshot, binding: Binding) -> Binding:
     projects = checked_selector(subject, binding.projects)
     pods = None if binding.pods is None else checked_selector(subject, binding.pods)
     for name in binding.networks:
-        known_network(snapshot, name)
+        check_takes_in(known_network(snapshot, name))
     _check_kind(subject, binding)
     _check_once(subject, binding)
     for each in binding.attachments:

@@ -25,11 +25,36 @@ def known_node(snapshot: Snapshot, name: str) -> Node:
 
 
 def known_network(snapshot: Snapshot, name: str) -> Network:
-    """Return a network, or raise Refused."""
+    """Return a network that may be named in requests, or raise Refused: a move's transit network is nobody's."""
     network = snapshot.networks.get(name)
     if network is None:
         raise _unknown("network", name)
+    if network.transit_for is not None:
+        cause = f'exists for the move of project "{network.transit_for}", and goes with it'
+        raise Refused(Reason.BUILT_IN, f'network "{name}"', cause, "name the network that the project moves from or to")
     return network
+
+
+def check_takes_in(network: Network) -> None:
+    """Raise Refused when a network takes in no pods and projects any more."""
+    if network.terminating:
+        cause = "is being drained, and takes in nobody new"
+        raise Refused(Reason.IN_USE, f'network "{network.name}"', cause, "choose another network")
+
+
+def check_provider(network: Network, provider: str, verb: str) -> None:
+    """Raise Refused when somebody else supplies a network's specification than who `verb` it."""
+    if network.provider != provider:
+        cause = f'belongs to provider "{network.provider}", and "{provider}" {verb} it'
+        remedy = f'ask as provider "{network.provider}" if it is yours'
+        raise Refused(Reason.TAKEN, f'network "{network.name}"', cause, remedy)
+
+
+def built_in(name: str, verb: str) -> Refused:
+    """Return the refusal to do something to a built-in network."""
+    return Refused(
+        Reason.BUILT_IN, f'network "{name}"', f"is built in and cannot be {verb}", "use a network of your own"
+    )
 
 
 def known_project(snapshot: Snapshot, name: str) -> Project:

@@ -1,4 +1,4 @@
-"""Requests about networks and connections: VNIDs, who may talk to whom.
+"""Requests about networks and connections: VNIDs, who may talk to whom. Their end is in `deletion`.
 
 Two decisions, so that the order of requests does not matter. A connection is kept apart from being global: a global
 network can be joined with another, which shows only when it is global no more. And whoever asks to isolate a pair
@@ -9,44 +9,40 @@ ever: joining it is granted and changes nothing.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
 
 from topology import names
-from topology.admission.checks import known_network, require
-from topology.admission.ending import disconnected, network_gone
-from topology.admission.projects import check_at_home, check_unused, put_project
+from topology.admission.checks import built_in, check_provider, check_takes_in, known_network, require
+from topology.admission.deletion import disconnected
+from topology.admission.projects import check_at_home, put_project
 from topology.admission.ranges import check_ranges, check_scope, check_subnets
-from topology.allocation import free_vnid, free_zone
+from topology.admission.zones import allot_zones
+from topology.allocation import free_vnid
 from topology.model import (
     DEFAULT_NETWORK,
     FIRST_VNID,
     LAST_VNID,
     VNIDS,
-    ZONES,
     Connection,
     ConnectionKey,
     Network,
     Project,
     Watermark,
 )
-from topology.reach import needs_zone
 from topology.requests import (
     CreateNetwork,
-    DeleteNetwork,
     IsolateNetworks,
     JoinNetworks,
     Reason,
     Refused,
     SetGlobal,
 )
-from topology.snapshot import Event, Put, Remove, Snapshot, apply, apply_all
-
-_MOST_NAMED: Final = 3
+from topology.snapshot import Event, Put, Remove, Snapshot, apply_all
 
 
 def create_network(snapshot: Snapshot, request: CreateNetwork) -> tuple[Event, ...]:
     """Make a network and its projects."""
     require(names.label_fault, "network", request.name)
+    require(names.label_fault, "provider", request.provider)
     projects = tuple(dict.fromkeys(request.projects))
     old = snapshot.networks.get(request.name)
     if old is not None:
@@ -56,7 +52,15 @@ def create_network(snapshot: Snapshot, request: CreateNetwork) -> tuple[Event, .
         check_at_home(snapshot, project, request.name)
     check_subnets(snapshot, request)
     vnid = _vnid(snapshot, request)
-    network = Network(request.name, vnid, request.is_global, request.subnets, request.flat, request.mtu)
+    network = Network(
+        name=request.name,
+        vnid=vnid,
+        is_global=request.is_global,
+        subnets=request.subnets,
+        flat=request.flat,
+        mtu=request.mtu,
+        provider=request.provider,
+    )
     counted = () if request.vnid is not None else (Put(Watermark(VNIDS, vnid)),)
     events: tuple[Event, ...] = (*counted, Put(network))
     state, _ = apply_all(snapshot, events)
@@ -67,30 +71,14 @@ def create_network(snapshot: Snapshot, request: CreateNetwork) -> tuple[Event, .
     return events
 
 
-def delete_network(snapshot: Snapshot, request: DeleteNetwork) -> tuple[Event, ...]:
-    """Remove a network, with its connections and its projects, that nothing uses any more."""
-    network = known_network(snapshot, request.name)
-    if network.name == DEFAULT_NETWORK:
-        raise _built_in(network.name, "deleted")
-    bindings = snapshot.bindings_to.get(network.name)
-    if bindings:
-        named = ", ".join(f'"{name}"' for name in sorted(bindings)[:_MOST_NAMED])
-        cause = f"is named by {len(bindings)} binding{'' if len(bindings) == 1 else 's'}: {named}"
-        remedy = "delete them, or let them name another network"
-        raise Refused(Reason.IN_USE, f'network "{network.name}"', cause, remedy)
-    projects = sorted(snapshot.homes_of.get(network.name, {}))
-    for project in projects:
-        check_unused(snapshot, project, f'network "{network.name}"')
-    return network_gone(snapshot, network, tuple(projects))
-
-
 def set_global(snapshot: Snapshot, request: SetGlobal) -> tuple[Event, ...]:
     """Let a network talk with all, or no longer; it keeps its VNID."""
     network = known_network(snapshot, request.name)
+    check_provider(network, request.provider, "changes")
     if network.is_global == request.is_global:
         return ()
     if network.name == DEFAULT_NETWORK:
-        raise _built_in(network.name, "made anything but global")
+        raise built_in(network.name, "made anything but global")
     return (Put(replace(network, is_global=request.is_global)),)
 
 
@@ -109,7 +97,7 @@ def join_networks(snapshot: Snapshot, request: JoinNetworks) -> tuple[Event, ...
     if snapshot.connections.get(key) == connection:
         return ()
     check_ranges(snapshot, key)
-    return (*_zones(snapshot, connection), Put(connection))
+    return (*allot_zones(snapshot, connection), Put(connection))
 
 
 def isolate_networks(snapshot: Snapshot, request: IsolateNetworks) -> tuple[Event, ...]:
@@ -117,13 +105,13 @@ def isolate_networks(snapshot: Snapshot, request: IsolateNetworks) -> tuple[Even
     if request.second is None:
         network = known_network(snapshot, request.first)
         if network.name == DEFAULT_NETWORK:
-            raise _built_in(network.name, "isolated")
+            raise built_in(network.name, "isolated")
         cut = disconnected(snapshot, network.name)
         return (*cut, Put(replace(network, is_global=False))) if network.is_global else cut
     key = _pair(snapshot, request.first, request.second, "isolated from")
     for name in key:
         if name == DEFAULT_NETWORK:
-            raise _built_in(name, "isolated")
+            raise built_in(name, "isolated")
         if snapshot.networks[name].is_global:
             cause, remedy = "is global and talks with all networks", "isolate it alone, which ends its being global"
             raise Refused(Reason.IN_USE, f'network "{name}"', cause, remedy)
@@ -131,22 +119,12 @@ def isolate_networks(snapshot: Snapshot, request: IsolateNetworks) -> tuple[Even
     return () if connection is None else (Remove(connection),)
 
 
-def _zones(snapshot: Snapshot, connection: Connection) -> tuple[Event, ...]:
-    """Allot a conntrack zone to each of the two networks that needs one from now on."""
-    state, _ = apply(snapshot, Put(connection))
-    events: tuple[Event, ...] = ()
-    for name in connection.key:
-        if state.networks[name].zone is None and needs_zone(name, state):
-            zone = free_zone(state)
-            more = (Put(Watermark(ZONES, zone)), Put(replace(state.networks[name], zone=zone)))
-            state, _ = apply_all(state, more)
-            events = (*events, *more)
-    return events
-
-
 def _same_network(
     snapshot: Snapshot, old: Network, request: CreateNetwork, projects: tuple[str, ...]
 ) -> tuple[Event, ...]:
+    known_network(snapshot, old.name)
+    check_takes_in(old)
+    check_provider(old, request.provider, "asks for")
     same = (request.vnid is None or request.vnid == old.vnid) and request.is_global == old.is_global
     same &= (request.subnets, request.flat, request.mtu) == (old.subnets, old.flat, old.mtu)
     if same and all(project in snapshot.homes_of.get(old.name, {}) for project in projects):
@@ -176,9 +154,3 @@ def _pair(snapshot: Snapshot, first: str, second: str, verb: str) -> ConnectionK
         cause = f"cannot be {verb} itself"
         raise Refused(Reason.INVALID, f'network "{first}"', cause, "name two different networks")
     return ConnectionKey.between(first, second)
-
-
-def _built_in(name: str, verb: str) -> Refused:
-    return Refused(
-        Reason.BUILT_IN, f'network "{name}"', f"is built in and cannot be {verb}", "use a network of your own"
-    )

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Final
 
 from topology import names
-from topology.admission.checks import known_node, known_project, require
+from topology.admission.checks import check_takes_in, known_node, known_project, require
+from topology.admission.moves import landing
 from topology.admission.placement import place
 from topology.allocation import any_taken
 from topology.binding import attachments
@@ -52,6 +53,7 @@ def report_port(snapshot: Snapshot, request: ReportPort) -> tuple[Event, ...]:
         return ()
     _check_interface(snapshot, request)
     attachment, is_secondary = _attachment(snapshot, request)
+    check_takes_in(snapshot.networks[attachment.network])
     placed = place(snapshot, node, attachment)
     network = snapshot.networks[attachment.network]
     port = Port(
@@ -74,7 +76,9 @@ def _attachment(snapshot: Snapshot, request: ReportPort) -> tuple[Attachment, bo
     """Return what is attached by an interface, and whether it is a secondary one: any other name is the primary's."""
     primary, *others = attachments(snapshot, request.project, request.pod)
     named = next((each for each in others if each.interface == request.key.interface), None)
-    return (primary, False) if named is None else (named, True)
+    if named is not None:
+        return named, True
+    return replace(primary, network=landing(snapshot, request.project, primary.network)), False
 
 
 def forget_port(snapshot: Snapshot, request: ForgetPort) -> tuple[Event, ...]:

@@ -6,18 +6,18 @@ asked for every project that a request concerns, and refuses what would take a n
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from topology import names
-from topology.admission.checks import known_network, known_project, require
-from topology.admission.ending import network_gone, project_gone
+from topology.admission.checks import check_takes_in, known_network, known_project, require
 from topology.admission.moves import move_project
 from topology.admission.selectors import checked_project_labels
 from topology.allocation import free_vnid
 from topology.binding import chosen, chosen_by, grant
 from topology.labels import Labels
-from topology.model import DEFAULT_NETWORK, VNIDS, Network, Project, Watermark
-from topology.requests import CreateProject, DeleteProject, Reason, Refused, SetProjectLabels
+from topology.model import DEFAULT_NETWORK, VNIDS, Network, PortKey, Project, Watermark
+from topology.requests import CreateProject, MoveProject, Reason, Refused, SetProjectLabels
 from topology.snapshot import Event, Put, Snapshot, apply, apply_all
 
 
@@ -40,16 +40,16 @@ def set_project_labels(snapshot: Snapshot, request: SetProjectLabels) -> tuple[E
     return put_project(snapshot, replace(project, labels=checked_project_labels(project.name, request.labels)))
 
 
-def delete_project(snapshot: Snapshot, request: DeleteProject) -> tuple[Event, ...]:
-    """Forget a project that nothing uses any more."""
-    project = known_project(snapshot, request.name)
-    if project.name == DEFAULT_NETWORK:
-        cause, remedy = "is built in and cannot be deleted", "leave it as it is"
-        raise Refused(Reason.BUILT_IN, f'project "{project.name}"', cause, remedy)
-    check_unused(snapshot, project.name, f'project "{project.name}"')
-    if not project.is_placed and project.home != DEFAULT_NETWORK and _is_alone(snapshot, project):
-        return network_gone(snapshot, snapshot.networks[project.home], (project.name,))
-    return project_gone(snapshot, project.name)
+def relocate(snapshot: Snapshot, request: MoveProject) -> tuple[Event, ...]:
+    """Give a project another home, and take its pods there while they talk."""
+    project, target = known_project(snapshot, request.name), known_network(snapshot, request.network)
+    wanted = replace(project, home=target.name, is_placed=True)
+    state, _ = apply(snapshot, Put(wanted))
+    given = grant(state, project.name).primary
+    if given != target.name:
+        cause = f'is on network "{given}" by a binding'
+        raise Refused(Reason.IN_USE, f'project "{project.name}"', cause, "change the binding, or what it selects")
+    return settled(snapshot, state, project.name, recreate=request.recreate)
 
 
 def own_networks(snapshot: Snapshot) -> tuple[Event, ...]:
@@ -72,23 +72,27 @@ def put_project(snapshot: Snapshot, project: Project) -> tuple[Event, ...]:
     return settled(snapshot, state, project.name)
 
 
-def settled(before: Snapshot, state: Snapshot, name: str) -> tuple[Event, ...]:
+def settled(before: Snapshot, state: Snapshot, name: str, *, recreate: bool = False) -> tuple[Event, ...]:
     """Return the events that bring a project of `state` to the network where it belongs, `before` being what is so.
 
-    Raises Refused when bindings contradict, and when pods of the project would lose a network that they are on.
+    Raises Refused when bindings contradict, when pods of the project would lose a secondary network that they are on,
+    and when pods cannot go along to another primary one (see `move_project`).
     """
     project, old = state.projects[name], before.projects.get(name)
     given = grant(state, name)
     _check_pods(before, state, name)
-    if old is not None:
-        _check_kept(before, old, given.networks)
-    if old is None or old.network == given.primary or name not in before.ports_in:
+    if old is None or (old.network == given.primary and name not in before.moves):
+        if old is None:
+            check_takes_in(state.networks[given.primary])
         wanted = replace(project, network=given.primary)
         moved: tuple[Event, ...] = ()
     else:
         wanted = replace(project, network=old.network)
-        moved = move_project(apply(state, Put(wanted))[0], name, given.primary)
-    return (*(() if wanted == old else (Put(wanted),)), *moved)
+        moved = move_project(apply(state, Put(wanted))[0], name, given.primary, recreate=recreate)
+    if old is not None:
+        _check_kept(before, old, given.networks)
+    says_all = wanted == old or any(isinstance(event.value, Project) for event in moved)
+    return (*(() if says_all else (Put(wanted),)), *moved)
 
 
 def check_at_home(snapshot: Snapshot, project: str, network: str) -> None:
@@ -96,18 +100,7 @@ def check_at_home(snapshot: Snapshot, project: str, network: str) -> None:
     old = snapshot.projects.get(project)
     if old is not None and old.home != network:
         cause = f'is on network "{old.home}" already'
-        raise Refused(Reason.TAKEN, f'project "{project}"', cause, "delete the project there first")
-
-
-def check_unused(snapshot: Snapshot, project: str, subject: str) -> None:
-    """Raise Refused when a project has pods or services."""
-    if project in snapshot.ports_in:
-        cause = f'project "{project}" has pods (ports: {snapshot.ports_in[project]})'
-        raise Refused(Reason.IN_USE, subject, cause, "remove its pods first")
-    services = snapshot.services_of.get(project)
-    if services:
-        cause = f'project "{project}" has services: {", ".join(sorted(key.name for key in services))}'
-        raise Refused(Reason.IN_USE, subject, cause, "delete them first")
+        raise Refused(Reason.TAKEN, f'project "{project}"', cause, "move it: heddle move-project")
 
 
 def _new_project(snapshot: Snapshot, name: str, home: str | None, labels: Labels) -> tuple[Event, ...]:
@@ -131,8 +124,9 @@ def _check_pods(before: Snapshot, state: Snapshot, project: str) -> None:
 def _check_kept(before: Snapshot, project: Project, networks: frozenset[str]) -> None:
     """Raise Refused when pods of a project are on a network that it no longer has; those on its primary one move."""
     for network in sorted(grant(before, project.name).networks - networks):
-        primary = 0 if network == project.network else before.ports_at.get((project.name, network, False), 0)
-        ports = primary + before.ports_at.get((project.name, network, True), 0)
+        keys: Iterable[PortKey] = before.ports_of.get((project.name, network), {})
+        moves = network == project.network
+        ports = sum(1 for key in keys if not moves or before.ports[key].is_secondary)
         if ports:
             cause = f'has pods on network "{network}" (ports: {ports}), which it would no longer be bound to'
             raise Refused(Reason.IN_USE, f'project "{project.name}"', cause, "delete those pods first")
@@ -145,9 +139,3 @@ def _own_network(snapshot: Snapshot, project: str) -> tuple[Event, ...]:
         raise Refused(Reason.TAKEN, f'project "{project}"', cause, remedy)
     vnid = free_vnid(snapshot)
     return (Put(Watermark(VNIDS, vnid)), Put(Network(project, vnid)))
-
-
-def _is_alone(snapshot: Snapshot, project: Project) -> bool:
-    """Whether nothing but the project itself uses its home."""
-    others = {*snapshot.projects_of.get(project.home, {}), *snapshot.homes_of.get(project.home, {})} - {project.name}
-    return not others and project.home not in snapshot.bindings_to and project.home not in snapshot.hosts

@@ -10,7 +10,7 @@ There is no function that adds or deletes: the diff does both.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from topology.features import (
@@ -65,4 +65,10 @@ FEATURES: Final[tuple[Feature, ...]] = (
     blocks,
     tracking,
 )
+# Of features whose subjects stand on all nodes: the flows that a subject puts on each node for which `subjects` or
+# `touched` name it, or None where these differ by node. With n nodes such sections are n², and worth making once.
+COMMON: Final[dict[int, Callable[[SubjectKey, Snapshot], Iterable[Flow] | None]]] = {
+    int(guard.ID): guard.common,
+    int(tunnels.ID): tunnels.common,
+}
 BY_ID: Final[dict[int, Feature]] = {int(feature.ID): feature for feature in FEATURES}

@@ -40,8 +40,13 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterable[Flow]:
     this = snapshot.nodes.get(node)
     if this is None:
         return ()
+    return _guard(this, snapshot.cluster) if subject == _PORTS else common(subject, snapshot) or ()
+
+
+def common(subject: SubjectKey, snapshot: Snapshot) -> Iterable[Flow] | None:
+    """What a guarded address puts on each node, the same on all; None for the ports."""
     if subject == _PORTS:
-        return _guard(this, snapshot.cluster)
+        return None
     address = ip_address(str(subject[1]))
     if not _is_guarded(address, snapshot):
         return ()

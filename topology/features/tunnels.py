@@ -28,8 +28,14 @@ def subjects(node: str, snapshot: Snapshot) -> Iterator[SubjectKey]:
 
 def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     """Believe the peer's VTEP towards this node's subnets; send to the peer's subnets by its VTEP."""
-    this, peer = snapshot.nodes.get(node), snapshot.nodes.get(str(subject[0]))
-    if this is None or peer is None or this.name == peer.name:
+    if node in snapshot.nodes and node != subject[0]:
+        yield from common(subject, snapshot)
+
+
+def common(subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
+    """What a peer puts on each of the other nodes, the same on all."""
+    peer = snapshot.nodes.get(str(subject[0]))
+    if peer is None:
         return
     outer = family(peer.underlay.version)
     vtep = int(peer.underlay)

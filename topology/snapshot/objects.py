@@ -11,6 +11,7 @@ from topology.model import (
     AddressBlock,
     Cluster,
     Connection,
+    Move,
     Network,
     Node,
     Quarantine,
@@ -57,6 +58,8 @@ def keep_network(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Chan
         return snapshot, ()
     was_global = name if before is not None and before.is_global else None
     is_global = name if after is not None and after.is_global else None
+    was_terminating = name if before is not None and before.terminating else None
+    is_terminating = name if after is not None and after.terminating else None
     state = replace(
         snapshot,
         networks=table(snapshot.networks, name, after),
@@ -67,9 +70,24 @@ def keep_network(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Chan
             name,
         ),
         global_networks=swap(snapshot.global_networks, was_global, is_global, None),
+        terminating=swap(snapshot.terminating, was_terminating, is_terminating, None),
         network_by_zone=swap(snapshot.network_by_zone, before and before.zone, after and after.zone, name),
     )
     return state, (Change(before, after),)
+
+
+def keep_move(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, Move)
+    project = event.value.project
+    before, after = before_after(snapshot.moves, project, event)
+    if before == after:
+        return snapshot, ()
+    moves_of = snapshot.moves_of
+    for network in () if before is None else (before.source, before.target):
+        moves_of = exclude(moves_of, network, project)
+    for network in () if after is None else (after.source, after.target):
+        moves_of = include(moves_of, network, project)
+    return replace(snapshot, moves=table(snapshot.moves, project, after), moves_of=moves_of), (Change(before, after),)
 
 
 def keep_connection(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:

@@ -17,6 +17,8 @@ def keep_port(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change,
     before, after = before_after(snapshot.ports, key, event)
     if before == after:
         return snapshot, ()
+    if before is not None and after is not None and replace(before, ofport=after.ofport) == after:
+        return _renumber(snapshot, before, after), (Change(before, after),)
     changes = [Change(before, after)]
     state = snapshot
     if before is not None:
@@ -29,6 +31,14 @@ def keep_port(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change,
             state = replace(state, latest=state.latest.update(latest))
     changes.extend(_hosting_changes(snapshot, state, before, after))
     return state, tuple(changes)
+
+
+def _renumber(snapshot: Snapshot, before: Port, after: Port) -> Snapshot:
+    """The usual change, and a short way: the switch told a port's number."""
+    by_ofport = release(snapshot.port_by_ofport, (before.node, before.ofport), before.key)
+    if after.ofport is not None:
+        by_ofport = by_ofport.set((after.node, after.ofport), after.key)
+    return replace(snapshot, ports=snapshot.ports.set(after.key, after), port_by_ofport=by_ofport)
 
 
 def _forget_port(snapshot: Snapshot, port: Port) -> Snapshot:
@@ -48,7 +58,7 @@ def _forget_port(snapshot: Snapshot, port: Port) -> Snapshot:
         port_by_ofport=release(snapshot.port_by_ofport, (port.node, port.ofport), key),
         port_by_pod=exclude(snapshot.port_by_pod, pod, key),
         ports_in=count(snapshot.ports_in, port.project, -1),
-        ports_at=count(snapshot.ports_at, (port.project, port.network, port.is_secondary), -1),
+        ports_of=exclude(snapshot.ports_of, (port.project, port.network), key),
         port_by_mac=release(snapshot.port_by_mac, (port.space, port.mac), key),
         holder=holder,
         taken=taken,
@@ -74,7 +84,7 @@ def _remember_port(snapshot: Snapshot, port: Port) -> Snapshot:
         port_by_ofport=by_ofport if port.ofport is None else by_ofport.set((port.node, port.ofport), key),
         port_by_pod=include(snapshot.port_by_pod, pod, key),
         ports_in=count(snapshot.ports_in, port.project, 1),
-        ports_at=count(snapshot.ports_at, (port.project, port.network, port.is_secondary), 1),
+        ports_of=include(snapshot.ports_of, (port.project, port.network), key),
         port_by_mac=snapshot.port_by_mac.set((port.space, port.mac), key),
         holder=holder,
         taken=taken,

@@ -18,6 +18,7 @@ from topology.model import (
     Cluster,
     Connection,
     ConnectionKey,
+    Move,
     Network,
     Node,
     Pod,
@@ -57,6 +58,7 @@ class Snapshot:
     cluster: Cluster = _USUAL
     nodes: Map[str, Node] = Map()
     networks: Map[str, Network] = BUILT_IN
+    moves: Map[str, Move] = Map()  # by project
     projects: Map[str, Project] = Map({DEFAULT_NETWORK: _PROJECT})
     pods: Map[PodKey, Pod] = Map()
     bindings: Map[str, Binding] = Map()
@@ -71,6 +73,8 @@ class Snapshot:
     node_by_underlay: Map[Address, str] = Map()
     network_by_vnid: Map[int, str] = Map({GLOBAL_VNID: DEFAULT_NETWORK})
     global_networks: Map[str, None] = Map({DEFAULT_NETWORK: None})
+    terminating: Map[str, None] = Map()  # networks that are being drained
+    moves_of: Map[str, Map[str, None]] = Map()  # network -> projects that move from or to it
     peers: Map[str, Map[str, None]] = Map()  # network -> networks it is connected to
     blocks_of: Map[str, Map[Prefix, None]] = Map()  # by network
     blocks_on: Map[tuple[str, str], Map[Prefix, None]] = Map()  # by network and node
@@ -94,7 +98,7 @@ class Snapshot:
     port_by_ofport: Map[tuple[str, int], PortKey] = Map()  # by node and ofport
     port_by_pod: Map[tuple[str, str], Map[PortKey, None]] = Map()  # by project and pod
     ports_in: Map[str, int] = Map()  # number of ports by project
-    ports_at: Map[tuple[str, str, bool], int] = Map()  # number of ports by project, network, and being secondary
+    ports_of: Map[tuple[str, str], Map[PortKey, None]] = Map()  # by project and network
     port_by_mac: Map[tuple[int, int], PortKey] = Map()  # by address space and MAC
     holder: Map[tuple[int, Address], PortKey] = Map()  # by address space and address
     taken: Map[Block, int] = Map()  # bit map of the addresses that are held or quarantined, by block
@@ -108,6 +112,7 @@ class Snapshot:
     def __repr__(self) -> str:
         objects = (self.cluster, *self.nodes.values(), *self.networks.values(), *self.projects.values())
         more = (
+            *self.moves.values(),
             *self.pods.values(),
             *self.bindings.values(),
             *self.connections.values(),

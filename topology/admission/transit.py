@@ -1,0 +1,96 @@
+"""The transit networks of moves: whom each may talk with follows from the move's source and target, here only.
+
+A transit network T of a move from A to B may begin towards a network what A or B may begin, and be asked what A or B
+may be asked; with A and B themselves it shares everything; it is global while A or B is. So nothing passes that neither
+the state before nor the state after the move allows, and everything passes that both allow. Two transit networks may
+talk as far as their sources may, or their targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from topology.admission.zones import allot_zones
+from topology.model import DEFAULT_NETWORK, EVERYTHING, Connection, ConnectionKey, Move, Network, Scope, either
+from topology.reach import scope
+from topology.snapshot import Event, Put, Remove, Snapshot, apply_all
+
+
+def followed(snapshot: Snapshot, events: Iterable[Event]) -> tuple[Event, ...]:
+    """Return what transit networks have to change, given that `events` have led to `snapshot`."""
+    if not snapshot.moves:
+        return ()
+    projects: set[str] = set()
+    for event in events:
+        match event.value:
+            case Connection(key=key):
+                projects.update(*(snapshot.moves_of.get(name, {}) for name in key))
+            case Network(name=name):
+                projects.update(snapshot.moves_of.get(name, {}))
+    return derived(snapshot, projects)
+
+
+def derived(snapshot: Snapshot, projects: Iterable[str]) -> tuple[Event, ...]:
+    """Return what brings the transit networks of moves to what their sources and targets are now."""
+    events: tuple[Event, ...] = ()
+    for project in sorted(projects):
+        for event in _of_move(snapshot, snapshot.moves[project]):
+            zones = allot_zones(snapshot, event.value) if isinstance(event.value, Connection) and _is_put(event) else ()
+            more = (*zones, event)
+            snapshot, _ = apply_all(snapshot, more)
+            events = (*events, *more)
+    return events
+
+
+def _is_put(event: Event) -> bool:
+    return isinstance(event, Put)
+
+
+def _of_move(snapshot: Snapshot, move: Move) -> Iterator[Event]:
+    transit = snapshot.networks[move.transit]
+    ends = [snapshot.networks[name] for name in (move.source, move.target)]
+    is_global = any(end.is_global for end in ends)
+    if transit.is_global != is_global:
+        yield Put(replace(transit, is_global=is_global))
+    wanted = {connection.key: connection for connection in _connections(snapshot, move)}
+    for peer in sorted(snapshot.peers.get(move.transit, {})):
+        key = ConnectionKey.between(move.transit, peer)
+        if key not in wanted:
+            yield Remove(snapshot.connections[key])
+    for key, connection in sorted(wanted.items()):
+        if snapshot.connections.get(key) != connection:
+            yield Put(connection)
+
+
+def _connections(snapshot: Snapshot, move: Move) -> Iterator[Connection]:
+    ends = (move.source, move.target)
+    known = [*ends, *(peer for end in ends for peer in snapshot.peers.get(end, {}))]
+    near = {name for name in known if not snapshot.networks[name].is_transit and name != DEFAULT_NETWORK}
+    for name in sorted(near):
+        both = (name, name)
+        yield from _connection(move.transit, name, _may(snapshot, ends, both), _may(snapshot, both, ends))
+    others = {project for name in (*near, *ends) for project in snapshot.moves_of.get(name, {})} - {move.project}
+    for project in sorted(others):
+        other = snapshot.moves[project]
+        if snapshot.networks[other.transit].is_global or snapshot.networks[move.transit].is_global:
+            continue  # it may talk with all as it is
+        theirs = (other.source, other.target)
+        yield from _connection(move.transit, other.transit, _may(snapshot, ends, theirs), _may(snapshot, theirs, ends))
+
+
+def _connection(transit: str, peer: str, forth: Scope | None, back: Scope | None) -> Iterator[Connection]:
+    """Yield the connection of two networks, if one of them may begin anything."""
+    key = ConnectionKey.between(transit, peer)
+    if (forth, back) != (None, None):
+        yield Connection(key, *((forth, back) if key.first == transit else (back, forth)))
+
+
+def _may(snapshot: Snapshot, sources: tuple[str, str], destinations: tuple[str, str]) -> Scope | None:
+    """Return what may be begun before both have moved, or after both have."""
+    before, after = (_begins(snapshot, *pair) for pair in zip(sources, destinations, strict=True))
+    return either(before, after)
+
+
+def _begins(snapshot: Snapshot, source: str, destination: str) -> Scope | None:
+    return EVERYTHING if source == destination else scope(source, destination, snapshot)
