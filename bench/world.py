@@ -15,7 +15,7 @@ from bench.ground import underlay
 from store.sqlite import SqliteStore
 from topology.admission import admit
 from topology.model import Cluster, Port, PortKey
-from topology.requests import CreateNetwork, CreateNode, PortSeen, ReportPort, Request, SetCluster
+from topology.requests import CreateNetwork, CreateNode, JoinNetworks, PortSeen, ReportPort, Request, SetCluster
 from topology.snapshot import Event, Snapshot, apply_all, empty
 
 FIRST_POD_PORT = 3  # 1 is vxlan0, 2 is tun0
@@ -101,6 +101,23 @@ def interfaces(snapshot: Snapshot, number: int) -> list[str]:
     """The names of the pods' ports on a node, in order of their reports."""
     ports: list[Port] = [snapshot.ports[key] for key in snapshot.ports_on.get(node_name(number), ())]
     return [port.host_interface for port in sorted(ports, key=lambda port: int(port.addresses[0]))]
+
+
+def spread(nodes: int, networks: int, pods: int, connections: int = 0) -> Snapshot:
+    """Nodes with `pods` each, whose ports their switches have, over all networks in turn; neighbours are connected."""
+    draft = _Draft()
+    for number in range(1, nodes + 1):
+        draft.request(CreateNode(node_name(number), underlay(number), number))
+    for number in range(networks):
+        draft.request(CreateNetwork(network_name(number), projects=(network_name(number),)))
+    for position in range(nodes * pods):
+        number, pod = position // pods + 1, position % pods
+        asked = report(number, f"p{pod}", network_name(position % networks))
+        draft.request(asked)
+        draft.request(PortSeen(node_name(number), asked.host_interface, FIRST_POD_PORT + pod))
+    for number in range(connections):
+        draft.request(JoinNetworks(network_name(number), network_name((number + 1) % networks)))
+    return draft.snapshot
 
 
 def crowded_node(cluster: IPv4Network, pods: int, networks: int = 100) -> Snapshot:

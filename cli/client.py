@@ -131,6 +131,22 @@ class Server:
         )
 
 
+class Planned(Exception):
+    """Ends a command whose change was only planned; `body` is the plan."""
+
+    def __init__(self, body: Any) -> None:
+        super().__init__("planned")
+        self.body = body
+
+
+class Planner(Server):
+    """A controller that is asked what a change would do, in place of the change."""
+
+    def change(self, method: str, where: str, body: Any = None, **query: str | None) -> Changed:
+        """Ask for the plan of a change. Raises Planned with it; Refused and Away as ever."""
+        raise Planned(self.order(method, where, body, **query, plan="true").body)
+
+
 def _endpoint(server: str) -> tuple[str, str | None]:
     """Return the base URL and the path of the Unix socket, if it is one."""
     scheme, _, rest = server.partition(":")

@@ -18,11 +18,13 @@ from cli.commands import (
     networks,
     nodes,
     overview,
+    plan,
     pods,
     ports,
     projects,
     services,
     trace,
+    verify,
 )
 from cli.failures import Failure, Unheard
 from cli.options import (
@@ -38,8 +40,8 @@ HELP = """Heddle: isolated tenant networks on Open vSwitch.
 
 A change returns when it is in force on every switch that it touches.
 
-Exit status: 0 done; 1 refused, or not sound; 2 wrong usage; 3 no controller answers; 4 stored, but not yet in force
-on every switch; 5 the traced packet is dropped.
+Exit status: 0 done; 1 refused, not sound, or not as in the statement; 2 wrong usage; 3 no controller answers; 4 stored,
+but not yet in force on every switch; 5 the traced packet is dropped.
 """
 
 
@@ -86,7 +88,7 @@ def build() -> typer.Typer:
     )
     app.callback()(_common)
     tenancy = (networks, connections, projects, bindings, pods, services)
-    for module in (*tenancy, nodes, ports, addresses, trace, overview):
+    for module in (*tenancy, nodes, ports, addresses, trace, verify, plan, overview):
         module.register(app)
     return app
 

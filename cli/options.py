@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import typer
 
@@ -126,7 +126,16 @@ def command(app: typer.Typer, panel: str) -> Callable[[Callable[..., None]], Non
     return add
 
 
-def with_common_options(function: Callable[..., None]) -> Callable[..., None]:
+Perform: TypeAlias = Callable[[Callable[..., None], Access, Output, Mapping[str, Any]], None]
+
+
+def carry_out(function: Callable[..., None], access: Access, output: Output, arguments: Mapping[str, Any]) -> None:
+    """Run a command with the server that the options name."""
+    with Server(access) as server:
+        function(Session(server, output), **arguments)
+
+
+def with_common_options(function: Callable[..., None], perform: Perform = carry_out) -> Callable[..., None]:
     """Return `function` as typer wants it: no session, and those common options that it does not have itself."""
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
     names = {parameter.name for parameter in own}
@@ -139,8 +148,7 @@ def with_common_options(function: Callable[..., None]) -> Callable[..., None]:
     def run(ctx: typer.Context, **arguments: Any) -> None:
         near = {parameter.name: arguments.pop(parameter.name) for parameter in common}
         output, access = resolve((near, ctx.obj or {}), os.environ)
-        with Server(access) as server:
-            function(Session(server, output), **arguments)
+        perform(function, access, output, arguments)
 
     context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
     own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]

@@ -19,6 +19,7 @@ from rest.control import Control
 from rest.metrics import Meter, metrics_route
 from rest.openapi import document_route
 from rest.options import Options
+from rest.planning import Planned
 from rest.problems import INTERNAL, NO_METHOD, NO_RESOURCE, Problem, of_malformed, of_refusal, of_store
 from rest.problems import MALFORMED as MALFORMED_REQUEST
 from rest.reading import MOST_BYTES, make_call
@@ -90,6 +91,8 @@ class Application:
             route = _choose(found, request.method)
             caller = self._authority.check(route.access, found.where, request)
             return _Outcome(route.handle(make_call(request, route, found.where, self._setting)), route, caller)
+        except Planned as planned:
+            return _Outcome(Answer(200, planned.view), route, caller)
         except Problem as problem:
             return _Outcome(_of_problem(problem, request), route, caller)
         except Refused as refused:

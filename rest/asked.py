@@ -31,9 +31,10 @@ ObjectName = Annotated[str, Meta(description="`project/pod`, or an IP address wh
 
 
 class Timeout(Object, frozen=True):
-    """How long a change may take to be in force before 202 is answered."""
+    """How long a change may take to be in force before 202 is answered. With `plan` nothing is done but the plan."""
 
     timeout: Seconds = 10.0
+    plan: bool = False
 
 
 class Deletion(Timeout, frozen=True):

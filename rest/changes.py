@@ -1,4 +1,4 @@
-"""What every changing call does: ask for the change, wait until it is in force, and say where it is not."""
+"""What every changing call does: ask for the change (or its plan), wait until it is in force, say where it is not."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from rest.asked import Timeout
 from rest.control import Published, Submitted
+from rest.planning import planned
 from rest.routing import Answer, Call
 from rest.shapes import Late
 from topology.model import Move
@@ -23,8 +24,10 @@ class Changed(NamedTuple):
 
 
 def ask(call: Call[Any, Any], request: Request) -> Changed:
-    """Submit a request. Raises Refused."""
+    """Submit a request. Raises Refused, and Planned if it is only to be planned: then nothing is submitted."""
     before = call.control.published
+    if isinstance(call.query, Timeout) and call.query.plan:
+        raise planned(before, request)
     submitted = call.control.submit(request)
     return Changed(submitted, before, call.control.published)
 

@@ -66,6 +66,9 @@ class Published:
         for conflict in table.conflicts:
             if conflict.left_out == section:
                 return "Failed", f"its flows collide with those of {conflict.owner.subject}"
+        for fault in table.faults:
+            if fault.left_out == section:
+                return "Failed", f"its flows are not sound and were left out: {fault.said}"
         if port.ofport is None:
             return "Pending", f"the switch has not reported interface {port.host_interface}"
         wanted = table.sections.get(section)

@@ -111,6 +111,7 @@ def _switches(published: Published) -> Iterator[Metric]:
     committed = _gauge("heddle_switch_committed_revision", "Last revision a switch acknowledged.", "node")
     desired = _gauge("heddle_switch_desired_revision", "Last revision that changed a switch's flows.", "node")
     conflicts = _gauge("heddle_switch_conflicts", "Subjects left out, for others have their flows.", "node")
+    faults = _gauge("heddle_switch_faults", "Flows left out or missing, for they are not sound.", "node")
     for name, node in sorted(published.snapshot.nodes.items()):
         status = switch_status(published, node)
         connected.add_metric((name,), float(status.phase is not SwitchPhase.AWAY))
@@ -119,7 +120,8 @@ def _switches(published: Published) -> Iterator[Metric]:
         committed.add_metric((name,), status.committed_revision)
         desired.add_metric((name,), status.desired_revision)
         conflicts.add_metric((name,), len(published.tables.get(name, FlowTable()).conflicts))
-    yield from (connected, phases, committed, desired, conflicts)
+        faults.add_metric((name,), len(published.tables.get(name, FlowTable()).faults))
+    yield from (connected, phases, committed, desired, conflicts, faults)
 
 
 def _pods(published: Published) -> Iterator[Metric]:

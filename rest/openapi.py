@@ -8,9 +8,11 @@ from typing import Any, Final
 
 import msgspec
 
+from rest.asked import Timeout
 from rest.options import Options
 from rest.problems import ProblemDocument
 from rest.routing import PARAMETERS, Access, Answer, Call, Empty, Route, Text, parameters
+from rest.verification_shapes import PlanView
 
 PATH: Final = "/v1/openapi.json"
 _REFS: Final = "#/components/schemas/{name}"
@@ -78,6 +80,7 @@ class _Shapes:
         used: dict[Any, None] = {ProblemDocument: None, Empty: None}
         for route in routes:
             used.update(dict.fromkeys(shape for shape in route.answers.values() if shape not in (None, Text)))
+            used.update({PlanView: None} if _can_be_planned(route) else {})
             used.update({route.query: None, route.body: None})
             used.update(dict.fromkeys(PARAMETERS[name] for name in parameters(route.path)))
         schemas, self.components = msgspec.json.schema_components(list(used), ref_template=_REFS)
@@ -133,10 +136,23 @@ def _responses(route: Route, shapes: _Shapes) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for status, shape in route.answers.items():
         found[str(status)] = {"description": _REASONS[status], **_content(shape, shapes)}
+    if _can_be_planned(route):
+        found["200"] = _planned(route, shapes)
     problem = {"application/problem+json": {"schema": shapes.schema(ProblemDocument)}}
     for status in sorted(_refusals(route)):
         found[str(status)] = {"description": _REASONS[status], "content": problem}
     return found
+
+
+def _can_be_planned(route: Route) -> bool:
+    return issubclass(route.query, Timeout)
+
+
+def _planned(route: Route, shapes: _Shapes) -> dict[str, Any]:
+    """Return what 200 means where it may be a plan as well."""
+    schemas = [shapes.schema(shape) for shape in (route.answers.get(200), PlanView) if shape is not None]
+    content = {"application/json": {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}
+    return {"description": "As asked, or the plan" if len(schemas) > 1 else "The plan", "content": content}
 
 
 def _content(shape: Any, shapes: _Shapes) -> dict[str, Any]:

@@ -14,6 +14,8 @@ import msgspec
 from store.base import StoreError
 from store.fields import Malformed, Object
 from topology.requests import Reason, Refused
+from topology.verification import Unsafe
+from topology.verification.words import whole_text
 
 
 class Kind(NamedTuple):
@@ -43,6 +45,9 @@ TOO_LARGE: Final = Kind("too-large", 413, "Body too large", "The body is larger 
 NOT_JSON: Final = Kind("not-json", 415, "Not JSON", "The body's media type is not application/json.")
 INVALID: Final = Kind("invalid", 422, "Cannot be granted", "Well-formed, but a value that can never be right here.")
 INTERNAL: Final = Kind("internal", 500, "Internal error", "The controller failed; its log says where.")
+UNSAFE: Final = Kind(
+    "unsafe", 500, "Not sound", "The change's flows would not do what the network allows; nothing was changed."
+)
 NOT_READY: Final = Kind("not-ready", 503, "Not ready", "What was asked about is not ready; the detail says why.")
 STORE: Final = Kind("store", 503, "The store failed", "Nothing was changed, for it could not be kept.")
 EXHAUSTED: Final = Kind("exhausted", 507, "Exhausted", "A pool of addresses or numbers is empty.")
@@ -61,6 +66,7 @@ KINDS: Final = (
     NOT_JSON,
     INVALID,
     INTERNAL,
+    UNSAFE,
     NOT_READY,
     STORE,
     EXHAUSTED,
@@ -72,6 +78,7 @@ OF_REASON: Final = {
     Reason.IN_USE: IN_USE,
     Reason.BUILT_IN: BUILT_IN,
     Reason.EXHAUSTED: EXHAUSTED,
+    Reason.UNSAFE: UNSAFE,
 }
 
 
@@ -87,6 +94,7 @@ class ProblemDocument(Object, frozen=True, rename={"kind": "type"}):
     cause: str
     remedy: str
     path: str | msgspec.UnsetType = msgspec.UNSET  # JSON path of the field at fault, such as $.vnid
+    findings: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET  # of a change that is not sound, with witnesses
 
 
 class Problem(Exception):
@@ -96,6 +104,7 @@ class Problem(Exception):
         super().__init__(f"{subject}: {cause}; {remedy}")
         self.kind, self.subject, self.cause, self.remedy = kind, subject, cause, remedy
         self.path: str | None = None
+        self.findings: tuple[str, ...] | None = None
         self.headers: tuple[tuple[str, str], ...] = ()
 
     def at(self, path: str) -> Problem:
@@ -120,12 +129,16 @@ class Problem(Exception):
             cause=self.cause,
             remedy=self.remedy,
             path=self.path if self.path is not None else msgspec.UNSET,
+            findings=self.findings if self.findings is not None else msgspec.UNSET,
         )
 
 
 def of_refusal(refused: Refused) -> Problem:
     """Return the problem that a refusal is."""
-    return Problem(OF_REASON[refused.reason], refused.subject, refused.cause, refused.remedy)
+    problem = Problem(OF_REASON[refused.reason], refused.subject, refused.cause, refused.remedy)
+    if isinstance(refused, Unsafe):
+        problem.findings = tuple(map(whole_text, refused.findings))
+    return problem
 
 
 def of_store(error: StoreError) -> Problem:

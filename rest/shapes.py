@@ -203,6 +203,7 @@ class SwitchView(Object, frozen=True):
     desired_revision: int
     last_error: str | None
     conflicts: tuple[ConflictView, ...]
+    faults: Annotated[tuple[str, ...], Meta(description="What was left out, for the verifier found it unsound.")]
 
 
 class FlowView(Object, frozen=True):

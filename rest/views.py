@@ -201,6 +201,7 @@ def switch_view(published: Published, node: Node) -> SwitchView:
             )
             for conflict in table.conflicts
         ),
+        faults=tuple(fault.said for fault in table.faults),
     )
 
 

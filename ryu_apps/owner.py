@@ -1,7 +1,8 @@
 """The one green thread that owns the network's state. Everything that happens becomes an entry of its queue.
 
 A batch of requests is admitted, applied and compiled on values; only when all of that has succeeded is it stored,
-and only when it is stored is it published and sent to switches. An exception on the way leaves everything as it was.
+and only when it is stored is it published and sent to switches. An exception on the way leaves everything as it was,
+as does the verifier (`gate`) when flows are not sound.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from eventlet.queue import LightQueue
 
 from rest.control import Published, Submitted, SwitchPhase
 from ryu_apps.departures import Departures
+from ryu_apps.gate import compiled, updated
 from ryu_apps.keeping import Keeper
 from ryu_apps.openflow.decode import FlowStats
 from ryu_apps.publication import Publication
 from ryu_apps.session import Link, SwitchSession, Wire
 from store.base import Store
 from topology.admission import admit
-from topology.compiler import FlowTable, SectionKey, Tables, compile_all, update
+from topology.compiler import FlowTable, SectionKey, Tables
 from topology.model import Cluster, Move, Node, PortKey, Quarantine
 from topology.requests import (
     ForgetPort,
@@ -88,7 +90,7 @@ class Owner:
         self._departures = Departures()
         # Ports of an earlier run: what their switch does not have when it first connects went away meanwhile.
         self._restored: dict[str, tuple[PortKey, ...]] = {node: tuple(keys) for node, keys in snapshot.ports_on.items()}
-        tables = compile_all(snapshot)
+        tables = compiled(snapshot)
         self.publication = Publication(Published(1, snapshot, tables))
         for node in snapshot.nodes.values():
             self._add_session(node, tables[node.name])
@@ -186,7 +188,8 @@ class Owner:
                 for submission in submissions:
                     self._requests([submission])
                 return
-            log.exception("a request failed", request=submissions[0].request)
+            if not isinstance(error, Refused):
+                log.exception("a request failed", request=submissions[0].request)
             submissions[0].reply.send_exception(error)
             return
         self._install(batch, outcome)
@@ -222,7 +225,8 @@ class Owner:
 
     def _compile(self, batch: _Batch) -> _Outcome:
         published = self.publication.current
-        tables, dirty = update(published.tables, batch.changes, published.snapshot, batch.snapshot)
+        requests = (submission.request for submission in batch.accepted)
+        tables, dirty = updated(published, batch.changes, batch.snapshot, requests)
         changed = {
             node: keys
             for node, keys in dirty.items()

@@ -8,7 +8,7 @@ one that comes later in order of (feature, subject) is left out whole, and liste
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 from zlib import crc32
 
@@ -36,6 +36,13 @@ class Conflict(NamedTuple):
     key: FlowKey
 
 
+class Fault(NamedTuple):
+    """What the verifier found wrong on a node; the section at fault, if there is one, was left out."""
+
+    left_out: SectionKey | None
+    said: str
+
+
 @dataclass(frozen=True, slots=True)
 class FlowTable:
     """What one switch must hold. `sums` has the sum of the cookies' digests per feature and shard (owner class)."""
@@ -44,6 +51,7 @@ class FlowTable:
     owners: Map[FlowKey | int, SectionKey] = Map()  # by flow key, and by cookie
     sums: Map[int, int] = Map()
     conflicts: tuple[Conflict, ...] = ()
+    faults: tuple[Fault, ...] = ()
 
     def entries(self) -> Iterator[Entry]:
         """Return all flows, sentinels left out."""
@@ -140,7 +148,7 @@ def update(tables: Tables, changes: Collection[Change], before: Snapshot, after:
     """Return the tables after the changes, and the sections that were computed anew, by node.
 
     Nodes that exist no more have no table; a node with conflicts is compiled in full, for which of two
-    sections yields is decided by their order and not by which came first.
+    sections yields is decided by their order and not by which came first. So is one with faults, which may be gone.
     """
     dirty = touched(changes, before, after)
     sections = _Sections(after)
@@ -149,7 +157,7 @@ def update(tables: Tables, changes: Collection[Change], before: Snapshot, after:
             continue
         old = tables.get(node, FlowTable())
         new = _recompute(node, old, keys, sections)
-        if new.conflicts or old.conflicts:
+        if new.conflicts or old.conflicts or old.faults:
             new = _compile(node, sections)
             keys |= {*old.sections, *new.sections}
         tables = tables.set(node, new)
@@ -158,6 +166,15 @@ def update(tables: Tables, changes: Collection[Change], before: Snapshot, after:
         if node in tables and node not in after.nodes:
             tables = tables.delete(node)
     return tables, {node: keys for node, keys in dirty.items() if node in after.nodes}
+
+
+def leave_out(table: FlowTable, faults: tuple[Fault, ...]) -> FlowTable:
+    """Return a table without the sections at fault: what they are for fails closed, and everything else stays."""
+    draft = _Draft(table)
+    for fault in faults:
+        if fault.left_out is not None:
+            draft.vacate(fault.left_out, keep=())
+    return replace(draft.finish(), conflicts=table.conflicts, faults=faults)
 
 
 def _recompute(node: str, table: FlowTable, keys: Iterable[SectionKey], sections: _Sections) -> FlowTable:

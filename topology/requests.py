@@ -38,6 +38,7 @@ class Reason(Enum):
     IN_USE = "in use"  # others depend on it
     BUILT_IN = "built in"  # it cannot be changed by anybody
     EXHAUSTED = "exhausted"  # a pool of addresses or numbers is empty
+    UNSAFE = "unsafe"  # its flows, as compiled, would not do what the network allows: a fault of the controller
 
 
 @dataclass(eq=False)  # not frozen: whoever passes an exception on sets its traceback

@@ -76,7 +76,7 @@ class Switch:
         """Return the flow that a packet matches in one table. Raises AmbiguousError."""
         for priority, shapes in self.index.get(table, ()):
             found = [entry for shape, bucket in shapes.items() for entry in _matching(shape, bucket, packet)]
-            if len({entry.flow.actions for entry in found}) > 1:
+            if len(found) > 1 and len({entry.flow.actions for entry in found}) > 1:
                 raise AmbiguousError(f"table {table}, priority {priority}: {[entry.flow for entry in found]}")
             if found:
                 return found[0]

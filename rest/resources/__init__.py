@@ -21,6 +21,7 @@ from rest.resources import (
     switches,
     topology,
     trace,
+    verification,
 )
 from rest.routing import Route
 
@@ -39,6 +40,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *switches.ROUTES,
     *flows.ROUTES,
     *trace.ROUTES,
+    *verification.ROUTES,
     *health.ROUTES,
     *page.ROUTES,
 )

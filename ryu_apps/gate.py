@@ -1,0 +1,59 @@
+"""Compiling for the owner thread, with the verifier behind it: no table leaves here that is not proven.
+
+What is unsafe is decided in `topology.verification`; here it is logged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import structlog
+
+from rest.control import Published
+from topology.compiler import Dirty, Tables, compile_all, update
+from topology.requests import ForgetPort, PortSeen, PortVanished, ReleaseAddresses, Request, SwitchPorts
+from topology.snapshot import Change, Snapshot
+from topology.verification import Step, Unsafe, passed, provable
+
+log = structlog.get_logger(__name__)
+
+_HAPPENED = (PortSeen, PortVanished, SwitchPorts, ForgetPort, ReleaseAddresses)
+
+
+def compiled(snapshot: Snapshot) -> Tables:
+    """Return the tables of a network that was just loaded."""
+    tables = provable(snapshot, compile_all(snapshot))
+    _tell(tables, tables)
+    return tables
+
+
+def updated(
+    published: Published, changes: Collection[Change], snapshot: Snapshot, requests: Iterable[Request]
+) -> tuple[Tables, Dirty]:
+    """Return the tables after the changes that requests made, and the sections that may differ, by node.
+
+    Raises Unsafe, unless one of the requests tells what has happened already: to refuse that would only hide it.
+    """
+    tables, dirty = update(published.tables, changes, published.snapshot, snapshot)
+    step = Step(changes, published.snapshot, snapshot, published.tables, tables, dirty)
+    may_refuse = not any(isinstance(request, _HAPPENED) for request in requests)
+    try:
+        sound = passed(step, may_refuse=may_refuse)
+    except Unsafe as unsafe:
+        log.error("refused: its flows are not sound", why=str(unsafe), findings=len(unsafe.findings))
+        raise
+    if sound is not tables:
+        _tell(published.tables, sound)
+        for node, table in sound.items():
+            left_out = {fault.left_out for fault in table.faults if fault.left_out is not None}
+            if left_out:
+                dirty.setdefault(node, set()).update(left_out)
+    return sound, dirty
+
+
+def _tell(before: Tables, after: Tables) -> None:
+    for node, table in after.items():
+        old = before[node].faults if node in before and before is not after else ()
+        for fault in table.faults:
+            if fault not in old:
+                log.error("flows left out: they are not sound", node=node, section=fault.left_out, why=fault.said)

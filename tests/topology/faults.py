@@ -1,0 +1,248 @@
+"""Faults that are put into compiled tables, kind by kind, as a mistake of a feature or of the compiler could make them.
+
+A fault takes a flow (or two tables' worth of numbers) and returns flows to have in its place. Tables are put together
+again with owners and sums as the compiler keeps them, so that nothing but the flows tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from immutables import Map
+
+from topology.compiler import FlowTable, SectionKey, Tables
+from topology.fields import ETH_DST, FULL_MASK, IPV4_DST, IPV4_SRC, IPV6_DST, IPV6_SRC, TUN_IPV4_DST, Field
+from topology.flow import DIGEST_MASK, DROP, Action, Actions, Entry, Flow, FlowKey, Op, cookie, goto, owner_class
+from topology.pipeline import DESTINATION_VNID, OUTPUT_PORT, SOURCE_VNID, SPACE, Table, stages
+
+ADDRESSES = (IPV4_SRC, IPV4_DST, IPV6_SRC, IPV6_DST)
+TABLES = tuple(table for table in Table if table is not Table.SENTINELS)
+PRIORITIES = sorted({stage.priority for stage in stages()})
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Numbers that occur in the network: a wrong one is most often somebody else's."""
+
+    vnids: tuple[int, ...]
+    ofports: tuple[int, ...]
+    underlays: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault: which kind, where, and the tables that have it; `places` are the tables on the node it is in."""
+
+    kind: str
+    node: str
+    section: SectionKey
+    before: Flow
+    after: tuple[Flow, ...]
+    tables: Tables
+
+    @property
+    def places(self) -> frozenset[tuple[str, int]]:
+        """Where packets may fare otherwise because of it."""
+        return frozenset((self.node, flow.table) for flow in (self.before, *self.after))
+
+
+Make = Callable[[Flow, Numbers, Random], tuple[Flow, ...] | None]
+
+
+def other(chance: Random, values: tuple[int, ...], but: int) -> int | None:
+    rest = sorted({*values} - {but})
+    return chance.choice(rest) if rest else None
+
+
+def with_set(flow: Flow, field: Field, values: tuple[int, ...], chance: Random) -> tuple[Flow, ...] | None:
+    """Let one SET of a field have another of the values."""
+    for position, action in enumerate(flow.actions):
+        if action[0] == Op.SET and action[1] == field:
+            assert isinstance(action[2], int)
+            value = other(chance, values, action[2])
+            return None if value is None else (with_action(flow, position, (*action[:2], value, action[3])),)
+    return None
+
+
+def with_action(flow: Flow, position: int, action: Action) -> Flow:
+    return flow._replace(actions=(*flow.actions[:position], action, *flow.actions[position + 1 :]))
+
+
+def delete(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    return ()
+
+
+def add_pair(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    if flow.table != Table.DELIVERY or len(numbers.vnids) < 2:
+        return None
+    pair = chance.sample(numbers.vnids, 2)
+    match = ((SOURCE_VNID, pair[0], FULL_MASK[SOURCE_VNID]), (DESTINATION_VNID, pair[1], FULL_MASK[DESTINATION_VNID]))
+    return flow, Flow(int(Table.DELIVERY), chance.choice((90, 100)), match, (goto(Table.OUTPUT),))
+
+
+def retag(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    return with_set(flow, SOURCE_VNID, numbers.vnids, chance)
+
+
+def relabel(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    return with_set(flow, DESTINATION_VNID, numbers.vnids, chance)
+
+
+def swap_port(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    return with_set(flow, OUTPUT_PORT, numbers.ofports, chance)
+
+
+def swap_vtep(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    return with_set(flow, TUN_IPV4_DST, numbers.underlays, chance)
+
+
+def change_space(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    changed = with_set(flow, SPACE, numbers.vnids, chance)
+    for position, (field, value, mask) in enumerate(flow.match):
+        if changed is None and field == SPACE:
+            new = other(chance, (0, *numbers.vnids), value)
+            changed = None if new is None else (with_term(flow, position, (field, new, mask)),)
+    return changed
+
+
+def with_term(flow: Flow, position: int, term: tuple[Field, int, int] | None) -> Flow:
+    middle = () if term is None else (term,)
+    return flow._replace(match=(*flow.match[:position], *middle, *flow.match[position + 1 :]))
+
+
+def drop_term(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    return (with_term(flow, chance.randrange(len(flow.match)), None),) if flow.match else None
+
+
+def change_term(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    if not flow.match:
+        return None
+    position = chance.randrange(len(flow.match))
+    field, value, mask = flow.match[position]
+    return (with_term(flow, position, (field, value ^ (mask & -mask), mask)),)
+
+
+def change_mask(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """A prefix that is wider or narrower by some bits."""
+    for position, (field, value, mask) in enumerate(flow.match):
+        if field in ADDRESSES:
+            bits = FULL_MASK[field].bit_length()
+            length = chance.choice([n for n in range(bits - 12, bits + 1) if n != mask.bit_count()])
+            new = FULL_MASK[field] >> (bits - length) << (bits - length)
+            return (with_term(flow, position, (field, value & new, new)),)
+    return None
+
+
+def change_goto(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    for position, action in enumerate(flow.actions):
+        if action[0] == Op.GOTO:
+            target = chance.choice([table for table in TABLES if table != action[1]])
+            return (with_action(flow, position, (Op.GOTO, int(target))),)
+    return None
+
+
+def move_priority(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    return (flow._replace(priority=chance.choice([each for each in PRIORITIES if each != flow.priority])),)
+
+
+def move_table(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    return (flow._replace(table=int(chance.choice([table for table in TABLES if table != flow.table]))),)
+
+
+def drop_to_delivery(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    if flow.actions != DROP or flow.table >= Table.OUTPUT:
+        return None
+    found: Actions = ((Op.SET, OUTPUT_PORT, chance.choice(numbers.ofports), FULL_MASK[OUTPUT_PORT]),)
+    return (flow._replace(actions=(*found, goto(Table.OUTPUT))),)
+
+
+def delivery_to_drop(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    return (flow._replace(actions=DROP),) if flow.actions != DROP else None
+
+
+def lose_action(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    if not flow.actions:
+        return None
+    position = chance.randrange(len(flow.actions))
+    return (flow._replace(actions=(*flow.actions[:position], *flow.actions[position + 1 :])),)
+
+
+def change_zone(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    for position, action in enumerate(flow.actions):
+        if action[0] == Op.CT:
+            return (with_action(flow, position, (*action[:2], chance.choice((7, 17, 18)), *action[3:])),)
+    return None
+
+
+def commit_or_not(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    for position, action in enumerate(flow.actions):
+        if action[0] == Op.CT:
+            return (with_action(flow, position, (Op.CT, 1 - int(bool(action[1])), *action[2:])),)
+    return None
+
+
+def change_mac(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    return with_set(flow, ETH_DST, (0x0A58_0A80_0063, 0x0200_0000_0001), chance)
+
+
+FAULTS: dict[str, Make] = {
+    make.__name__: make
+    for make in (
+        *(delete, add_pair, retag, relabel, swap_port, swap_vtep, change_space, drop_term, change_term, change_mask),
+        *(change_goto, move_priority, move_table, drop_to_delivery, delivery_to_drop, lose_action, change_zone),
+        *(commit_or_not, change_mac),
+    )
+}
+
+
+def inject(tables: Tables, numbers: Numbers, kind: str, chance: Random) -> Fault | None:
+    """Return one fault of a kind somewhere in the tables; None when no flow there can have it."""
+    places = [
+        (node, section, entry)
+        for node in sorted(tables)
+        for section in sorted(tables[node].sections)
+        for entry in tables[node].sections[section]
+    ]
+    by_table: dict[int, list[tuple[str, SectionKey, Entry]]] = {}
+    for place in places:
+        if FAULTS[kind](place[2].flow, numbers, Random(0)) is not None:
+            by_table.setdefault(place[2].flow.table, []).append(place)
+    if not by_table:
+        return None
+    node, section, entry = chance.choice(by_table[chance.choice(sorted(by_table))])
+    flows = FAULTS[kind](entry.flow, numbers, chance)
+    if flows is None or _makes_no_table(tables[node], entry, flows):
+        return None
+    keep_cookie = chance.random() < 0.3 and len(flows) == 1
+    put = [Entry(entry.cookie if keep_cookie else _cookie(entry, flow), flow) for flow in flows]
+    changed = with_entries(tables[node], section, entry, put)
+    return Fault(kind, node, section, entry.flow, flows, tables.set(node, changed))
+
+
+def _makes_no_table(table: FlowTable, entry: Entry, flows: tuple[Flow, ...]) -> bool:
+    """Whether the fault is none, or two flows would have one key: the compiler's conflicts are another matter."""
+    return any((flow.key in table.owners and flow.key != entry.flow.key) for flow in flows)
+
+
+def _cookie(entry: Entry, flow: Flow) -> int:
+    return cookie(entry.cookie >> 56, entry.cookie >> 48 & 0xFF, flow)
+
+
+def with_entries(table: FlowTable, section: SectionKey, gone: Entry, put: list[Entry]) -> FlowTable:
+    """Return a table in which entries stand in place of one."""
+    rest = [entry for entry in table.sections[section] if entry != gone]
+    return table_of(table.sections.set(section, (*rest, *put)) if rest or put else table.sections.delete(section))
+
+
+def table_of(sections: Map[SectionKey, tuple[Entry, ...]]) -> FlowTable:
+    """Return the table of some sections, with owners and sums as the compiler keeps them."""
+    owners: dict[FlowKey | int, SectionKey] = {}
+    sums: dict[int, int] = {}
+    for key, entries in sections.items():
+        for entry in entries:
+            owners[entry.flow.key] = owners[entry.cookie] = key
+            owner = owner_class(entry.cookie)
+            sums[owner] = (sums.get(owner, 0) + (entry.cookie & DIGEST_MASK)) & DIGEST_MASK
+    return FlowTable(sections, Map(owners), Map({owner: total for owner, total in sums.items() if total}))

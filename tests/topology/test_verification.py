@@ -1,0 +1,296 @@
+"""The verifier: no alarm on what the compiler makes of sound changes, none missed of what changes who reaches whom."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from immutables import Map
+
+from tests.topology import seeded
+from tests.topology.faults import FAULTS, Fault, Numbers, inject, table_of
+from tests.topology.probes import Walk, attached, probes, walk
+from tests.topology.states import states
+from tests.topology.strategies import Sending, after, any_request, granted, snapshots
+from topology import requests
+from topology.compiler import Dirty, Tables, compile_all, update
+from topology.pipeline import Table, stages
+from topology.requests import Reason, Request
+from topology.snapshot import Change, Snapshot, apply_all
+from topology.trace import Fabric
+from topology.verification import Finding, Step, Unsafe, check, passed, provable, prove, with_witness
+from topology.verification.registry import BY_PLACE, CLAIMS
+from topology.verification.statement import Scene, state
+from topology.verification.words import witness_text
+from topology.verification.world import Focus, View, World
+
+
+def findings(snapshot: Snapshot, tables: Tables) -> list[Finding]:
+    return [finding for proof in prove(snapshot, tables) for finding in proof.findings]
+
+
+def test_every_stage_has_a_claim() -> None:
+    claimed = [claim.stage for claim in CLAIMS]
+    assert sorted(claimed) == sorted(stages())
+    assert len(BY_PLACE) == len(claimed)
+
+
+@pytest.mark.parametrize("name", sorted(states()))
+def test_named_states_are_proven(name: str) -> None:
+    snapshot = states()[name]
+    tables = compile_all(snapshot)
+    assert findings(snapshot, tables) == []
+    counted = Counter(flow.flow[:2] for table in tables.values() for flow in table.entries())
+    total: Counter[tuple[int, int]] = Counter()
+    for proof in prove(snapshot, tables):
+        total.update(proof.counts)
+    assert total == counted
+
+
+@given(snapshots())
+@settings(max_examples=60)
+def test_what_is_owed_is_counted_right_and_twice_nowhere(snapshot: Snapshot) -> None:
+    """And it is what stands in the tables: no more holds than is owed."""
+    tables = compile_all(snapshot)
+    world = World(snapshot)
+    for node in snapshot.nodes.values():
+        view = View(world, node, Focus(whole=True))
+        owed = [(claim.stage[:2], match) for claim in CLAIMS for match in claim.owed(view)]
+        assert len(owed) == len(set(owed)) == sum(claim.count(view) for claim in CLAIMS)
+        assert {(*place, match) for place, match in owed} == {e.flow.key for e in tables[node.name].entries()}
+
+
+@given(snapshots(), st.lists(any_request(), min_size=5, max_size=25))
+@settings(max_examples=60)
+def test_sound_changes_raise_no_alarm(start: Snapshot, asked: list[Request]) -> None:
+    """The whole is proven after every change that is granted, and so is each change by itself."""
+    snapshot, tables = start, compile_all(start)
+    assert findings(snapshot, tables) == []
+    for request in asked:
+        before, old = snapshot, tables
+        snapshot, changes = apply_all(before, granted(before, request))
+        tables, dirty = update(old, changes, before, snapshot)
+        assert check(Step(changes, before, snapshot, old, tables, dirty)) == ()
+        assert findings(snapshot, tables) == []
+
+
+# --- faults --------------------------------------------------------------------------------------
+
+SEEDS = tuple(range(40))
+LEAST_FAULTS = 15  # in every network, so that there are 600 in all
+LEAST_CHANGES = 8  # of who reaches whom among these
+
+
+def numbers_of(snapshot: Snapshot) -> Numbers:
+    return Numbers(
+        tuple(sorted(network.vnid for network in snapshot.networks.values())),
+        tuple(sorted({port.ofport for port in attached(snapshot) if port.ofport is not None} | {1, 2})),
+        tuple(sorted(int(node.underlay) for node in snapshot.nodes.values())),
+    )
+
+
+def changes_reach(fault: Fault, snapshot: Snapshot, walks: dict[Sending, Walk]) -> bool:
+    """Whether any packet fares otherwise: those that came by the flow's tables are walked again."""
+    fabric = Fabric(snapshot, fault.tables)
+    return any(
+        walk(fabric, probe).fared != before.fared for probe, before in walks.items() if before.places & fault.places
+    )
+
+
+def alarms(fault: Fault, snapshot: Snapshot, tables: Tables) -> tuple[list[Finding], tuple[Finding, ...]]:
+    """Return what the whole proof says of a fault, and the check of the section that it is in."""
+    step = Step((), snapshot, snapshot, tables, fault.tables, {fault.node: {fault.section}})
+    return findings(snapshot, fault.tables), check(step)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_fault_is_caught(seed: int) -> None:
+    """Those that change who reaches whom, and the others: a flow that nothing asks for is one too many in any case."""
+    chance = Random(seed)
+    snapshot = seeded.network(chance)
+    tables = compile_all(snapshot)
+    fabric = Fabric(snapshot, tables)
+    walks = {probe: walk(fabric, probe) for probe in probes(snapshot)}
+    tried, changing = Counter[str](), Counter[str]()
+    for kind in FAULTS:
+        fault = inject(tables, numbers_of(snapshot), kind, chance)
+        if fault is None:
+            continue
+        tried[kind] += 1
+        whole, of_section = alarms(fault, snapshot, tables)
+        assert whole, fault
+        assert of_section, fault
+        changing[kind] += changes_reach(fault, snapshot, walks)
+        assert all(finding.node == fault.node for finding in (*whole, *of_section)), fault
+    assert tried.total() >= LEAST_FAULTS
+    assert changing.total() >= LEAST_CHANGES
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_fault_has_a_witness(seed: int) -> None:
+    """The packet of a witness that shows something fares wrong by the switches, and right without the fault."""
+    chance = Random(seed)
+    snapshot = seeded.network(chance)
+    tables = compile_all(snapshot)
+    walks = {probe: walk(Fabric(snapshot, tables), probe) for probe in probes(snapshot)}
+    shown, changing = 0, 0
+    for kind in FAULTS:
+        fault = inject(tables, numbers_of(snapshot), kind, chance)
+        if fault is None:
+            continue
+        found = [with_witness(finding, snapshot, fault.tables) for finding in findings(snapshot, fault.tables)]
+        seen = [finding.witness for finding in found if finding.witness is not None and finding.witness.shows]
+        for witness in seen:
+            sending = Sending(witness.ingress, witness.packet)
+            if not witness.said:
+                sound = walk(Fabric(snapshot, tables), sending).fared
+                assert walk(Fabric(snapshot, fault.tables), sending).fared != sound, (fault, witness)
+                assert witness_text(witness)
+        changed = changes_reach(fault, snapshot, walks)
+        changing += changed
+        shown += changed and bool(seen)
+    assert shown >= 0.7 * changing
+
+
+# --- changes -------------------------------------------------------------------------------------
+
+CHANGES = 15  # that are granted, in each of the networks: 600 in all
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_false_alarm_and_what_the_compiler_forgets_is_noticed(seed: int) -> None:
+    """Each granted change is checked as it is; then with one section left as it was, as if no feature had named it."""
+    chance = Random(seed)
+    snapshot = seeded.network(chance)
+    tables = compile_all(snapshot)
+    granted_changes = 0
+    while granted_changes < CHANGES:
+        before, old = snapshot, tables
+        snapshot, changes = apply_all(before, granted(before, seeded.request(chance)))
+        if not changes:
+            continue
+        granted_changes += 1
+        tables, dirty = update(old, changes, before, snapshot)
+        assert check(Step(changes, before, snapshot, old, tables, dirty)) == ()
+        assert findings(snapshot, tables) == []
+        forgotten = forget(old, tables, dirty, chance)
+        if forgotten is not None:
+            node, worse, fewer = forgotten
+            found = check(Step(changes, before, snapshot, old, worse, fewer))
+            assert {finding.node for finding in found} == {node}, changes
+            assert findings(snapshot, worse)
+
+
+def forget(old: Tables, new: Tables, dirty: Dirty, chance: Random) -> tuple[str, Tables, Dirty] | None:
+    """Return tables in which one section is still as it was, and the sections that were named; None: all are equal."""
+    differ = [
+        (node, key)
+        for node, keys in sorted(dirty.items())
+        for key in sorted(keys)
+        if node in old and old[node].sections.get(key) != new[node].sections.get(key)
+    ]
+    if not differ:
+        return None
+    node, key = chance.choice(differ)
+    fewer = {name: keys - {key} if name == node else keys for name, keys in dirty.items()}
+    past = old[node].sections.get(key)
+    sections = new[node].sections
+    sections = sections.set(key, past) if past else sections.delete(key)
+    return node, new.set(node, table_of(sections)), fewer
+
+
+# --- the gate ------------------------------------------------------------------------------------
+
+
+def broken(snapshot: Snapshot, tables: Tables) -> Fault:
+    """A pod's address that leads to somebody else's port."""
+    for seed in range(100):
+        fault = inject(tables, numbers_of(snapshot), "swap_port", Random(seed))
+        if fault is not None and fault.before.table == Table.LOCAL:
+            return fault
+    raise AssertionError("no flow to break")
+
+
+def step_of(fault: Fault, snapshot: Snapshot, tables: Tables) -> Step:
+    return Step((), snapshot, snapshot, tables, fault.tables, {fault.node: {fault.section}})
+
+
+def test_a_change_that_is_not_sound_is_refused_with_a_witness() -> None:
+    snapshot = states()["pods of two networks"]
+    tables = compile_all(snapshot)
+    fault = broken(snapshot, tables)
+    with pytest.raises(Unsafe) as refusal:
+        passed(step_of(fault, snapshot, tables), may_refuse=True)
+    assert refusal.value.reason is Reason.UNSAFE
+    assert "witness: " in refusal.value.cause
+    (finding,) = refusal.value.findings
+    assert finding.witness is not None
+    assert finding.witness.shows
+
+
+def test_what_has_happened_is_not_refused_but_left_out() -> None:
+    snapshot = states()["pods of two networks"]
+    tables = compile_all(snapshot)
+    fault = broken(snapshot, tables)
+    sound = passed(step_of(fault, snapshot, tables), may_refuse=False)
+    table = sound[fault.node]
+    assert fault.section not in table.sections
+    assert [found.left_out for found in table.faults] == [fault.section]
+    assert set(table.sections) == set(tables[fault.node].sections) - {fault.section}
+    # The next change of the node compiles it anew, and finds it as it should be.
+    again, dirty = update(sound, (Change(None, snapshot.nodes[fault.node]),), snapshot, snapshot)
+    assert passed(Step((), snapshot, snapshot, sound, again, dirty), may_refuse=True) == tables
+
+
+def test_a_node_that_is_at_fault_refuses_nothing_else() -> None:
+    snapshot = states()["pods of two networks"]
+    tables = compile_all(snapshot)
+    fault = broken(snapshot, tables)
+    sound = passed(step_of(fault, snapshot, tables), may_refuse=False)
+    # It is still at fault when the next request comes.
+    step = Step((), snapshot, snapshot, sound, fault.tables, {fault.node: {*tables[fault.node].sections}})
+    assert passed(step, may_refuse=True) == sound
+
+
+def test_tables_at_the_start_are_proven_too() -> None:
+    snapshot = states()["pods of two networks"]
+    tables = compile_all(snapshot)
+    assert provable(snapshot, tables) is tables
+    fault = broken(snapshot, tables)
+    assert provable(snapshot, fault.tables)[fault.node].faults
+
+
+# --- statements ----------------------------------------------------------------------------------
+
+
+def test_a_statement_is_of_one_network_however_it_came_about() -> None:
+    snapshot = states()["joined networks"]
+    tables = compile_all(snapshot)
+    pauses: list[None] = []
+    found = state(Scene(7, snapshot, tables, tables), lambda: pauses.append(None))
+    assert found.is_proven
+    assert (found.revision, sum(claim.flows for claim in found.claims)) == (7, sum(node.flows for node in found.nodes))
+    assert all(node.installed for node in found.nodes)
+    assert len(pauses) >= len(snapshot.nodes)
+    again = after(snapshot, requests.SetGlobal("red", True), requests.IsolateNetworks("red"))
+    back = after(again, requests.JoinNetworks("red", "blue"))
+    other = state(Scene(9, back, compile_all(back), Map()), lambda: None)
+    assert other.digest == found.digest
+    assert [node.digest for node in other.nodes] == [node.digest for node in found.nodes]
+    assert not any(node.installed for node in other.nodes)
+    different = state(Scene(9, again, compile_all(again), Map()), lambda: None)
+    assert different.digest != found.digest
+    assert [node.digest for node in different.nodes] != [node.digest for node in found.nodes]
+
+
+def test_a_statement_of_what_is_wrong_says_so() -> None:
+    snapshot = states()["joined networks"]
+    tables = compile_all(snapshot)
+    fault = broken(snapshot, tables)
+    found = state(Scene(7, snapshot, fault.tables, tables), lambda: None)
+    assert not found.is_proven
+    assert [(node.node, node.findings) for node in found.nodes if node.findings] == [(fault.node, 1)]
+    assert found.findings[0].witness is not None

@@ -1,0 +1,156 @@
+"""What a pod's port must have on its switch: who it is believed to be, and how it is found. Derived once per port."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+from typing import Final, NamedTuple, TypeAlias
+
+from topology import fields
+from topology.fields import ETH_DST, ETH_SRC, IN_PORT
+from topology.flow import Actions, Match, Op
+from topology.model import Port, mac_of
+from topology.pipeline import CLUSTER_SOURCE, DESTINATION_VNID, OUTPUT_PORT, SOURCE_VNID, SPACE, Stage, Table
+from topology.verification.claim import About, Claim, Holds, Kind
+from topology.verification.shape import ADDRESS_MASK, IS_ARP, IS_IP, SHARED, W16, W32, W48, family_of, goto
+from topology.verification.world import View
+
+Pairs: TypeAlias = tuple[tuple[Match, Actions], ...]
+
+_ASKS: Final = (fields.ARP_OP, 1, W16)
+_TO_TRACKING: Final = goto(Table.TRACKING)
+_TO_ARP: Final = goto(Table.ARP_RESPONDER)
+_TO_INGRESS_POLICY: Final = goto(Table.INGRESS_POLICY)
+_BACK: Final = (Op.OUTPUT, 0xFFFF_FFF8)
+_IPV4: Final = IS_IP[4]
+_FORMS: Final = {
+    version: (IS_IP[version], family_of(version).source, family_of(version).destination, ADDRESS_MASK[version])
+    for version in (4, 6)
+}
+
+
+class Attachment(NamedTuple):
+    """Matches and actions of one port, by what they are for."""
+
+    ingress: Pairs = ()
+    arp: Pairs = ()
+    look_up: Pairs = ()
+    himself: Pairs = ()
+
+
+_NONE: Final = Attachment()
+
+
+def attachment(view: View, ofport: int) -> Attachment:
+    """Return what the port with this number must have; nothing if there is none."""
+    if view.focus.whole and view.attached is None:
+        _attached(view)  # all at once: each port is looked up a single time
+    known = view.attachments.get(ofport)
+    if known is not None:
+        return known
+    key = view.snapshot.port_by_ofport.get((view.node, ofport))
+    port = None if key is None or view.focus.whole else view.snapshot.ports.get(key)
+    return _NONE if port is None or port.ofport != ofport else _remember(view, port, ofport)
+
+
+def _remember(view: View, port: Port, ofport: int) -> Attachment:
+    network = view.snapshot.networks.get(port.network)
+    made = _NONE if network is None or port.node != view.node else _attach(port, ofport, network.vnid)
+    view.attachments[ofport] = made
+    return made
+
+
+def _attach(port: Port, ofport: int, vnid: int) -> Attachment:
+    mac, place = port.mac, port.space
+    comes_by, own_mac = (IN_PORT, ofport, W32), (ETH_SRC, mac, W48)
+    tag, space = (Op.SET, SOURCE_VNID, vnid, W32), (SPACE, place, W32)
+    enter: Actions = ((Op.SET, SPACE, place, W32),) if place else ()
+    lead = ((Op.SET, DESTINATION_VNID, vnid, W32), (Op.SET, OUTPUT_PORT, ofport, W32), (Op.SET, ETH_DST, mac, W48))
+    ingress: Pairs = ()
+    arp: Pairs = ()
+    look_up: Pairs = ()
+    himself: Pairs = ()
+    for position, address in enumerate(port.addresses):
+        kind, source, destination, width = _FORMS[address.version]
+        value = int(address)
+        name: Actions = ()
+        if port.cluster_addresses:
+            known_as = int(port.cluster_addresses[position])
+            name = ((Op.SET, CLUSTER_SOURCE, known_as, W32),)
+            inside = (Op.SET, destination, value, width)
+            look_up += (((SHARED, kind, (destination, known_as, width)), (*lead, inside, _TO_INGRESS_POLICY)),)
+            himself += (_himself(port, known_as, inside),)
+        own = (comes_by, own_mac, kind, (source, value, width))
+        ingress += ((own, (tag, *enter, *name, _TO_TRACKING)),)
+        look_up += (((space, kind, (destination, value, width)), (*lead, _TO_INGRESS_POLICY)),)
+        if kind is _IPV4:
+            says = (comes_by, own_mac, IS_ARP, _ASKS, (fields.ARP_SPA, value, W32), (fields.ARP_SHA, mac, W48))
+            arp += ((says, (*enter, _TO_ARP)),)
+    return Attachment(ingress, arp, look_up, himself)
+
+
+def _himself(port: Port, known_as: int, inside: tuple[int, ...]) -> tuple[Match, Actions]:
+    to = (fields.IPV4_DST, known_as, W32)
+    match = ((SPACE, port.space, W32), (CLUSTER_SOURCE, known_as, W32), IS_IP[4], to)
+    back = (
+        (Op.SET, fields.IPV4_SRC, known_as, W32),
+        inside,
+        (Op.SET, ETH_SRC, mac_of(IPv4Address(known_as)), W48),
+        (Op.SET, ETH_DST, port.mac, W48),
+        _BACK,
+    )
+    return match, back
+
+
+def at_address(view: View, match: Match, actions: Actions) -> bool:
+    """A port's packets carry its own MAC and address, and are tagged as its network's."""
+    ofport = match[0][1]
+    known = view.attachments.get(ofport) or attachment(view, ofport)
+    return (match, actions) in known.ingress
+
+
+def at_arp(view: View, match: Match, actions: Actions) -> bool:
+    """A port asks in its own name."""
+    ofport = match[0][1]
+    known = view.attachments.get(ofport) or attachment(view, ofport)
+    return (match, actions) in known.arp
+
+
+def found(view: View, match: Match, actions: Actions) -> bool:
+    """An address leads to the port that has it."""
+    ofport = actions[1][2]
+    known = view.attachments.get(ofport) or attachment(view, ofport)  # type: ignore[arg-type]
+    return (match, actions) in known.look_up
+
+
+def at_himself(view: View, match: Match, actions: Actions) -> bool:
+    """By its own cluster address a port reaches itself."""
+    holder = view.snapshot.holder.get((0, IPv4Address(match[1][1])))
+    port = None if holder is None else view.snapshot.ports.get(holder)
+    if port is None or port.node != view.node or port.ofport is None:
+        return False
+    return (match, actions) in attachment(view, port.ofport).himself
+
+
+def claim(stage: Stage, kind: Kind, part: int, holds: Holds) -> Claim:
+    """Return the claim of a stage that has the flows of ports: part 0 ingress, 1 ARP, 2 look-ups, 3 themselves."""
+
+    def owed(view: View) -> Iterator[Match]:
+        for known in _attached(view):
+            for match, _ in known[part]:
+                yield match
+
+    return Claim(stage, kind, About.PORTS, holds, owed, lambda view: sum(len(known[part]) for known in _attached(view)))
+
+
+def _attached(view: View) -> tuple[Attachment, ...]:
+    """Return what the ports in focus that are on their switch must have."""
+    if view.attached is None:
+        ports = view.snapshot.ports
+        here = (ports.get(key) for key in view.ports())
+        view.attached = tuple(
+            view.attachments.get(port.ofport) or _remember(view, port, port.ofport)
+            for port in here
+            if port is not None and port.ofport is not None
+        )
+    return view.attached

@@ -1,0 +1,132 @@
+"""How matches and actions look that claims allow: written out as tuples, so that one comparison tells.
+
+On purpose not what `topology.matches` and `topology.flow` build: a mistake there must not be the verifier's as well. No
+model and no stages here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from topology import fields
+from topology.fields import IPV4, IPV6, Family, Field
+from topology.flow import NO_TABLE, Action, Actions, MatchTerm, Op
+from topology.model import VXLAN_OFPORT, Address, Prefix
+from topology.pipeline import (
+    BY_SERVICE,
+    CLUSTER_SOURCE,
+    DESTINATION_VNID,
+    OUTPUT_PORT,
+    SOURCE_VNID,
+    SPACE,
+    SPACE_MAC,
+    Table,
+)
+
+W6: Final = 0x3F
+W8: Final = 0xFF
+W16: Final = 0xFFFF
+W32: Final = 0xFFFF_FFFF
+W48: Final = 0xFFFF_FFFF_FFFF
+W128: Final = (1 << 128) - 1
+
+IS_IP: Final[dict[int, MatchTerm]] = {
+    4: (fields.ETH_TYPE, fields.ETH_IPV4, W16),
+    6: (fields.ETH_TYPE, fields.ETH_IPV6, W16),
+}
+IS_ARP: Final[MatchTerm] = (fields.ETH_TYPE, fields.ETH_ARP, W16)
+SHARED: Final[MatchTerm] = (SPACE, 0, W32)
+ADDRESS_MASK: Final = {4: W32, 6: W128}
+
+
+def family_of(version: int) -> Family:
+    """Return the address family of IP version 4 or 6."""
+    return IPV4 if version == 4 else IPV6
+
+
+def goto(table: Table) -> Action:
+    """Continue in a table."""
+    return (Op.GOTO, int(table))
+
+
+def load(field: Field, value: int, mask: int = W32) -> Action:
+    """Set a field, all of whose bits `mask` has."""
+    return (Op.SET, field, value, mask)
+
+
+def ask(zone: int, table: Table) -> Action:
+    """Look up in a conntrack zone and continue in a table."""
+    return (Op.CT, 0, zone, int(table), ())
+
+
+def commit(zone: int, table: Table | None = None) -> Action:
+    """Commit in a conntrack zone, and continue in a table if one is given."""
+    return (Op.CT, 1, zone, NO_TABLE if table is None else int(table), ())
+
+
+def in_prefix(cidr: Prefix) -> tuple[MatchTerm, MatchTerm]:
+    """Return the terms that say that a packet is to a prefix."""
+    return IS_IP[cidr.version], (family_of(cidr.version).destination, int(cidr.network_address), int(cidr.netmask))
+
+
+def is_to(address: Address) -> tuple[MatchTerm, MatchTerm]:
+    """Return the terms that say that a packet is to an address."""
+    version = address.version
+    return IS_IP[version], (family_of(version).destination, int(address), ADDRESS_MASK[version])
+
+
+def pair(source: int, destination: int) -> tuple[MatchTerm, MatchTerm]:
+    """Return the terms of a source and a destination VNID."""
+    return (SOURCE_VNID, source, W32), (DESTINATION_VNID, destination, W32)
+
+
+TO_OUTPUT: Final[Actions] = (goto(Table.OUTPUT),)
+TO_EGRESS_POLICY: Final[Actions] = (goto(Table.EGRESS_POLICY),)
+TO_LOCAL: Final[Actions] = (goto(Table.LOCAL),)
+TO_TUNNEL: Final[Actions] = (goto(Table.TUNNEL_EGRESS),)
+TO_GUARD: Final[Actions] = (goto(Table.NODE_GUARD),)
+ANY_SERVICE: Final[MatchTerm] = (BY_SERVICE, 1, W32)
+LEAVE_SPACE: Final[Actions] = (
+    (Op.COPY, CLUSTER_SOURCE, 0, fields.IPV4_SRC, 0, 32),
+    load(SPACE, 0),
+    goto(Table.SERVICES),
+)
+# Of a tunnel packet the VNID is the tunnel id, and the destination's space the low bits of the inner MAC.
+FROM_PEER: Final[Actions] = (
+    (Op.COPY, fields.TUNNEL_ID, 0, SOURCE_VNID, 0, 24),
+    (Op.COPY, fields.ETH_DST, 0, SPACE, 0, 24),
+    goto(Table.LOCAL),
+)
+_ENVELOPE: Final[Actions] = (
+    (Op.COPY, SOURCE_VNID, 0, fields.TUNNEL_ID, 0, 24),
+    (Op.SET, fields.ETH_DST, SPACE_MAC, W48),
+    (Op.COPY, SPACE, 0, fields.ETH_DST, 0, 24),
+)
+TO_TUN: Final[Actions] = (load(OUTPUT_PORT, 2), goto(Table.OUTPUT))
+
+
+def to_peer(vtep: Address) -> Actions:
+    """Return what hands a packet to another node: VNID and space in the envelope, out by the tunnel."""
+    kind = family_of(vtep.version)
+    return (
+        *_ENVELOPE,
+        (Op.SET, kind.tunnel_destination, int(vtep), ADDRESS_MASK[vtep.version]),
+        (Op.OUTPUT, VXLAN_OFPORT),
+    )
+
+
+_SWAP: Final = Field(10)  # reg4
+assert fields.spec(_SWAP).name == "reg4"
+# A request turned into its answer (RFC 826): the MAC is 0a:58 and the address that was asked for.
+ANSWER_ARP: Final[Actions] = (
+    (Op.COPY, fields.ETH_SRC, 0, fields.ETH_DST, 0, 48),
+    (Op.COPY, fields.ARP_SHA, 0, fields.ARP_THA, 0, 48),
+    (Op.SET, fields.ARP_SHA, 0x0A58_0000_0000, W48),
+    (Op.COPY, fields.ARP_TPA, 0, fields.ARP_SHA, 0, 32),
+    (Op.COPY, fields.ARP_SHA, 0, fields.ETH_SRC, 0, 48),
+    (Op.SET, fields.ARP_OP, 2, W16),
+    (Op.COPY, fields.ARP_TPA, 0, _SWAP, 0, 32),
+    (Op.COPY, fields.ARP_SPA, 0, fields.ARP_TPA, 0, 32),
+    (Op.COPY, _SWAP, 0, fields.ARP_SPA, 0, 32),
+    (Op.OUTPUT, 0xFFFF_FFF8),
+)
