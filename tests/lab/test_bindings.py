@@ -116,6 +116,22 @@ def test_a_pod_on_three_networks(tenants: Lab) -> None:
         assert hub.ping(tenants.outside)
 
 
+def test_two_networks_in_one_space_are_told_apart_by_the_source(tenants: Lab) -> None:
+    """What does not say from which address it comes goes by the primary interface, near and far."""
+    given = {"name": "given", "projects": "red", "optional": ["shared"]}
+    others = {"name": "others", "projects": "blue", "primary": "shared"}
+    with bound(tenants, given, others):
+        tenants.label_pod("red/hub", networks=["shared"])
+        (hub,) = tenants.pods({"red/hub": "n1"})
+        peers = tenants.pods({"red/a": "n1", "red/b": "n2", "blue/a": "n1", "blue/b": "n2"})
+        assert [*hub.networks.values()] == ["red", "shared"]
+        assert [bool(hub.tcp(peer)) for peer in peers[:2]] == [True, True]
+        assert [bool(hub.ping(peer, patience=0.5)) for peer in peers[2:]] == [False, False]
+        second = hub.interfaces["net1"].address
+        assert [bool(hub.tcp(peer, source=second)) for peer in peers[2:]] == [True, True]
+        assert [bool(peer.tcp(hub)) for peer in peers] == [True] * 4
+
+
 def test_each_interface_is_believed_only_for_itself(tenants: Lab) -> None:
     given = {"name": "given", "projects": "red", "secondary": ["ring"]}
     with bound(tenants, given):
