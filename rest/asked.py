@@ -31,11 +31,16 @@ ObjectName = Annotated[str, Meta(description="`project/pod`, or an IP address wh
 # --- queries -------------------------------------------------------------------------------------
 
 
-class Timeout(Object, frozen=True):
-    """How long a change may take to be in force before 202 is answered. With `plan` nothing is done but the plan."""
+class Planning(Object, frozen=True):
+    """Whether a change is to be made, or with `plan` only told: 200, and the plan."""
+
+    plan: bool = False
+
+
+class Timeout(Planning, frozen=True):
+    """How long a change may take to be in force before 202 is answered; or, with `plan`, that it is only to be told."""
 
     timeout: Seconds = 10.0
-    plan: bool = False
 
 
 class Deletion(Timeout, frozen=True):

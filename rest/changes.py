@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
-from rest.asked import Timeout
+from rest.asked import Planning, Timeout
 from rest.control import Published, Submitted
 from rest.planning import planned
 from rest.routing import Answer, Call
@@ -26,7 +26,7 @@ class Changed(NamedTuple):
 def ask(call: Call[Any, Any], request: Request) -> Changed:
     """Submit a request. Raises Refused, and Planned if it is only to be planned: then nothing is submitted."""
     before = call.control.published
-    if isinstance(call.query, Timeout) and call.query.plan:
+    if isinstance(call.query, Planning) and call.query.plan:
         raise planned(before, request)
     submitted = call.control.submit(request)
     return Changed(submitted, before, call.control.published)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from rest.asked import Timeout
+from rest.asked import Planning
 from rest.options import Options
 from rest.problems import ProblemDocument
 from rest.routing import PARAMETERS, Access, Answer, Call, Empty, Route, Text, parameters
@@ -145,7 +145,7 @@ def _responses(route: Route, shapes: _Shapes) -> dict[str, Any]:
 
 
 def _can_be_planned(route: Route) -> bool:
-    return issubclass(route.query, Timeout)
+    return issubclass(route.query, Planning)
 
 
 def _planned(route: Route, shapes: _Shapes) -> dict[str, Any]:

@@ -13,6 +13,10 @@ from store.objects import Scope
 FindingKind = Literal["leak", "spoof", "loop", "black hole", "unexplained"]
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{32}$", description="Hexadecimal; equal for what is equal.")]
 
+NetworkOrOthers = Annotated[
+    str, Meta(pattern=r"^(\*|[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)$", max_length=63, description="A network, or `*`.")
+]
+
 
 class WitnessView(Object, frozen=True):
     """A packet that shows a finding: what should become of it, and what does. `shows`: these two differ."""
@@ -103,8 +107,8 @@ class ReachChangeView(Object, frozen=True, rename={"source": "from", "destinatio
     A network named `*` stands for all others but those in `besides`.
     """
 
-    source: Label | Literal["*"]
-    destination: Label | Literal["*"]
+    source: NetworkOrOthers
+    destination: NetworkOrOthers
     before: Scope | None
     after: Scope | None
     source_pods: Counter
@@ -132,8 +136,8 @@ class FlowChangeView(Object, frozen=True):
 class CutView(Object, frozen=True, rename={"source": "from", "destination": "to"}):
     """Connections that pods of one network began towards another's, and that would not go on."""
 
-    source: Label | Literal["*"]
-    destination: Label | Literal["*"]
+    source: NetworkOrOthers
+    destination: NetworkOrOthers
     why: str
     source_pods: Counter
     destination_pods: Counter

@@ -34,6 +34,7 @@ SWITCHES = (
     Column("COMMITTED", "committed_revision", right=True),
     Column("DESIRED", "desired_revision", right=True),
     Column("CONFLICTS", lambda switch: len(switch.get("conflicts") or []) or None, right=True),
+    Column("FAULTS", lambda switch: len(switch.get("faults") or []) or None, right=True),
     Column("LAST ERROR", "last_error", folds=True),
 )
 FLOWS = (

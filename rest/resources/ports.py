@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
-from rest.asked import PortFilter, PortReport, Wait
+from rest.asked import Planning, PortFilter, PortReport, Wait
 from rest.binding_views import other_interfaces
 from rest.changes import ask
 from rest.control import Published
@@ -41,7 +41,7 @@ def index_of_node(call: Call[Empty, Empty]) -> Answer:
     return _list(published, [ports[key] for key in published.snapshot.ports_on.get(name, ())])
 
 
-def report(call: Call[Empty, PortReport]) -> Answer:
+def report(call: Call[Planning, PortReport]) -> Answer:
     """A pod is to be attached: decide its network and addresses. The same report again gets the same answer.
 
     Refused, too, when the pod is there and could not come now: nobody knows which interfaces it should have.
@@ -64,7 +64,7 @@ def show(call: Call[Wait, Empty]) -> Answer:
     return Answer(200, port_view(published, known(published.snapshot.ports, "port", key)))
 
 
-def forget(call: Call[Empty, Empty]) -> Answer:
+def forget(call: Call[Planning, Empty]) -> Answer:
     """An attachment is gone, or never was."""
     try:
         ask(call, ForgetPort(_key(call)))

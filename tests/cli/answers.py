@@ -346,6 +346,7 @@ SWITCHES = [
         "desired_revision": 12,
         "last_error": None,
         "conflicts": [],
+        "faults": [],
     },
     {
         "node": "n2",
@@ -356,6 +357,7 @@ SWITCHES = [
         "desired_revision": 12,
         "last_error": "connection reset by peer",
         "conflicts": [{"left_out": "ports n2/x/eth0", "owner": "ports n2/y/eth0", "table": 30, "priority": 200}],
+        "faults": ["leak on node n2: flow table=80(DELIVERY),priority=100 actions=goto_table:100 is not asked for"],
     },
 ]
 FLOWS = [

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import msgspec
@@ -17,9 +18,11 @@ from rest.app import make_app
 from rest.options import Options
 from rest.resources import ROUTES
 from rest.routing import Table
+from rest.verification_shapes import PlanView, StatementView
 from tests.cli.answers import furnish
 from tests.cli.conftest import Ended
 from tests.cli.server import Fake
+from tests.cli.test_proofs import FINDING, GLOBAL, JOIN, NOTHING, REFUSED, STATEMENT, UNSOUND
 from tests.rest.conftest import ADMIN_TOKEN, CLOSED, OPEN
 from tests.rest.control import MemoryControl
 from topology.model import PortKey
@@ -262,6 +265,39 @@ def test_an_api_with_a_token(url: str, heddle: Run) -> None:
     assert ended.err.count("give the administrator's token") == 1
     assert heddle("networks", "--token", "wrong").status == 1
     assert heddle("networks", "--token", ADMIN_TOKEN).status == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "shape"),
+    [
+        *((body, StatementView) for body in (STATEMENT, UNSOUND)),
+        *((body, PlanView) for body in (NOTHING, JOIN, GLOBAL, REFUSED, {**NOTHING, "findings": [FINDING]})),
+    ],
+)
+def test_canned_proofs_and_plans_are_in_the_api_s_shapes(body: Any, shape: type[Any]) -> None:
+    assert json.loads(msgspec.json.encode(msgspec.convert(body, shape))) == body
+
+
+def test_proofs_and_plans(url: str, control: MemoryControl, heddle: Run, tmp_path: Path) -> None:
+    for number in (1, 2):
+        done(heddle("create-node", f"n{number}", "--underlay", f"192.0.2.1{number}"))
+        control.connect(f"n{number}")
+    for name in ("red", "blue"):
+        done(heddle("create-network", name, "--project", name))
+        add_pod(control, "n1", name, "a")
+    said = done(heddle("plan", "join-networks", "red", "blue", "--one-way", "--port", "80"))
+    assert said.splitlines()[-1].startswith("planned, not done: 1 switch touched, no connection would be cut")
+    assert heddle("connections").out.splitlines()[1:] == []
+    file = tmp_path / "statement.json"
+    file.write_text(done(heddle("verify", "-o", "json")))
+    assert done(heddle("verify", "--statement", str(file))).splitlines()[-1].startswith("proven ")
+    done(heddle("join-networks", "red", "blue"))
+    assert "differs: node n1 has other flows" in heddle("verify", "--statement", str(file)).out
+    assert "blue red 1 > 1 nothing may be begun" in " ".join(done(heddle("plan", "isolate-networks", "red")).split())
+    assert heddle("plan", "delete-node", "n1").status == 1
+    assert done(heddle("plan", "delete-node", "n1", "--drain")).count("n1") >= 2
+    done(heddle("isolate-networks", "red"))
+    assert heddle("verify", "--statement", str(file)).status == 0
 
 
 def _canned() -> list[tuple[str, str]]:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from webtest import TestApp
 
+from rest.asked import Planning
+from rest.resources import ROUTES
 from tests.rest.control import MemoryControl
 from topology.compiler import Fault, SectionKey, leave_out
 from topology.flow import Op, goto
@@ -53,7 +55,8 @@ def test_a_switch_that_has_something_else_is_told(app: TestApp, network: MemoryC
 def test_what_is_wrong_is_found_with_a_witness(app: TestApp, network: MemoryControl) -> None:
     published = network.published
     table = published.tables["n2"]
-    key, entries = next((key, each) for key, each in table.sections.items() if key.feature == FeatureId.NETWORKS)
+    key = SectionKey(int(FeatureId.NETWORKS), ("red",))
+    entries = table.sections[key]
     flow = entries[0].flow
     leak = flow._replace(match=flow.match[:1])
     sections = table.sections.set(key, (entries[0]._replace(flow=leak), *entries[1:]))
@@ -81,10 +84,11 @@ def test_what_was_left_out_is_shown(app: TestApp, network: MemoryControl) -> Non
 # --- plans ---------------------------------------------------------------------------------------
 
 
-def plan(app: TestApp, method: str, path: str, body: Any = None) -> Any:
+def plan(app: TestApp, method: str, path: str, body: Any = None, headers: Any = None) -> Any:
     before = app.get("/v1/topology").json
-    call = {"POST": app.post_json, "PATCH": app.patch_json}.get(method)
-    answer = call(f"{path}?plan=true", body) if call else app.delete(f"{path}?plan=true")
+    call = {"POST": app.post_json, "PATCH": app.patch_json, "PUT": app.put_json}.get(method)
+    where = f"{path}?plan=true"
+    answer = call(where, body, headers=headers) if call else app.delete(where, headers=headers)
     assert answer.status_int == 200
     assert app.get("/v1/topology").json == before
     return answer.json
@@ -135,6 +139,21 @@ def test_every_change_can_be_planned(
         assert found["refused"]["reason"] == "in use"
     else:
         assert what in {(item["kind"], item["name"], item["what"]) for item in found["objects"]}
+
+
+def test_what_a_node_reports_can_be_planned(app: TestApp, network: MemoryControl) -> None:
+    headers = {"Authorization": f"Bearer {network.create_node_token('n1')}"}
+    body = {"project": "blue", "pod": "new", "host_interface": "v9"}
+    found = plan(app, "PUT", "/v1/nodes/n1/ports/c9/eth0", body, headers)
+    assert found["pods"] == [{"from": None, "to": "blue", "pods": 1, "readdressed": 0}]
+    gone = plan(app, "DELETE", "/v1/nodes/n1/ports/c3/eth0", headers=headers)
+    assert gone["pods"] == [{"from": "red", "to": None, "pods": 1, "readdressed": 0}]
+    assert [(flows["node"], flows["added"]) for flows in gone["flows"]] == [("n1", 0)]
+
+
+def test_every_changing_call_but_a_new_token_can_be_planned() -> None:
+    changing = {route.name for route in ROUTES if route.method != "GET" and not issubclass(route.query, Planning)}
+    assert changing == {"post_nodes_node_token"}
 
 
 def test_a_refusal_is_part_of_the_plan(app: TestApp, network: MemoryControl) -> None:

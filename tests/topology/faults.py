@@ -172,7 +172,8 @@ def lose_action(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...
 def change_zone(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
     for position, action in enumerate(flow.actions):
         if action[0] == Op.CT:
-            return (with_action(flow, position, (*action[:2], chance.choice((7, 17, 18)), *action[3:])),)
+            zone = chance.choice([zone for zone in (7, 16, 17, 18) if zone != action[2]])
+            return (with_action(flow, position, (*action[:2], zone, *action[3:])),)
     return None
 
 
@@ -213,6 +214,7 @@ def inject(tables: Tables, numbers: Numbers, kind: str, chance: Random) -> Fault
         return None
     node, section, entry = chance.choice(by_table[chance.choice(sorted(by_table))])
     flows = FAULTS[kind](entry.flow, numbers, chance)
+    assert flows != (entry.flow,), kind
     if flows is None or _makes_no_table(tables[node], entry, flows):
         return None
     keep_cookie = chance.random() < 0.3 and len(flows) == 1
