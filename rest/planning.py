@@ -18,7 +18,7 @@ from rest.verification_shapes import (
 )
 from store.objects import Scope
 from topology import model
-from topology.model import AddressBlock, Cluster, Connection, Network, Node, Project, Service, Subject
+from topology.model import AddressBlock, Binding, Cluster, Connection, Network, Node, Project, Service, Subject
 from topology.plan import Plan, ReachChange, plan_request
 from topology.requests import Refused, Request
 from topology.snapshot import Change
@@ -28,6 +28,7 @@ _KINDS: Final[dict[type, str]] = {
     Node: "node",
     Network: "network",
     Project: "project",
+    Binding: "binding",
     Connection: "connection",
     AddressBlock: "address block",
     Service: "service",
@@ -113,7 +114,7 @@ def _name(subject: Subject) -> str:
             return "/".join(key)
         case AddressBlock(network=network, prefix=prefix, node=node):
             return f"{prefix} of {network} on {node}"
-        case Node(name=name) | Network(name=name) | Project(name=name):
+        case Node(name=name) | Network(name=name) | Project(name=name) | Binding(name=name):
             return name
         case _:
             return "settings"

@@ -16,7 +16,7 @@ from topology.compiler import Dirty, FlowTable, Tables, update
 from topology.model import EVERYTHING, Connection, Network, Port, Scope
 from topology.reach import begins_tracked, needs_tracking
 from topology.reach import scope as scope_of
-from topology.requests import Refused, Request
+from topology.requests import AdvanceMove, Refused, Request
 from topology.snapshot import Change, Event, Snapshot, apply_all
 from topology.verification import Finding, Step, check, with_witness
 
@@ -91,13 +91,24 @@ def nothing_more(snapshot: Snapshot) -> tuple[Event, ...]:
     return ()
 
 
-def plan_request(snapshot: Snapshot, tables: Tables, request: Request, complete: Complete = nothing_more) -> Plan:
-    """Return what a request would do; a refusal is a plan as well."""
+def moves_done(before: Snapshot) -> Complete:
+    """Return what leads the moves to their end that were not under way `before`, stage by stage."""
+
+    def next_stage(snapshot: Snapshot) -> tuple[Event, ...]:
+        begun = (snapshot.moves[project] for project in sorted(snapshot.moves) if project not in before.moves)
+        move = next(begun, None)
+        return () if move is None else admit(snapshot, AdvanceMove(move.project, move.transit, move.stage))
+
+    return next_stage
+
+
+def plan_request(snapshot: Snapshot, tables: Tables, request: Request) -> Plan:
+    """Return what a request would do, with the moves that it begins; a refusal is a plan as well."""
     try:
         events = admit(snapshot, request)
     except Refused as refused:
         return Plan(refused=refused)
-    return plan(snapshot, tables, events, complete)
+    return plan(snapshot, tables, events, moves_done(snapshot))
 
 
 def plan(before: Snapshot, tables: Tables, events: tuple[Event, ...], complete: Complete = nothing_more) -> Plan:
@@ -109,6 +120,7 @@ def plan(before: Snapshot, tables: Tables, events: tuple[Event, ...], complete: 
             break
         after, more = apply_all(after, events)
         changes += more
+    changes = _net(changes)
     new, dirty = update(tables, changes, before, after)
     findings = check(Step(changes, before, after, tables, new, dirty))
     reach = tuple(_reach(changes, before, after))
@@ -121,6 +133,17 @@ def plan(before: Snapshot, tables: Tables, events: tuple[Event, ...], complete: 
         tracking=tuple(sorted(_tracked(changes, before, after))),
         findings=(*(with_witness(each, after, new) for each in findings[:_MOST_SHOWN]), *findings[_MOST_SHOWN:]),
     )
+
+
+def _net(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """Return changes with those of one object joined to one; what comes and goes again on the way is left out."""
+    joined: dict[object, Change] = {}  # by what the object is at the end; by itself if it is gone
+    for change in changes:
+        earlier = None if change.before is None else joined.pop(change.before, None)
+        whole = change if earlier is None else Change(earlier.before, change.after)
+        if whole.before != whole.after:
+            joined[whole if whole.after is None else whole.after] = whole
+    return tuple(joined.values())
 
 
 # --- reach ---------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any, Final
 import typer
 
 from cli.client import Access, Planned, Planner
-from cli.commands import connections, networks, nodes, projects, services
+from cli.commands import bindings, connections, networks, nodes, pods, projects, services
 from cli.failures import ExitStatus
 from cli.options import Output, Session, with_common_options
 from cli.render import Column, Item, Part, cell, items, show, table
@@ -20,7 +20,12 @@ _COMMANDS: Final = (
     connections.join_networks,
     connections.isolate_networks,
     projects.create_project,
+    projects.move_project,
+    projects.label_project,
     projects.delete_project,
+    bindings.create_binding,
+    bindings.delete_binding,
+    pods.set_pod,
     services.create_service,
     services.delete_service,
     nodes.create_node,

@@ -14,9 +14,9 @@ from tests.topology.asking import node, report
 from tests.topology.strategies import after, any_request, granted, snapshots
 from topology import requests
 from topology.compiler import FlowTable, compile_all
-from topology.model import EVERYTHING, Port, PortKey, Scope, ServicePort
+from topology.model import EVERYTHING, Connection, Move, Network, Port, PortKey, Project, Scope, ServicePort
 from topology.outcome import Delivered
-from topology.plan import OTHERS, Cut, FlowChange, Plan, PodChange, ReachChange, plan, plan_request
+from topology.plan import OTHERS, Cut, FlowChange, Plan, PodChange, ReachChange, moves_done, plan, plan_request
 from topology.requests import Reason, Request
 from topology.snapshot import Event, Put, Snapshot, apply_all, empty
 from topology.trace import Fabric, trace_pods
@@ -115,6 +115,14 @@ def test_what_follows_by_itself_is_part_of_the_plan(network: Snapshot) -> None:
     assert found.pods == (PodChange("red", "blue", 2, 0),)
 
 
+def test_a_move_is_planned_to_its_end(network: Snapshot) -> None:
+    found = planned(network, requests.MoveProject("red", "blue"))
+    assert found.pods == (PodChange("red", "blue", 2, 0),)
+    changed = [(type(each.before), type(each.after), getattr(each.after, "network", None)) for each in found.objects]
+    assert (Project, Project, "blue") in changed
+    assert not any(isinstance(each.subject, Move | Network | Connection) for each in found.objects)
+
+
 def _moved(port: Port) -> Port:
     return Port(
         port.key, port.project, port.pod, "blue", port.host_interface, port.mac, port.addresses, ofport=port.ofport
@@ -127,6 +135,8 @@ def test_a_plan_comes_true(snapshot: Snapshot, request: Request) -> None:
     tables = compile_all(snapshot)
     found = plan_request(snapshot, tables, request)
     then, _ = apply_all(snapshot, granted(snapshot, request))
+    while events := moves_done(snapshot)(then):
+        then, _ = apply_all(then, events)
     new = compile_all(then)
     assert found.findings == ()
     counted = {each.node: (each.added, each.removed) for each in found.flows}
