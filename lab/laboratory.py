@@ -194,11 +194,11 @@ class Lab:
     def pod(self, name: str, on: str) -> Pod:
         """Make the pod `project/pod` on a node, by executing the CNI plugin. CniError when it refuses."""
         pod = create(self._state, PodName.parse(name), self.node(on), self._echo)
+        self.pods_by_name[name] = pod
         port = f"{pod.attachment.container}/{pod.attachment.interface}"
         pod.network = self.api.get(f"/v1/nodes/{on}/ports/{port}")["network"]
         if len(pod.interfaces) > 1:
             pod.networks = self._networks_of(pod)
-        self.pods_by_name[name] = pod
         return pod
 
     def pods(self, placement: Mapping[str, str]) -> list[Pod]:

@@ -18,19 +18,7 @@ from rest.verification_shapes import (
 )
 from store.objects import Scope
 from topology import model
-from topology.model import (
-    AddressBlock,
-    Binding,
-    Cluster,
-    Connection,
-    Move,
-    Network,
-    Node,
-    Pod,
-    Project,
-    Service,
-    Subject,
-)
+from topology.model import AddressBlock, Binding, Cluster, Connection, Network, Node, Pod, Project, Service, Subject
 from topology.plan import Plan, ReachChange, plan_request
 from topology.requests import Refused, Request
 from topology.snapshot import Change
@@ -40,12 +28,11 @@ _KINDS: Final[dict[type, str]] = {
     Node: "node",
     Network: "network",
     Project: "project",
+    Binding: "binding",
+    Pod: "pod",
     Connection: "connection",
     AddressBlock: "address block",
     Service: "service",
-    Binding: "binding",
-    Pod: "pod",
-    Move: "move",
 }
 
 
@@ -130,7 +117,5 @@ def _name(subject: Subject) -> str:
             return f"{prefix} of {network} on {node}"
         case Node(name=name) | Network(name=name) | Project(name=name) | Binding(name=name):
             return name
-        case Move(project=project):
-            return project
         case _:
             return "settings"

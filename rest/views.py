@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_interface
 from itertools import combinations
 
@@ -263,17 +263,29 @@ def _places(published: Published, port: Port) -> Iterator[AddressView]:
 
 
 def _routes(published: Published, port: Port, places: tuple[AddressView, ...]) -> Iterator[RouteView]:
-    """Yield where a pod sends what by a port: everything by its primary one, by another only what is of its network."""
+    """Yield where a pod sends what by a port: everything by its primary one, by another only what is of its network.
+
+    The shared space belongs to one interface, or half of either network would be out of reach: to the primary one, if
+    that is in it.
+    """
     if not port.is_secondary:
         yield from map(_default_route, places)
         return
     network, cluster = published.snapshot.networks[port.network], published.snapshot.cluster
-    ranges = tuple(subnet.cidr for subnet in network.subnets) or cluster.cluster_cidrs
+    ranges: tuple[Prefix, ...] = tuple(subnet.cidr for subnet in network.subnets)
+    if not network.subnets and not _has_primary_in_shared_space(published.snapshot, port):
+        ranges = cluster.cluster_cidrs
     for place in places:
         near = ip_interface(place.address).network  # to this one, the address itself makes a route
         for cidr in ranges:
             if cidr.version == near.version and cidr != near:
                 yield RouteView(dst=str(cidr), gw=place.gateway)
+
+
+def _has_primary_in_shared_space(snapshot: Snapshot, port: Port) -> bool:
+    keys: Iterable[PortKey] = snapshot.port_by_pod.get((port.project, port.pod), {})
+    others = (snapshot.ports[key] for key in keys if (key.node, key.container) == (port.node, port.key.container))
+    return any(other.space == SHARED_SPACE and not other.is_secondary for other in others)
 
 
 def _default_route(place: AddressView) -> RouteView:

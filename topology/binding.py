@@ -75,6 +75,8 @@ def attachments(snapshot: Snapshot, project: str, pod: str) -> tuple[Attachment,
     Raises Refused when a binding or the pod itself names a network that the project does not have, and when
     bindings contradict. Raises KeyError when there is no such project.
     """
+    if _is_plain(snapshot, project, pod):
+        return (Attachment(snapshot.projects[project].home),)
     given, choice = grant(snapshot, project), chosen(snapshot, project, pod)
     _check_within(choice, given, f"pod {project}/{pod}", project)
     primary = choice.primary or Attachment(given.primary)
@@ -87,6 +89,12 @@ def attachments(snapshot: Snapshot, project: str, pod: str) -> tuple[Attachment,
         _check_asked(name, given, project, pod)
         others[name] = Attachment(name)
     return (primary, *_named(tuple(others.values()), f"pod {project}/{pod}"))
+
+
+def _is_plain(snapshot: Snapshot, project: str, pod: str) -> bool:
+    """Whether no binding and no word of its tenant concerns a pod, as with most: told in three look-ups."""
+    said = PodKey(project, pod) in snapshot.pods or (project, ANYTHING) in snapshot.pod_bindings
+    return not said and project not in snapshot.project_bindings
 
 
 def _known(snapshot: Snapshot, project: str, pod: str) -> Pod:

@@ -13,22 +13,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from topology.admission import admit
 from topology.compiler import Dirty, FlowTable, Tables, update
-from topology.model import (
-    EVERYTHING,
-    AddressBlock,
-    Binding,
-    Cluster,
-    Connection,
-    Move,
-    Network,
-    Node,
-    Pod,
-    Port,
-    Project,
-    Scope,
-    Service,
-    Subject,
-)
+from topology.model import EVERYTHING, Connection, Network, Port, Scope
 from topology.reach import begins_tracked, needs_tracking
 from topology.reach import scope as scope_of
 from topology.requests import AdvanceMove, Refused, Request
@@ -106,24 +91,24 @@ def nothing_more(snapshot: Snapshot) -> tuple[Event, ...]:
     return ()
 
 
-def moves_since(before: Snapshot) -> Complete:
-    """Return what takes the moves to their end that were not under way before, stage by stage."""
+def moves_done(before: Snapshot) -> Complete:
+    """Return what leads the moves to their end that were not under way `before`, stage by stage."""
 
-    def complete(snapshot: Snapshot) -> tuple[Event, ...]:
-        begun = (move for project, move in sorted(snapshot.moves.items()) if project not in before.moves)
+    def next_stage(snapshot: Snapshot) -> tuple[Event, ...]:
+        begun = (snapshot.moves[project] for project in sorted(snapshot.moves) if project not in before.moves)
         move = next(begun, None)
         return () if move is None else admit(snapshot, AdvanceMove(move.project, move.transit, move.stage))
 
-    return complete
+    return next_stage
 
 
 def plan_request(snapshot: Snapshot, tables: Tables, request: Request) -> Plan:
-    """Return what a request would do, and what follows from it by itself; a refusal is a plan as well."""
+    """Return what a request would do, with the moves that it begins; a refusal is a plan as well."""
     try:
         events = admit(snapshot, request)
     except Refused as refused:
         return Plan(refused=refused)
-    return plan(snapshot, tables, events, moves_since(snapshot))
+    return plan(snapshot, tables, events, moves_done(snapshot))
 
 
 def plan(before: Snapshot, tables: Tables, events: tuple[Event, ...], complete: Complete = nothing_more) -> Plan:
@@ -135,12 +120,13 @@ def plan(before: Snapshot, tables: Tables, events: tuple[Event, ...], complete: 
             break
         after, more = apply_all(after, events)
         changes += more
+    changes = _net(changes)
     new, dirty = update(tables, changes, before, after)
     findings = check(Step(changes, before, after, tables, new, dirty))
     reach = tuple(_reach(changes, before, after))
     pods = tuple(_pods(changes))
     return Plan(
-        objects=tuple(_objects(changes)),
+        objects=tuple(change for change in changes if not isinstance(change.subject, Port)),
         reach=tuple(each for each in reach if each.before != each.after),
         pods=pods,
         flows=tuple(_flows(tables, new, dirty, before)),
@@ -150,31 +136,15 @@ def plan(before: Snapshot, tables: Tables, events: tuple[Event, ...], complete: 
     )
 
 
-def _objects(changes: Iterable[Change]) -> Iterator[Change]:
-    """Yield what changes from the first to the last; what was there only in between, and single pods' ports, is not."""
-    ends: dict[object, Change] = {}
+def _net(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """Return changes with those of one object joined to one; what comes and goes again on the way is left out."""
+    joined: dict[object, Change] = {}  # by what the object is at the end; by itself if it is gone
     for change in changes:
-        name = _name(change.subject)
-        first = ends.get(name)
-        ends[name] = Change(change.before if first is None else first.before, change.after)
-    yield from (change for change in ends.values() if change.before != change.after)
-
-
-def _name(subject: Subject) -> object:
-    """Return what tells an object from all others."""
-    match subject:
-        case Cluster():
-            return Cluster
-        case AddressBlock(network=network, prefix=prefix):
-            return AddressBlock, network, prefix
-        case Connection(key=key) | Service(key=key) | Port(key=key) | Pod(key=key):
-            return type(subject), key
-        case Move(project=project):
-            return Move, project
-        case Node(name=name) | Network(name=name) | Project(name=name) | Binding(name=name):
-            return type(subject), name
-        case _:
-            return subject
+        earlier = None if change.before is None else joined.pop(change.before, None)
+        whole = change if earlier is None else Change(earlier.before, change.after)
+        if whole.before != whole.after:
+            joined[whole if whole.after is None else whole.after] = whole
+    return tuple(joined.values())
 
 
 # --- reach ---------------------------------------------------------------------------------------

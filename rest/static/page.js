@@ -114,6 +114,7 @@ function ofNetwork(network) {
   return {
     Network: network.name,
     VNID: String(network.vnid),
+    Phase: network.phase,
     Ranges: own ? `${own}${network.flat ? ", on any node" : ""}` : "those of the nodes",
     ...(network.mtu ? { MTU: `${network.mtu} bytes` } : {}),
     "May talk with": network.global ? "all networks (global)" : joined.join("; ") || "itself and global networks",

@@ -143,9 +143,9 @@ class Machine:
         pairs = json.loads(self.vsctl("--format=json", "--columns=external_ids", "list", "Interface", name))
         return dict(pairs["data"][0][0][1])
 
-    def rules(self, name: str) -> list[dict[str, Any]]:
+    def rules(self, name: str, family: str = "-4") -> list[dict[str, Any]]:
         """Policy rules in namespace `name` besides the kernel's own three, as ip-rule(8) tells them, in their order."""
-        found = json.loads(run("ip", "-n", name, "-json", "rule", "show"))
+        found = json.loads(run("ip", family, "-n", name, "-json", "rule", "show"))
         return [rule for rule in found if rule["table"] not in ("local", "main", "default")]
 
     def ports(self) -> list[str]:

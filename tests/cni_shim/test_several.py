@@ -290,6 +290,33 @@ def test_the_same_address_twice_is_the_first_ones(plugin: Plugin, machine: Machi
     nothing_left(plugin)
 
 
+def test_both_families(plugin: Plugin, machine: Machine, two: FakeController) -> None:
+    old, new = (
+        {"address": "10.201.0.3/24", "gateway": "10.201.0.1"},
+        {"address": "fd00:1::3/64", "gateway": "fd00:1::1"},
+    )
+    routes = [{"dst": "10.201.0.0/16", "gw": "10.201.0.1"}, {"dst": "fd00::/16", "gw": "fd00:1::1"}]
+    spoil(two, "net1", {"addresses": [old, new], "routes": routes})
+    result = plugin.add()
+    assert [ip["interface"] for ip in result["ips"]] == [1, 3, 3, 5]
+    for target, source in (("192.0.2.1", "10.201.0.3"), ("2001:db8::1", "fd00:1::3")):
+        for way in (("from", source), ("oif", "net1")):
+            assert route_get(plugin.netns, target, *way)["dev"] == "net1"
+    table = str(several.FIRST_TABLE + machine.links(plugin.netns)["net1"]["ifindex"])
+    rules = machine.rules(plugin.netns, "-6")
+    assert [(rule["src"], rule.get("oif"), rule["table"]) for rule in rules] == [
+        ("fd00:1::3", None, table),
+        ("all", "net1", table),
+    ]
+    until("ofports", machine.all_open)
+    assert plugin.call("CHECK", prevResult=result).status == 0
+    run("ip", "-6", "-n", plugin.netns, "rule", "del", "oif", "net1")
+    assert "oif net1" in plugin.call("CHECK", prevResult=result).text
+    assert plugin.call("DEL").status == 0
+    nothing_left(plugin)
+    assert machine.rules(plugin.netns, "-6") == []
+
+
 @pytest.mark.usefixtures("two")
 def test_the_kernel_keeps_interfaces_apart(plugin: Plugin) -> None:
     run("ip", "netns", "exec", plugin.netns, "sysctl", "-qw", f"{CONF}.all.rp_filter=1", f"{CONF}.default.rp_filter=1")

@@ -16,6 +16,7 @@ from lab.hosts import Host, Target
 from lab.laboratory import Lab
 from lab.pod import Pod
 from store.sqlite import SqliteStore
+from tests.lab.slow import SlowAnswers
 from tests.lab.watching import eventually, in_sync, watching
 from topology.admission import admit
 from topology.requests import AdvanceMove, MoveProject
@@ -114,6 +115,24 @@ def test_what_both_networks_allow_goes_on(moving: Lab) -> None:
     finally:
         moving.isolate("red", "green")
         moving.isolate("blue", "green")
+
+
+def test_answers_over_one_way_connections_arrive(moving: Lab) -> None:
+    """What pods began before they changed networks is known to the tracker there: each question is a connection."""
+    pods = moving.pods_by_name
+    for network in ("red", "blue"):
+        moving.join(network, "green", one_way=True)
+    try:
+        with SlowAnswers(pods["shop/a"], pods["green/a"], delay=0.06) as questions:
+            for network in ("blue", "red", "blue", "red"):
+                moving.move("shop", network)
+                time.sleep(0.1)
+        assert questions.asked > 20
+        assert questions.lost == []
+        assert not pods["green/a"].ping(pods["shop/b"], patience=0.5)
+    finally:
+        for network in ("red", "blue"):
+            moving.isolate(network, "green")
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.05, 0.12, 0.2, 0.3])

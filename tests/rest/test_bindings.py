@@ -168,7 +168,7 @@ def test_a_node_is_told_what_to_attach_and_where_to_send_what(world: TestApp) ->
     shared, own = report(world, "net1"), report(world, "ring0")
     assert (shared["network"], own["network"]) == ("store", "ring")
     assert (shared["others"], own["others"]) == ([], [])
-    assert shared["routes"] == [{"dst": "10.128.0.0/14", "gw": "10.128.0.1"}]
+    assert shared["routes"] == []  # by the primary one, which is in the shared space too
     assert own["routes"] == [{"dst": "10.0.1.0/24", "gw": "10.0.0.1"}]  # its own subnet needs none
     ports = world.get("/v1/ports?project=red").json["ports"]
     assert {port["interface"]: (port["secondary"], port["others"]) for port in ports} == {
@@ -176,6 +176,13 @@ def test_a_node_is_told_what_to_attach_and_where_to_send_what(world: TestApp) ->
         "net1": (True, []),
         "ring0": (True, []),
     }
+
+
+def test_the_shared_space_is_reached_by_a_secondary_interface_if_the_primary_one_is_not_in_it(world: TestApp) -> None:
+    primary = {"primary": {"network": "ring"}, "secondary": [{"network": "store"}]}
+    world.post_json("/v1/bindings", {**STORAGE, **primary}, status=201)
+    assert report(world, "eth0")["routes"] == [{"dst": "0.0.0.0/0", "gw": "10.0.0.1"}]
+    assert report(world, "net1")["routes"] == [{"dst": "10.128.0.0/14", "gw": "10.128.0.1"}]
 
 
 def test_a_trace_begins_at_the_primary_interface(world: TestApp, control: MemoryControl) -> None:

@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from itertools import chain, combinations, product
 from typing import NamedTuple
 
+from tests.topology.strategies import answer
 from topology.compiler import Tables, compile_all
+from topology.fields import ETH_SRC
 from topology.model import Move, Port, PortKey, Project
 from topology.outcome import Delivered, Sent, Where
 from topology.packet import Ends, Packet, arriving, icmp, transport
@@ -44,7 +46,12 @@ class State:
 
     def fate(self, probe: Probe) -> PortKey | Where | None:
         """Who gets the packet: a pod, or something outside; None for nobody."""
-        return fate(Fabric(self.snapshot, self.tables, dict(self.switches)), probe)
+        return fate(self.fabric, probe)
+
+    @property
+    def fabric(self) -> Fabric:
+        """Its switches."""
+        return Fabric(self.snapshot, self.tables, dict(self.switches))
 
 
 def fate(fabric: Fabric, probe: Probe) -> PortKey | Where | None:
@@ -116,3 +123,16 @@ def _settle(snapshot: Snapshot, move: Move, network: str) -> Snapshot:
         Remove(move),
     )
     return apply_all(snapshot, events)[0]
+
+
+def is_answered(request: Fabric, answering: Fabric, probe: Probe) -> bool:
+    """Whether a pod gets the answer to what it sent, sent through one fabric and answered through another."""
+    snapshot = request.snapshot
+    source = snapshot.ports[probe.source]
+    there = request.carry(source.node, arriving(probe.packet, source.ofport or 0))
+    if not isinstance(there.outcome, Delivered):
+        return False
+    receiver = snapshot.ports[there.outcome.port]
+    back = answer(arriving(there.packet, 0)).set(ETH_SRC, receiver.mac)
+    trace = answering.carry(receiver.node, arriving(back, receiver.ofport or 0), there.trackers)
+    return trace.outcome == Delivered(source.node, source.key)

@@ -20,9 +20,9 @@ from tests.topology.strategies import (
 )
 from topology import requests
 from topology.admission import admit
-from topology.binding import attachments, grant
+from topology.binding import _is_plain, attachments, grant
 from topology.labels import Labels, Operator, Requirement, Selector
-from topology.model import NAME_LABEL, Attachment, Binding, Pod, PodKey, Port, PortKey, mac_of
+from topology.model import NAME_LABEL, VNIDS, Attachment, Binding, Pod, PodKey, Port, PortKey, mac_of
 from topology.requests import Reason, Refused, Request
 from topology.snapshot import Snapshot, apply_all, empty
 
@@ -182,6 +182,25 @@ def test_pods_whose_addresses_cannot_go_along_hold_a_binding_up(world: Snapshot)
     assert admit(lived, bind("b", called("red"), secondary=on("store")))
 
 
+def test_projects_of_one_binding_move_side_by_side(world: Snapshot) -> None:
+    lived = after(world, pod("a"), pod("b", project="blue"))
+    moving = after(lived, bind("b", called("red", "blue"), "store"))
+    transits = [moving.networks[move.transit] for move in moving.moves.values()]
+    assert set(moving.moves) == {"red", "blue"}
+    assert len({transit.vnid for transit in transits}) == 2
+    assert moving.watermarks[VNIDS] == max(transit.vnid for transit in transits)
+
+
+def test_a_project_does_not_move_away_from_its_pods_secondary_ports(world: Snapshot) -> None:
+    swapped = bind("swapped", called("red"), "store", pods=ALL, secondary=on("red"))
+    bound = after(world, bind("given", called("red"), optional=("store",)), swapped, pod("a"))
+    away = bind("away", called("red"), "more")
+    assert admit(bound, away)
+    lived = after(bound, pod("a", "net1"))
+    assert {each.network: each.is_secondary for each in lived.ports.values()} == {"store": False, "red": True}
+    refused(lived, away, Reason.IN_USE, 'project "red"', 'network "red"')
+
+
 def test_pods_do_not_lose_a_network_that_they_are_on(world: Snapshot) -> None:
     bound = after(world, bind("b", called("red"), secondary=on("store"), optional=("more",)), say("a", (), "more"))
     lived = after(bound, pod("a"), pod("a", "net1"), pod("a", "net2"))
@@ -315,6 +334,19 @@ def test_static_address_and_mac(world: Snapshot) -> None:
     assert port(after(shared, pod("a", "net1")), "a", "net1").addresses == (IPv4Address("10.128.0.50"),)
     refused(shared, pod("a", "net1", place="n2"), Reason.INVALID, "10.128.0.50", 'node "n2"')
     assert admit(shared, pod("a", place="n2"))
+
+
+def test_a_static_address_of_the_shared_space_is_held_by_one(world: Snapshot) -> None:
+    given_ = after(world, bind("given", called("red"), optional=("store",)))
+    bound = after(given_, fixed("store", "10.128.0.50"))
+    lived = after(bound, pod("a", "net1"))
+    refused(lived, pod("b", "net1"), Reason.TAKEN, "10.128.0.50", "red/a")
+    left = after(lived, requests.ForgetPort(PortKey("n1", "a", "net1")))
+    refused(left, pod("b", "net1"), Reason.TAKEN, "10.128.0.50", "quarantine")
+    for address in ("10.128.0.0", "10.128.0.1", "10.128.1.255"):  # first, gateway, last of n1's subnet
+        refused(after(given_, fixed("store", address)), pod("a", "net1"), Reason.INVALID, address, 'node "n1"')
+    late = after(given_, pod("a"), fixed("store", "10.128.0.2"))  # somebody had it before it was promised
+    refused(late, pod("b", "net1"), Reason.TAKEN, "10.128.0.2", "red/a")
 
 
 def test_a_static_address_is_in_a_block_of_its_node_or_anywhere_in_a_flat_network(world: Snapshot) -> None:
@@ -508,3 +540,16 @@ def test_a_pod_is_on_networks_of_project_bindings_only(snapshot: Snapshot, asked
             except (Refused, KeyError):
                 continue
             assert found <= given_by_hand(snapshot, project)
+
+
+@given(snapshots())
+@settings(max_examples=60)
+def test_the_short_way_of_a_plain_pod_leads_where_the_long_one_does(snapshot: Snapshot) -> None:
+    for project in PROJECTS:
+        for name in CONTAINERS:
+            if project not in snapshot.projects or not _is_plain(snapshot, project, f"pod-{name}"):
+                continue
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("topology.binding._is_plain", lambda *_: False)
+                long = attachments(snapshot, project, f"pod-{name}")
+            assert attachments(snapshot, project, f"pod-{name}") == long

@@ -16,7 +16,7 @@ from topology import requests
 from topology.compiler import FlowTable, compile_all
 from topology.model import EVERYTHING, Connection, Move, Network, Port, PortKey, Project, Scope, ServicePort
 from topology.outcome import Delivered
-from topology.plan import OTHERS, Cut, FlowChange, Plan, PodChange, ReachChange, moves_since, plan, plan_request
+from topology.plan import OTHERS, Cut, FlowChange, Plan, PodChange, ReachChange, moves_done, plan, plan_request
 from topology.requests import Reason, Request
 from topology.snapshot import Event, Put, Snapshot, apply_all, empty
 from topology.trace import Fabric, trace_pods
@@ -116,20 +116,21 @@ def test_what_follows_by_itself_is_part_of_the_plan(network: Snapshot) -> None:
 
 
 def test_a_move_is_planned_to_its_end(network: Snapshot) -> None:
-    """Not to the first of its stages; and the pods' connections with whom they leave are cut."""
+    found = planned(network, requests.MoveProject("red", "blue"))
+    assert found.pods == (PodChange("red", "blue", 2, 0),)
+    changed = [(type(each.before), type(each.after), getattr(each.after, "network", None)) for each in found.objects]
+    assert (Project, Project, "blue") in changed
+    assert not any(isinstance(each.subject, Move | Network | Connection) for each in found.objects)
+
+
+def test_who_leaves_is_cut_from_whom_it_leaves(network: Snapshot) -> None:
     joined = after(network, requests.JoinNetworks("red", "green"), *pod("d", "green", "n1", 5))
     stays = after(joined, requests.CreateProject("red-test", "red"), *pod("e", "red-test", "n1", 6))
     found = planned(stays, requests.MoveProject("red", "blue"))
-    assert [(type(each.before), each.subject.name) for each in found.objects if isinstance(each.subject, Project)] == [
-        (Project, "red")
-    ]
-    assert not [each for each in found.objects if isinstance(each.subject, Move | Network | Connection)]
-    assert found.pods == (PodChange("red", "blue", 2, 0),)
-    assert found.reach == ()
+    assert (found.pods, found.reach) == ((PodChange("red", "blue", 2, 0),), ())
     assert {(each.source, each.destination, each.source_pods, each.destination_pods) for each in found.cut} == {
         *(("red", "red", 2, 1), ("red", "red", 1, 2), ("red", "green", 2, 1), ("green", "red", 1, 2))
     }
-    assert found.findings == ()
 
 
 def test_a_move_from_a_global_network_leaves_all_others(network: Snapshot) -> None:
@@ -150,8 +151,7 @@ def test_a_plan_comes_true(snapshot: Snapshot, request: Request) -> None:
     tables = compile_all(snapshot)
     found = plan_request(snapshot, tables, request)
     then, _ = apply_all(snapshot, granted(snapshot, request))
-    complete = moves_since(snapshot)
-    while events := complete(then):
+    while events := moves_done(snapshot)(then):
         then, _ = apply_all(then, events)
     new = compile_all(then)
     assert found.findings == ()

@@ -13,7 +13,7 @@ from topology.admission.projects import settled
 from topology.admission.selectors import checked_selector
 from topology.model import Address, Attachment, Binding, Network, format_mac
 from topology.requests import CreateBinding, DeleteBinding, Reason, Refused
-from topology.snapshot import Event, Put, Remove, Snapshot, apply, projects_selected
+from topology.snapshot import Event, Put, Remove, Snapshot, apply, apply_all, projects_selected
 
 _NOT_SECONDARY: Final = frozenset({"eth0", "lo"})  # what runtimes call the primary interface, and the loopback
 _MOST_NETWORKS: Final = 64  # interfaces of a pod
@@ -29,7 +29,7 @@ def create_binding(snapshot: Snapshot, request: CreateBinding) -> tuple[Event, .
     if old == binding:
         return ()
     concerned = (*projects_selected(snapshot, binding), *(() if old is None else projects_selected(snapshot, old)))
-    return (Put(binding), *_settle(snapshot, Put(binding), concerned))
+    return _settle(snapshot, Put(binding), concerned)
 
 
 def delete_binding(snapshot: Snapshot, request: DeleteBinding) -> tuple[Event, ...]:
@@ -37,13 +37,18 @@ def delete_binding(snapshot: Snapshot, request: DeleteBinding) -> tuple[Event, .
     binding = snapshot.bindings.get(request.name)
     if binding is None:
         raise Refused(Reason.UNKNOWN, _named(request.name), "does not exist", "correct the name")
-    return (Remove(binding), *_settle(snapshot, Remove(binding), projects_selected(snapshot, binding)))
+    return _settle(snapshot, Remove(binding), projects_selected(snapshot, binding))
 
 
-def _settle(snapshot: Snapshot, event: Event, projects: Iterable[str]) -> Iterable[Event]:
+def _settle(snapshot: Snapshot, event: Event, projects: Iterable[str]) -> tuple[Event, ...]:
+    """Return the event, and those that bring the projects concerned to where they belong after it."""
     state, _ = apply(snapshot, event)
+    events: tuple[Event, ...] = (event,)
     for name in sorted(set(projects)):
-        yield from settled(snapshot, state, name)
+        more = settled(snapshot, state, name)
+        state, _ = apply_all(state, more)
+        events = (*events, *more)
+    return events
 
 
 def _checked(snapshot: Snapshot, binding: Binding) -> Binding:

@@ -37,7 +37,7 @@ from topology.requests import (
     Refused,
     SetGlobal,
 )
-from topology.snapshot import Event, Put, Remove, Snapshot, apply
+from topology.snapshot import Event, Put, Remove, Snapshot, apply_all
 
 
 def create_network(snapshot: Snapshot, request: CreateNetwork) -> tuple[Event, ...]:
@@ -63,9 +63,13 @@ def create_network(snapshot: Snapshot, request: CreateNetwork) -> tuple[Event, .
         provider=request.provider,
     )
     counted = () if request.vnid is not None else (Put(Watermark(VNIDS, vnid)),)
-    state, _ = apply(snapshot, Put(network))
-    made = (put_project(state, Project(project, network.name)) for project in projects)
-    return (*counted, Put(network), *(event for events in made for event in events))
+    events: tuple[Event, ...] = (*counted, Put(network))
+    state, _ = apply_all(snapshot, events)
+    for project in projects:
+        made = put_project(state, Project(project, network.name))
+        state, _ = apply_all(state, made)
+        events = (*events, *made)
+    return events
 
 
 def set_global(snapshot: Snapshot, request: SetGlobal) -> tuple[Event, ...]:

@@ -6,6 +6,7 @@ asked for every project that a request concerns, and refuses what would take a n
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from topology import names
@@ -15,7 +16,7 @@ from topology.admission.selectors import checked_project_labels
 from topology.allocation import free_vnid
 from topology.binding import chosen, chosen_by, grant
 from topology.labels import Labels
-from topology.model import DEFAULT_NETWORK, VNIDS, Network, Project, Watermark
+from topology.model import DEFAULT_NETWORK, VNIDS, Network, PortKey, Project, Watermark
 from topology.requests import CreateProject, MoveProject, Reason, Refused, SetProjectLabels
 from topology.snapshot import Event, Put, Snapshot, apply, apply_all
 
@@ -121,11 +122,13 @@ def _check_pods(before: Snapshot, state: Snapshot, project: str) -> None:
 
 
 def _check_kept(before: Snapshot, project: Project, networks: frozenset[str]) -> None:
-    """Raise Refused when pods of a project are on a secondary network that it no longer has."""
-    for network in sorted(grant(before, project.name).networks - networks - {project.network}):
-        ports = before.ports_of.get((project.name, network))
+    """Raise Refused when pods of a project are on a network that it no longer has; those on its primary one move."""
+    for network in sorted(grant(before, project.name).networks - networks):
+        keys: Iterable[PortKey] = before.ports_of.get((project.name, network), {})
+        moves = network == project.network
+        ports = sum(1 for key in keys if not moves or before.ports[key].is_secondary)
         if ports:
-            cause = f'has pods on network "{network}" (ports: {len(ports)}), which it would no longer be bound to'
+            cause = f'has pods on network "{network}" (ports: {ports}), which it would no longer be bound to'
             raise Refused(Reason.IN_USE, f'project "{project.name}"', cause, "delete those pods first")
 
 

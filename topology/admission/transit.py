@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from topology.admission.zones import allot_zones
 from topology.model import DEFAULT_NETWORK, EVERYTHING, Connection, ConnectionKey, Move, Network, Scope, either
-from topology.reach import scope
+from topology.reach import needs_zone, scope
 from topology.snapshot import Event, Put, Remove, Snapshot, apply_all
 
 
@@ -35,24 +34,21 @@ def derived(snapshot: Snapshot, projects: Iterable[str]) -> tuple[Event, ...]:
     """Return what brings the transit networks of moves to what their sources and targets are now."""
     events: tuple[Event, ...] = ()
     for project in sorted(projects):
-        for event in _of_move(snapshot, snapshot.moves[project]):
-            zones = allot_zones(snapshot, event.value) if isinstance(event.value, Connection) and _is_put(event) else ()
-            more = (*zones, event)
-            snapshot, _ = apply_all(snapshot, more)
-            events = (*events, *more)
+        more = tuple(_of_move(snapshot, snapshot.moves[project]))
+        snapshot, _ = apply_all(snapshot, more)
+        events = (*events, *more)
     return events
-
-
-def _is_put(event: Event) -> bool:
-    return isinstance(event, Put)
 
 
 def _of_move(snapshot: Snapshot, move: Move) -> Iterator[Event]:
     transit = snapshot.networks[move.transit]
     ends = [snapshot.networks[name] for name in (move.source, move.target)]
-    is_global = any(end.is_global for end in ends)
-    if transit.is_global != is_global:
-        yield Put(replace(transit, is_global=is_global))
+    # It may begin nothing that neither end may begin, so an end has a zone if it needs one. It takes that one, and what
+    # pods began on the source is known on it.
+    zone = next((end.zone for end in ends if needs_zone(end.name, snapshot)), None)
+    as_wanted = replace(transit, is_global=any(end.is_global for end in ends), zone=zone)
+    if transit != as_wanted:
+        yield Put(as_wanted)
     wanted = {connection.key: connection for connection in _connections(snapshot, move)}
     for peer in sorted(snapshot.peers.get(move.transit, {})):
         key = ConnectionKey.between(move.transit, peer)

@@ -9,10 +9,30 @@ from typing import Final, NamedTuple, TypeAlias
 from topology import fields
 from topology.fields import ETH_DST, ETH_SRC, IN_PORT
 from topology.flow import Actions, Match, Op
-from topology.model import Port, mac_of
-from topology.pipeline import CLUSTER_SOURCE, DESTINATION_VNID, OUTPUT_PORT, SOURCE_VNID, SPACE, Stage, Table
+from topology.model import ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Port, mac_of
+from topology.pipeline import (
+    CLUSTER_SOURCE,
+    DESTINATION_VNID,
+    OUTPUT_PORT,
+    SCRATCH,
+    SOURCE_VNID,
+    SPACE,
+    Stage,
+    Table,
+)
 from topology.verification.claim import About, Claim, Holds, Kind
-from topology.verification.shape import ADDRESS_MASK, IS_ARP, IS_IP, SHARED, W16, W32, W48, family_of, goto
+from topology.verification.shape import (
+    ADDRESS_MASK,
+    IS_ARP,
+    IS_IP,
+    SHARED,
+    TO_LEAVING_ERRORS,
+    W16,
+    W32,
+    W48,
+    family_of,
+    goto,
+)
 from topology.verification.world import View
 
 Pairs: TypeAlias = tuple[tuple[Match, Actions], ...]
@@ -21,7 +41,10 @@ _ASKS: Final = (fields.ARP_OP, 1, W16)
 _TO_TRACKING: Final = goto(Table.TRACKING)
 _TO_ARP: Final = goto(Table.ARP_RESPONDER)
 _TO_INGRESS_POLICY: Final = goto(Table.INGRESS_POLICY)
-_BACK: Final = (Op.OUTPUT, 0xFFFF_FFF8)
+_TO_ARRIVING_ERRORS: Final = goto(Table.ARRIVING_ERRORS)
+_BACK: Final = (Op.SET, OUTPUT_PORT, 0xFFFF_FFF8, W32)
+# Doors of the node: whoever had one of these numbers as a pod would take what is not its own.
+_NO_PODS: Final = frozenset((VXLAN_OFPORT, TUN_OFPORT, ICMP_OFPORT))
 _IPV4: Final = IS_IP[4]
 _FORMS: Final = {
     version: (IS_IP[version], family_of(version).source, family_of(version).destination, ADDRESS_MASK[version])
@@ -55,7 +78,8 @@ def attachment(view: View, ofport: int) -> Attachment:
 
 def _remember(view: View, port: Port, ofport: int) -> Attachment:
     network = view.snapshot.networks.get(port.network)
-    made = _NONE if network is None or port.node != view.node else _attach(port, ofport, network.vnid)
+    is_pod = network is not None and port.node == view.node and ofport not in _NO_PODS
+    made = _attach(port, ofport, network.vnid) if network is not None and is_pod else _NONE
     view.attachments[ofport] = made
     return made
 
@@ -64,7 +88,8 @@ def _attach(port: Port, ofport: int, vnid: int) -> Attachment:
     mac, place = port.mac, port.space
     comes_by, own_mac = (IN_PORT, ofport, W32), (ETH_SRC, mac, W48)
     tag, space = (Op.SET, SOURCE_VNID, vnid, W32), (SPACE, place, W32)
-    enter: Actions = ((Op.SET, SPACE, place, W32),) if place else ()
+    into = (Op.SET, SPACE, place, W32)
+    enter: Actions = (into,) if place else ()
     lead = ((Op.SET, DESTINATION_VNID, vnid, W32), (Op.SET, OUTPUT_PORT, ofport, W32), (Op.SET, ETH_DST, mac, W48))
     ingress: Pairs = ()
     arp: Pairs = ()
@@ -78,8 +103,10 @@ def _attach(port: Port, ofport: int, vnid: int) -> Attachment:
             known_as = int(port.cluster_addresses[position])
             name = ((Op.SET, CLUSTER_SOURCE, known_as, W32),)
             inside = (Op.SET, destination, value, width)
-            look_up += (((SHARED, kind, (destination, known_as, width)), (*lead, inside, _TO_INGRESS_POLICY)),)
-            himself += (_himself(port, known_as, inside),)
+            # It goes on in the pod's own space: a translated error that comes back is found there, and not again here.
+            arrive = (*lead, inside, into, _TO_ARRIVING_ERRORS)
+            look_up += (((SHARED, kind, (destination, known_as, width)), arrive),)
+            himself += (_himself(port, value, known_as, inside),)
         own = (comes_by, own_mac, kind, (source, value, width))
         ingress += ((own, (tag, *enter, *name, _TO_TRACKING)),)
         look_up += (((space, kind, (destination, value, width)), (*lead, _TO_INGRESS_POLICY)),)
@@ -89,15 +116,17 @@ def _attach(port: Port, ofport: int, vnid: int) -> Attachment:
     return Attachment(ingress, arp, look_up, himself)
 
 
-def _himself(port: Port, known_as: int, inside: tuple[int, ...]) -> tuple[Match, Actions]:
+def _himself(port: Port, own: int, known_as: int, inside: tuple[int, ...]) -> tuple[Match, Actions]:
     to = (fields.IPV4_DST, known_as, W32)
     match = ((SPACE, port.space, W32), (CLUSTER_SOURCE, known_as, W32), IS_IP[4], to)
     back = (
+        (Op.SET, SCRATCH, own, W32),
         (Op.SET, fields.IPV4_SRC, known_as, W32),
         inside,
         (Op.SET, ETH_SRC, mac_of(IPv4Address(known_as)), W48),
         (Op.SET, ETH_DST, port.mac, W48),
         _BACK,
+        TO_LEAVING_ERRORS,
     )
     return match, back
 

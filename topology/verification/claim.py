@@ -8,7 +8,8 @@ from typing import NamedTuple, TypeAlias
 
 from topology.flow import Actions, Match
 from topology.pipeline import Stage
-from topology.verification.world import Facts, View, World
+from topology.verification.shape import Facts
+from topology.verification.world import View, World
 
 
 class Kind(Enum):

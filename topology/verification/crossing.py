@@ -20,13 +20,14 @@ from topology.verification.shape import (
     W8,
     W16,
     W32,
+    Facts,
     commit,
     goto,
     in_prefix,
     is_to,
     load,
 )
-from topology.verification.world import Facts, View, World
+from topology.verification.world import View, World
 
 _PROTOCOL: Final = {number: (name, field) for name, (number, _, field) in fields.TRANSPORT.items()}
 
@@ -35,7 +36,7 @@ _PROTOCOL: Final = {number: (name, field) for name, (number, _, field) in fields
 
 def is_begun_one_way(may: Scope | None, back: Scope | None) -> bool:
     """Whether who may begin `may` can be asked less (`back`), so that answers have to be told apart."""
-    asks = may is not None and not may.services_only
+    asks = may is not None and (not may.services_only or bool(may.ports))
     return asks and (back is None or back.services_only or bool(back.ports))
 
 
@@ -95,19 +96,39 @@ def _enters(view: View, match: Match, actions: Actions) -> bool:
     destination = view.world.by_vnid[actions[0][2]]  # type: ignore[index]
     if source is None or destination is None or source.name not in view.hosting:
         return False
-    connected = destination.name in view.snapshot.peers.get(source.name, {})
+    connection = view.snapshot.connections.get(ConnectionKey.between(source.name, destination.name))
+    plain = connection is not None and source is not destination and not connection.translations
     into = any(match[1:] == in_prefix(subnet.cidr) for subnet in destination.subnets)
-    return connected and into and actions == (load(SPACE, destination.vnid), *TO_EGRESS_POLICY)
+    return plain and into and actions == (load(SPACE, destination.vnid), *TO_EGRESS_POLICY)
 
 
 def _enters_owed(view: View) -> Iterator[Match]:
     for key in view.connections:
-        if key in view.snapshot.connections:
+        connection = view.snapshot.connections.get(key)
+        if connection is not None and not connection.translations:
             for one, other in (key, key[::-1]):
                 source, destination = view.snapshot.networks.get(one), view.snapshot.networks.get(other)
                 if source is not None and destination is not None and source.subnets and one in view.hosting:
                     for subnet in destination.subnets:
                         yield (SPACE, source.vnid, W32), *in_prefix(subnet.cidr)
+
+
+def _translates(view: View, match: Match, actions: Actions) -> bool:
+    """Both ends change to what the receiver's network knows them by, and the packet goes on in its space."""
+    source = _own_space(view, match)
+    destination = view.world.by_vnid[actions[3][2]]  # type: ignore[index]
+    if source is None or destination is None or source.name not in view.hosting:
+        return False
+    return view.world.translations[source.name, destination.name].get(match) == actions
+
+
+def _translates_owed(view: View) -> Iterator[Match]:
+    for key in view.connections:
+        connection = view.snapshot.connections.get(key)
+        if connection is not None and connection.translations:
+            for one, other in (key, key[::-1]):
+                if one in view.hosting:
+                    yield from view.world.translations[one, other]
 
 
 def _leaves(view: View, match: Match, actions: Actions) -> bool:
@@ -183,6 +204,7 @@ CLAIMS: Final[tuple[Claim, ...]] = (
     Claim(pipeline.CROSS_NOT, Kind.LEAK, About.NETWORKS, _within, _within_owed),
     attachment.claim(pipeline.CROSS_SELF, Kind.LEAK, 3, attachment.at_himself),
     Claim(pipeline.CROSS_PEER, Kind.LEAK, About.CONNECTIONS, _enters, _enters_owed),
+    Claim(pipeline.CROSS_TRANSLATED, Kind.LEAK, About.CONNECTIONS, _translates, _translates_owed),
     Claim(pipeline.CROSS_LEAVE, Kind.LEAK, About.NETWORKS, _leaves, _leaves_owed),
     always(pipeline.CROSS_SHARED, Kind.LEAK, (goto(Table.SERVICES),), (SHARED,)),
     Claim(pipeline.SERVICE_PORT, Kind.LEAK, About.SERVICES, _serves, _serves_owed),

@@ -20,6 +20,7 @@ from topology.verification.shape import (
     W16,
     W32,
     W48,
+    Facts,
     ask,
     commit,
     family_of,
@@ -27,7 +28,7 @@ from topology.verification.shape import (
     is_to,
     pair,
 )
-from topology.verification.world import Facts, View, World
+from topology.verification.world import View, World
 
 _STATE: Final = (fields.CT_STATE, fields.IS_REPLY, fields.IS_REPLY)
 

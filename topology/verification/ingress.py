@@ -22,12 +22,13 @@ from topology.verification.shape import (
     TO_LOCAL,
     W16,
     W32,
+    Facts,
     ask,
     family_of,
     goto,
     in_prefix,
 )
-from topology.verification.world import Facts, View, World
+from topology.verification.world import View, World
 
 _ASKS: Final = (fields.ARP_OP, 1, W16)
 

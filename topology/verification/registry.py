@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from topology.pipeline import SENTINEL
-from topology.verification import crossing, delivery, ingress, routing
+from topology.verification import crossing, delivery, errors, ingress, routing
 from topology.verification.claim import About, Claim, Kind
 
 # Sentinels are no part of a table's sections: nothing may stand there, and what they say is checked as sums.
@@ -14,6 +14,7 @@ _SENTINEL: Final = Claim(SENTINEL, Kind.UNEXPLAINED, About.NODE, lambda view, ma
 CLAIMS: Final[tuple[Claim, ...]] = (
     *ingress.CLAIMS,
     *crossing.CLAIMS,
+    *errors.CLAIMS,
     *routing.CLAIMS,
     *delivery.CLAIMS,
     _SENTINEL,

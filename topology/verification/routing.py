@@ -22,11 +22,12 @@ from topology.verification.shape import (
     W8,
     W16,
     W32,
+    Facts,
     in_prefix,
     is_to,
     to_peer,
 )
-from topology.verification.world import Facts, View, World
+from topology.verification.world import View, World
 
 _NOBODY: Final[dict[int, tuple[Prefix, ...]]] = {
     4: (IPv4Network("224.0.0.0/4"), IPv4Network("255.255.255.255/32")),

@@ -6,22 +6,25 @@ model and no stages here.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 
 from topology import fields
 from topology.fields import IPV4, IPV6, Family, Field
-from topology.flow import NO_TABLE, Action, Actions, MatchTerm, Op
+from topology.flow import NO_TABLE, Action, Actions, Match, MatchTerm, Op
 from topology.model import VXLAN_OFPORT, Address, Prefix
 from topology.pipeline import (
     BY_SERVICE,
     CLUSTER_SOURCE,
     DESTINATION_VNID,
     OUTPUT_PORT,
+    SCRATCH,
     SOURCE_VNID,
     SPACE,
     SPACE_MAC,
     Table,
 )
+
+Facts: TypeAlias = dict[Match, Actions]  # what a stage must hold: actions by match
 
 W6: Final = 0x3F
 W8: Final = 0xFF
@@ -86,10 +89,14 @@ TO_LOCAL: Final[Actions] = (goto(Table.LOCAL),)
 TO_TUNNEL: Final[Actions] = (goto(Table.TUNNEL_EGRESS),)
 TO_GUARD: Final[Actions] = (goto(Table.NODE_GUARD),)
 ANY_SERVICE: Final[MatchTerm] = (BY_SERVICE, 1, W32)
+# What an error quotes is in the sender's own address, so that is kept where it is changed.
+KEEP_SOURCE: Final[Action] = (Op.COPY, fields.IPV4_SRC, 0, SCRATCH, 0, 32)
+TO_LEAVING_ERRORS: Final[Action] = goto(Table.LEAVING_ERRORS)
 LEAVE_SPACE: Final[Actions] = (
+    KEEP_SOURCE,
     (Op.COPY, CLUSTER_SOURCE, 0, fields.IPV4_SRC, 0, 32),
     load(SPACE, 0),
-    goto(Table.SERVICES),
+    TO_LEAVING_ERRORS,
 )
 # Of a tunnel packet the VNID is the tunnel id, and the destination's space the low bits of the inner MAC.
 FROM_PEER: Final[Actions] = (

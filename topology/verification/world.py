@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from topology import fields
 from topology.flow import Actions, Match, MatchTerm
@@ -17,13 +17,12 @@ from topology.model import AddressBlock, ConnectionKey, Network, Node, PortKey, 
 from topology.pipeline import SPACE
 from topology.snapshot import Snapshot
 from topology.verification.lazily import lazily
-from topology.verification.shape import ADDRESS_MASK, IS_IP, SHARED, W32, family_of, in_prefix, is_to, to_peer
+from topology.verification.shape import ADDRESS_MASK, IS_IP, SHARED, W32, Facts, family_of, in_prefix, is_to, to_peer
+from topology.verification.translation import Translations
 
 if TYPE_CHECKING:
     from topology.verification.attachment import Attachment
     from topology.verification.delivery import Talk
-
-Facts: TypeAlias = dict[Match, Actions]  # what a stage must hold: actions by match
 
 
 @dataclass(slots=True)
@@ -180,6 +179,11 @@ class World:
     def ranges(self) -> _Ranges:
         """The matches of networks' own ranges, by name."""
         return _Ranges(self.snapshot)
+
+    @lazily
+    def translations(self) -> Translations:
+        """What translated connections must have in CROSSING, by the sender's and the receiver's network."""
+        return Translations(self.snapshot)
 
     @lazily
     def guarded(self) -> _Guarded:
