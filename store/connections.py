@@ -1,4 +1,4 @@
-"""The shapes of connections: scopes, and the prefixes of translated ones. As `store.objects`, which names their kind."""
+"""The shapes of connections: scopes, and prefixes of translated ones. As `store.objects`, which names their kind."""
 
 from __future__ import annotations
 
