@@ -199,11 +199,15 @@ def either(one: Scope | None, other: Scope | None) -> Scope | None:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Two networks that may talk. Not transitive; each direction has a scope, None where nothing may begin."""
+    """Two networks that may talk. Not transitive; each direction has a scope, None where nothing may begin.
+
+    `is_tracked`: what either begins is committed, though nothing asks for it yet; the connection is narrowed next.
+    """
 
     key: ConnectionKey
     forward: Scope | None = EVERYTHING  # from the first to the second
     backward: Scope | None = EVERYTHING  # from the second to the first
+    is_tracked: bool = False  # not stored: whoever narrows asks again after a restart
 
     @classmethod
     def between(cls, a: str, b: str) -> Connection:

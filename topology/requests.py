@@ -159,6 +159,19 @@ class JoinNetworks:
 
 
 @dataclass(frozen=True, slots=True)
+class TrackConnection:
+    """Before the same JoinNetworks: if that leaves answers to the tracker, let it know what is under way.
+
+    Nothing happens otherwise. Refused where the JoinNetworks would be.
+    """
+
+    first: str
+    second: str
+    forward: Scope | None = EVERYTHING
+    backward: Scope | None = EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
 class IsolateNetworks:
     """End the connection of two networks, or all connections of the first (second None), and its being global."""
 
@@ -242,6 +255,7 @@ Request: TypeAlias = (
     | MoveProject
     | AdvanceMove
     | JoinNetworks
+    | TrackConnection
     | IsolateNetworks
     | CreateService
     | DeleteService

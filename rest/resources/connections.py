@@ -15,7 +15,10 @@ from rest.views import connection_view, connections
 from store.objects import Connection as ConnectionShape
 from store.objects import Scope as ScopeShape
 from topology.model import Connection, ConnectionKey, Scope
-from topology.requests import IsolateNetworks, JoinNetworks
+from topology.requests import IsolateNetworks, JoinNetworks, TrackConnection
+
+# How long the tracker sees what is under way before answers are left to it; one that takes longer can be lost.
+_KNOWN_SECONDS: Final = 0.1
 
 
 def index(call: Call[Listing, Empty]) -> Answer:
@@ -33,7 +36,12 @@ def show(call: Call[Empty, Empty]) -> Answer:
 def create(call: Call[Timeout, ConnectionShape]) -> Answer:
     """Let two networks talk to each other, or change what each of them may begin."""
     body = call.body
-    changed = ask(call, JoinNetworks(*body.networks, _scope(body.forward), _scope(body.backward)))
+    asked = (*body.networks, _scope(body.forward), _scope(body.backward))
+    tracked = ask(call, TrackConnection(*asked)).submitted
+    if tracked.nodes:
+        call.control.late(tracked, call.query.timeout)
+        call.control.wait("", lambda _: None, _KNOWN_SECONDS)
+    changed = ask(call, JoinNetworks(*asked))
     key = ConnectionKey.between(*body.networks)
     # The built-in network talks with all as it is: there is nothing to keep about it.
     connection = changed.after.snapshot.connections.get(key, Connection(key))

@@ -179,6 +179,7 @@ def any_request() -> st.SearchStrategy[Request]:
         st.builds(requests.MoveProject, projects, networks, st.just(True)),
         advances(),
         st.builds(requests.JoinNetworks, networks, networks, *[st.sampled_from(SCOPES)] * 2),
+        st.builds(requests.TrackConnection, networks, networks, *[st.sampled_from(SCOPES)] * 2),
         st.builds(requests.IsolateNetworks, networks, st.none() | networks),
         services(),
         st.builds(requests.DeleteService, service_keys),

@@ -50,6 +50,7 @@ _DESKS: Final[dict[type, Callable[[Snapshot, Any], tuple[Event, ...]]]] = {
     requests.MoveProject: moves.begin_move,
     requests.AdvanceMove: moves.advance_move,
     requests.JoinNetworks: networks.join_networks,
+    requests.TrackConnection: networks.track_connection,
     requests.IsolateNetworks: networks.isolate_networks,
     requests.CreateService: services.create_service,
     requests.DeleteService: services.delete_service,

@@ -27,6 +27,7 @@ from topology.model import (
     Project,
     Watermark,
 )
+from topology.reach import begins_tracked
 from topology.requests import (
     CreateNetwork,
     CreateProject,
@@ -35,8 +36,9 @@ from topology.requests import (
     Reason,
     Refused,
     SetGlobal,
+    TrackConnection,
 )
-from topology.snapshot import Event, Put, Remove, Snapshot
+from topology.snapshot import Event, Put, Remove, Snapshot, apply
 
 
 def create_network(snapshot: Snapshot, request: CreateNetwork) -> tuple[Event, ...]:
@@ -88,20 +90,39 @@ def create_project(snapshot: Snapshot, request: CreateProject) -> tuple[Event, .
 
 def join_networks(snapshot: Snapshot, request: JoinNetworks) -> tuple[Event, ...]:
     """Let two networks talk to each other, or change what each of them may begin."""
+    connection = _asked_for(snapshot, request)
+    if connection is None or snapshot.connections.get(connection.key) == connection:
+        return ()
+    check_ranges(snapshot, connection.key)
+    return (*allot_zones(snapshot, connection), Put(connection))
+
+
+def track_connection(snapshot: Snapshot, request: TrackConnection) -> tuple[Event, ...]:
+    """Let the tracker know what is under way on a connection that is narrowed next, if answers are left to it then."""
+    wanted = _asked_for(snapshot, request)
+    present = None if wanted is None else snapshot.connections.get(wanted.key)
+    if wanted is None or present is None or present.is_tracked:
+        return ()
+    narrowed, _ = apply(snapshot, Put(wanted))
+    pairs = (wanted.key, wanted.key[::-1])
+    if not any(begins_tracked(*pair, narrowed) and not begins_tracked(*pair, snapshot) for pair in pairs):
+        return ()
+    tracked = replace(present, is_tracked=True)
+    return (*allot_zones(snapshot, tracked), Put(tracked))
+
+
+def _asked_for(snapshot: Snapshot, request: JoinNetworks | TrackConnection) -> Connection | None:
+    """Return the connection that a request asks for; None for one with the built-in network, which talks with all."""
     key = _pair(snapshot, request.first, request.second, "joined with")
     if DEFAULT_NETWORK in key:
-        return ()
+        return None
     scopes = (request.forward, request.backward)
     for scope in scopes:
         check_scope(key, scope)
     if scopes == (None, None):
         cause, remedy = "neither of the two may begin anything", "isolate them instead"
         raise Refused(Reason.INVALID, f'connection of "{key.first}" and "{key.second}"', cause, remedy)
-    connection = Connection(key, *(scopes if key.first == request.first else reversed(scopes)))
-    if snapshot.connections.get(key) == connection:
-        return ()
-    check_ranges(snapshot, key)
-    return (*allot_zones(snapshot, connection), Put(connection))
+    return Connection(key, *(scopes if key.first == request.first else reversed(scopes)))
 
 
 def isolate_networks(snapshot: Snapshot, request: IsolateNetworks) -> tuple[Event, ...]:
