@@ -123,7 +123,8 @@ def check_one_holder_each(snapshot: Snapshot) -> None:
     assert not any(one.overlaps(other) for i, one in enumerate(subnets) for other in subnets[:i])
     for port in ports:
         home = snapshot.nodes[port.node]
-        assert snapshot.projects[port.project].network == port.network
+        assert port.project in snapshot.projects
+        assert snapshot.networks[port.network].space == port.space
         for address, subnet in zip(port.cluster_addresses or port.addresses, home.subnets, strict=True):
             assert address in subnet
             assert address not in (subnet[0], subnet[1], subnet[-1])
@@ -133,6 +134,12 @@ def check_one_holder_each(snapshot: Snapshot) -> None:
         same = [other for other in snapshot.blocks.values() if other.network == block.network and other != block]
         assert not any(block.prefix.overlaps(other.prefix) for other in same)
     assert all(project.network in snapshot.networks for project in snapshot.projects.values())
+    for move in snapshot.moves.values():
+        ends = {move.source, move.target, move.transit}
+        assert ends <= set(snapshot.networks)
+        assert snapshot.projects[move.project].network in ends - {move.transit}
+    transits = {network.name for network in networks if network.is_transit}
+    assert transits == {move.transit for move in snapshot.moves.values()}
     assert all(name in snapshot.networks for connection in snapshot.connections for name in connection)
     assert all(key.project in snapshot.projects for key in snapshot.services)
 

@@ -21,6 +21,7 @@ from tests.topology.strategies import (
     networks,
     pick,
 )
+from topology.admission.transit import derived
 from topology.model import DEFAULT_NETWORK, PortKey, Service, ServiceKey, ServicePort
 from topology.reach import begins_tracked, needs_zone
 from topology.requests import (
@@ -160,6 +161,7 @@ def test_a_move_loses_and_leaks_nothing_at_any_stage(
 def check_step(before: Snapshot, after: Snapshot) -> None:
     """While switches change, packets fare as if each move had not begun or were done."""
     assert all(network.zone for network in after.networks.values() if needs_zone(network.name, after))
+    assert derived(after, after.moves) == ()  # transit networks are what they have to be
     if before is not after:
         references = [State.of(one) for state in (before, after) for one in settled(state)]
         one, other = State.of(before), State.of(after)
