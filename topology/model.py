@@ -289,12 +289,15 @@ class Connection:
 
     `translations` are of all subnets of both, or none: then each knows the other's pods by their own addresses, if
     both have ranges of their own. They stay as they are as long as the connection is there.
+
+    `is_tracked`: what either begins is committed, though nothing asks for it yet; the connection is narrowed next.
     """
 
     key: ConnectionKey
     forward: Scope | None = EVERYTHING  # from the first to the second
     backward: Scope | None = EVERYTHING  # from the second to the first
     translations: tuple[Translation, ...] = ()
+    is_tracked: bool = False  # not stored: whoever narrows asks again after a restart
 
     @classmethod
     def between(cls, a: str, b: str) -> Connection:

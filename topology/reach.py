@@ -31,13 +31,19 @@ def begins_tracked(source: str, destination: str, snapshot: Snapshot) -> bool:
 
 
 def needs_tracking(network: str, snapshot: Snapshot) -> bool:
-    """Whether what pods of a network begin is committed."""
-    return any(begins_tracked(network, peer, snapshot) for peer in snapshot.peers.get(network, {}))
+    """Whether what pods of a network begin is committed: for one of its connections, or one that is narrowed next."""
+    return any(
+        begins_tracked(network, peer, snapshot) or snapshot.connections[ConnectionKey.between(network, peer)].is_tracked
+        for peer in snapshot.peers.get(network, {})
+    )
 
 
 def needs_zone(network: str, snapshot: Snapshot) -> bool:
     """Whether a network has to have a conntrack zone: also while it, or who it is connected to, is global."""
-    return any(is_one_way(network, peer, snapshot) for peer in snapshot.peers.get(network, {}))
+    return any(
+        is_one_way(network, peer, snapshot) or snapshot.connections[ConnectionKey.between(network, peer)].is_tracked
+        for peer in snapshot.peers.get(network, {})
+    )
 
 
 def ranges_known(network: str, connection: Connection, snapshot: Snapshot) -> tuple[Prefix, ...]:

@@ -209,6 +209,16 @@ class JoinNetworks:
 
 
 @dataclass(frozen=True, slots=True)
+class TrackConnection:
+    """Before the same JoinNetworks: if that leaves answers to the tracker, let it know what is under way.
+
+    Nothing happens otherwise. Refused where the JoinNetworks would be.
+    """
+
+    join: JoinNetworks
+
+
+@dataclass(frozen=True, slots=True)
 class IsolateNetworks:
     """End the connection of two networks, or all connections of the first (second None), and its being global."""
 
@@ -297,6 +307,7 @@ Request: TypeAlias = (
     | SetPod
     | DeletePod
     | JoinNetworks
+    | TrackConnection
     | IsolateNetworks
     | CreateService
     | DeleteService

@@ -14,7 +14,10 @@ from rest.shapes import ConnectionMade, Connections, ConnectionView, Late
 from rest.views import connection_view, connections
 from store.connections import Scope as ScopeShape
 from topology.model import Connection, ConnectionKey, Scope
-from topology.requests import IsolateNetworks, JoinNetworks
+from topology.requests import IsolateNetworks, JoinNetworks, TrackConnection
+
+# How long the tracker sees what is under way before answers are left to it; one that takes longer can be lost.
+_KNOWN_SECONDS: Final = 0.1
 
 
 def index(call: Call[Listing, Empty]) -> Answer:
@@ -32,8 +35,10 @@ def show(call: Call[Empty, Empty]) -> Answer:
 def create(call: Call[Timeout, ConnectionCreation]) -> Answer:
     """Let two networks talk to each other, or change what each of them may begin."""
     body = call.body
-    forward, backward = _scope(body.forward), _scope(body.backward)
-    changed = ask(call, JoinNetworks(*body.networks, forward, backward, body.translated))
+    join = JoinNetworks(*body.networks, _scope(body.forward), _scope(body.backward), body.translated)
+    if not call.query.plan:
+        _make_known(call, join)
+    changed = ask(call, join)
     key = ConnectionKey.between(*body.networks)
     # The built-in network talks with all as it is: there is nothing to keep about it.
     connection = changed.after.snapshot.connections.get(key, Connection(key))
@@ -41,6 +46,14 @@ def create(call: Call[Timeout, ConnectionCreation]) -> Answer:
     left = late(call, changed.submitted)
     view = ConnectionMade(**msgspec.structs.asdict(connection_view(connection)), late=left)
     return Answer(status(made, left), view, (("Location", f"/v1/connections/{key.first}/{key.second}"),))
+
+
+def _make_known(call: Call[Timeout, ConnectionCreation], join: JoinNetworks) -> None:
+    """Before a connection is narrowed: let the tracker see what is under way, whose answers are left to it then."""
+    tracked = ask(call, TrackConnection(join)).submitted
+    if tracked.nodes:
+        call.control.late(tracked, call.query.timeout)
+        call.control.wait("", lambda _: None, _KNOWN_SECONDS)
 
 
 def _scope(asked: ScopeShape | None) -> Scope | None:

@@ -14,10 +14,11 @@ import pytest
 from cli.failures import ExitStatus
 from cli.main import main
 from cni_shim.node import settings as node_settings
-from rest.control import SwitchPhase
-from rest.phases import NetworkPhase
+from rest.control import Published, SwitchPhase
+from rest.phases import NetworkPhase, conditions
 from ryu_apps import options
 from tests.deploy import document, files
+from topology.model import Network
 from topology.pipeline import Table
 
 SOURCES = ("cli", "cni_shim", "rest", "ryu_apps", "store", "topology")
@@ -71,9 +72,15 @@ def test_the_example_of_the_controllers_file_has_known_keys() -> None:
 def test_all_phases_are_told() -> None:
     table = document.rows(document.section("What phases mean", 3))
     assert [cells[0].strip("`") for cells in table] == [phase.value for phase in SwitchPhase]
-    networks, conditions = document.section("What a network's phase means", 3).split("\n| condition |")
-    assert {cells[0].strip("`") for cells in document.rows(networks)} == {phase.value for phase in NetworkPhase}
-    assert len(document.rows(f"| condition |{conditions}")) == 4
+
+
+def test_all_phases_and_conditions_of_networks_are_told() -> None:
+    rows = document.rows(document.section("What phases of networks mean", 3))
+    named = [cells[0].strip("`") for cells in rows if cells[0].startswith("`")]
+    kinds = [condition.kind for condition in conditions(Published(), Network("red", 10))]
+    assert named[: len(NetworkPhase)] == ["Terminating", "Failed", "Initializing", "Pending", "Active"]
+    assert {phase.value for phase in NetworkPhase} == set(named[: len(NetworkPhase)])
+    assert named[len(NetworkPhase) :] == kinds
 
 
 def test_tables_of_the_pipeline_are_named_as_they_are() -> None:

@@ -135,6 +135,23 @@ def test_answers_over_one_way_connections_arrive(moving: Lab) -> None:
             moving.isolate(network, "green")
 
 
+def test_a_connection_is_narrowed_under_way(moving: Lab) -> None:
+    """Answers to what was asked while everything was allowed still arrive when only one side may begin."""
+    pods = moving.pods_by_name
+    moving.join("red", "green")
+    try:
+        with SlowAnswers(pods["red/a"], pods["green/a"], delay=0.06) as questions:
+            for one_way in (True, False, True):
+                time.sleep(0.2)
+                moving.join("red", "green", one_way=one_way)
+            time.sleep(0.2)
+        assert questions.asked > 20
+        assert questions.lost == []
+        assert not pods["green/a"].ping(pods["red/b"], patience=0.5)
+    finally:
+        moving.isolate("red", "green")
+
+
 @pytest.mark.parametrize("delay", [0.0, 0.05, 0.12, 0.2, 0.3])
 def test_the_controller_is_killed_meanwhile(moving: Lab, delay: float) -> None:
     """kill -9 after so many seconds, wherever the move is then: it is led to its end after the restart."""

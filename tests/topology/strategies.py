@@ -246,6 +246,9 @@ def any_request() -> st.SearchStrategy[Request]:
         st.builds(requests.MoveProject, projects, networks, st.just(True)),
         advances(),
         st.builds(requests.JoinNetworks, networks, networks, *[st.sampled_from(SCOPES)] * 2, st.booleans()),
+        st.builds(requests.JoinNetworks, networks, networks, *[st.sampled_from(SCOPES)] * 2).map(
+            requests.TrackConnection
+        ),
         st.builds(requests.IsolateNetworks, networks, st.none() | networks),
         services(),
         st.builds(requests.DeleteService, service_keys),

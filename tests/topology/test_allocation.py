@@ -129,6 +129,8 @@ def check_one_holder_each(snapshot: Snapshot) -> None:
         assert port.network in snapshot.networks
         # A primary port may be on its way, or have been left to be made anew.
         assert not port.is_secondary or port.network in grant(snapshot, port.project).networks
+        assert port.project in snapshot.projects
+        assert snapshot.networks[port.network].space == port.space
         for address, subnet in zip(port.cluster_addresses or port.addresses, home.subnets, strict=True):
             assert address in subnet
             assert address not in (subnet[0], subnet[1], subnet[-1])
@@ -143,6 +145,13 @@ def check_one_holder_each(snapshot: Snapshot) -> None:
         assert grant(snapshot, project.name).primary == (project.network if move is None else move.target)
     assert all(name in snapshot.networks for binding in snapshot.bindings.values() for name in binding.networks)
     assert all(key.project in snapshot.projects for key in snapshot.pods)
+    assert all(project.network in snapshot.networks for project in snapshot.projects.values())
+    for move in snapshot.moves.values():
+        ends = {move.source, move.target, move.transit}
+        assert ends <= set(snapshot.networks)
+        assert snapshot.projects[move.project].network in ends - {move.transit}
+    transits = {network.name for network in networks if network.is_transit}
+    assert transits == {move.transit for move in snapshot.moves.values()}
     assert all(name in snapshot.networks for connection in snapshot.connections for name in connection)
     assert all(key.project in snapshot.projects for key in snapshot.services)
 

@@ -37,15 +37,16 @@ def admit(snapshot: Snapshot, request: Request) -> tuple[Event, ...]:
     Raises Refused, with nothing changed, when it cannot be granted.
     """
     events = _DESKS[type(request)](snapshot, request)
-    return (*events, *_consequences(snapshot, events)) if events else ()
+    if not events or not (snapshot.moves or snapshot.terminating):
+        return events
+    return (*events, *_consequences(snapshot, request, events))
 
 
-def _consequences(snapshot: Snapshot, events: tuple[Event, ...]) -> tuple[Event, ...]:
+def _consequences(snapshot: Snapshot, request: Request, events: tuple[Event, ...]) -> tuple[Event, ...]:
     """Return what follows by itself: for transit networks, and for networks that are being drained."""
-    if not snapshot.moves and not snapshot.terminating:
-        return ()
     after, _ = apply_all(snapshot, events)
-    followed = transit.followed(after, events)
+    about_moves = isinstance(request, requests.MoveProject | requests.AdvanceMove)  # they know their transit networks
+    followed = () if about_moves else transit.followed(after, events)
     after, _ = apply_all(after, followed)
     return (*followed, *deletion.drained(after))
 
@@ -67,6 +68,7 @@ _DESKS: Final[dict[type, Callable[[Snapshot, Any], tuple[Event, ...]]]] = {
     requests.SetPod: pods.set_pod,
     requests.DeletePod: pods.delete_pod,
     requests.JoinNetworks: networks.join_networks,
+    requests.TrackConnection: networks.track_connection,
     requests.IsolateNetworks: networks.isolate_networks,
     requests.CreateService: services.create_service,
     requests.DeleteService: services.delete_service,

@@ -29,6 +29,7 @@ from topology.model import (
     Project,
     Watermark,
 )
+from topology.reach import begins_tracked
 from topology.requests import (
     CreateNetwork,
     IsolateNetworks,
@@ -36,6 +37,7 @@ from topology.requests import (
     Reason,
     Refused,
     SetGlobal,
+    TrackConnection,
 )
 from topology.snapshot import Event, Put, Remove, Snapshot, apply_all
 
@@ -101,6 +103,20 @@ def join_networks(snapshot: Snapshot, request: JoinNetworks) -> tuple[Event, ...
         return ()
     check_ranges(snapshot, connection)
     return (*counted, *allot_zones(snapshot, connection), Put(connection))
+
+
+def track_connection(snapshot: Snapshot, request: TrackConnection) -> tuple[Event, ...]:
+    """Let the tracker know what is under way on a connection that is narrowed next, if answers are left to it then."""
+    narrowed, _ = apply_all(snapshot, join_networks(snapshot, request.join))
+    key = ConnectionKey.between(request.join.first, request.join.second)
+    present = snapshot.connections.get(key)
+    if present is None or present.is_tracked:
+        return ()
+    pairs = (key, key[::-1])
+    if not any(begins_tracked(*pair, narrowed) and not begins_tracked(*pair, snapshot) for pair in pairs):
+        return ()
+    tracked = replace(present, is_tracked=True)
+    return (*allot_zones(snapshot, tracked), Put(tracked))
 
 
 def isolate_networks(snapshot: Snapshot, request: IsolateNetworks) -> tuple[Event, ...]:

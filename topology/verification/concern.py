@@ -14,6 +14,7 @@ from topology.model import (
     Connection,
     ConnectionKey,
     Hosting,
+    Move,
     Network,
     Node,
     Port,
@@ -66,11 +67,25 @@ def _mark_rest(change: Change, snapshot: Snapshot, concern: Concern) -> None:
             _offer((service,), snapshot, concern)
         case Project(name=name):
             _offer(snapshot.services_of.get(name, {}), snapshot, concern)
+        case Move(transit=transit):
+            _commits((transit,), snapshot, concern)
         case Node(name=name):
             _node(name, snapshot, concern)
         case Cluster():
             for node in snapshot.nodes:
                 _on(node, concern).whole = True
+
+
+def _commits(transits: Iterable[str], snapshot: Snapshot, concern: Concern) -> None:
+    """What pods on transit networks begin, where these are."""
+    for transit in transits:
+        for node in _hosts((transit,), snapshot):
+            _on(node, concern).reached.add(transit)
+
+
+def _on_the_way(names: Iterable[str], snapshot: Snapshot) -> set[str]:
+    """The transit networks of moves from or to networks: in the zones of these, too, is committed there."""
+    return {snapshot.moves[project].transit for name in names for project in snapshot.moves_of.get(name, {})}
 
 
 def _hosts(names: Iterable[str], snapshot: Snapshot) -> set[str]:
@@ -102,6 +117,7 @@ def _connection(key: ConnectionKey, snapshot: Snapshot, concern: Concern) -> Non
         focus.reached.update(key)
         focus.blocks.update(blocks)
         focus.services.update(services)
+    _commits(_on_the_way(key, snapshot), snapshot, concern)
 
 
 def _services(network: str, snapshot: Snapshot) -> Iterable[ServiceKey]:
@@ -118,6 +134,7 @@ def _changed_network(change: Change, name: str, snapshot: Snapshot, concern: Con
         for node in snapshot.nodes:
             _on(node, concern).networks.add(name)
     _offer(tuple(_services(name, snapshot)), snapshot, concern)
+    _commits(_on_the_way((name, *snapshot.peers.get(name, {})), snapshot), snapshot, concern)
     if len({side.vnid for side in sides}) == len({side.space for side in sides}) == 1 == len(sides) - 1:
         return
     for node in snapshot.hosts.get(name, {}):

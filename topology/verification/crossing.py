@@ -49,22 +49,40 @@ def is_tracked(network: Network, peer: Network, view: View) -> bool:
 
 
 def _tracks(network: Network, view: View) -> bool:
-    peers = (view.snapshot.networks.get(peer) for peer in view.snapshot.peers.get(network.name, {}))
-    return any(peer is not None and is_tracked(network, peer, view) for peer in peers)
+    """Whether what a network's pods begin is committed for it: for a connection, or one that is narrowed next."""
+    for name in view.snapshot.peers.get(network.name, {}):
+        peer = view.snapshot.networks.get(name)
+        connection = view.snapshot.connections.get(ConnectionKey.between(network.name, name))
+        if peer is not None and connection is not None and (connection.is_tracked or is_tracked(network, peer, view)):
+            return True
+    return False
+
+
+def _zones(network: Network, view: View) -> tuple[int, ...]:
+    """The zones that a network's pods are committed in; on the way to another network, also in the one of that."""
+    zones = [network.zone] if network.zone is not None and _tracks(network, view) else []
+    move = None if network.transit_for is None else view.snapshot.moves.get(network.transit_for)
+    if move is not None and move.transit == network.name:
+        target = view.snapshot.networks.get(move.target)
+        if target is not None and target.zone is not None and target.zone not in zones and _tracks(target, view):
+            zones.append(target.zone)
+    return tuple(zones)
 
 
 def _committed(view: View, match: Match, actions: Actions) -> bool:
     sender, kind = match
     network = view.world.by_vnid[sender[1]]
-    if network is None or network.zone is None or network.name not in view.hosting or kind not in view.world.kinds:
+    if network is None or network.name not in view.hosting or kind not in view.world.kinds:
         return False
-    form = sender == (SOURCE_VNID, network.vnid, W32) and actions == (commit(network.zone, Table.CROSSING),)
-    return form and _tracks(network, view)
+    zones = _zones(network, view)
+    if not zones or sender != (SOURCE_VNID, network.vnid, W32):
+        return False
+    return actions == (*(commit(zone) for zone in zones[:-1]), commit(zones[-1], Table.CROSSING))
 
 
 def _committed_owed(view: View) -> Iterator[Match]:
     for network in view.senders:
-        if network.zone is not None and _tracks(network, view):
+        if _zones(network, view):
             for kind in view.world.kinds:
                 yield (SOURCE_VNID, network.vnid, W32), kind
 
