@@ -7,7 +7,7 @@ whether it fits the others is for `topology.admission`. No files and no HTTP her
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -35,6 +35,7 @@ from store.fields import (
     prefix,
     prefixes,
 )
+from store.moves import Move
 from topology import model
 from topology.labels import labels_of
 from topology.model import SHARED_SPACE, format_mac
@@ -209,31 +210,6 @@ class Project(Object, frozen=True):
     def value(self) -> model.Project:
         """Return the value of this shape."""
         return model.Project(self.name, self.network, self.home or "", labels_of(self.labels), self.is_placed)
-
-
-class Move(Object, frozen=True):
-    """A project's pods on their way from one network to another, by a transit network."""
-
-    project: Label
-    source: Label
-    target: Label
-    transit: Label
-    stage: Literal["preparing", "crossing", "arriving"]
-
-    @classmethod
-    def of(cls, value: model.Move) -> Move:
-        """Return the shape of a value."""
-        return cls(
-            project=value.project,
-            source=value.source,
-            target=value.target,
-            transit=value.transit,
-            stage=value.stage.value,
-        )
-
-    def value(self) -> model.Move:
-        """Return the value of this shape."""
-        return model.Move(self.project, self.source, self.target, self.transit, model.Stage(self.stage))
 
 
 class Service(Object, frozen=True):
