@@ -191,7 +191,8 @@ def forget(old: Tables, new: Tables, dirty: Dirty, chance: Random) -> tuple[str,
         (node, key)
         for node, keys in sorted(dirty.items())
         for key in sorted(keys)
-        if node in old and old[node].sections.get(key) != new[node].sections.get(key)
+        # The same flows in another order are the same section.
+        if node in old and {*old[node].sections.get(key, ())} != {*new[node].sections.get(key, ())}
     ]
     if not differ:
         return None
