@@ -1,4 +1,4 @@
-"""`python -m lab.demo_tenancy`: networks with ranges of their own, and connections of every kind; real packets.
+"""`python -m lab.demo_tenancy`: networks with ranges of their own, connections of every kind, bindings; real packets.
 
 Exit status 0 only if everything behaved as expected, 1 if something did not, 2 if the laboratory did not work.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+from lab import demo_bindings
 from lab.api import ProblemError
 from lab.laboratory import Lab
 from lab.matrix import Joined, Party
@@ -39,6 +40,10 @@ def demonstrate(name: str, story: Story) -> None:
         _ports(lab, story)
         _own_ranges_joined(lab, story)
         _translated(lab, story)
+        demo_bindings.several_networks(lab, story)
+        demo_bindings.labels(lab, story)
+        demo_bindings.move(lab, story)
+        demo_bindings.proof(lab, story)
         story.say("cleaning up")
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
+from store.connections import Scope
 from store.fields import (
     AddressText,
     DatapathId,
@@ -21,7 +22,6 @@ from store.fields import (
     PrefixText,
     Subdomain,
 )
-from store.objects import Scope
 from topology.model import DEFAULT_PROVIDER
 
 Seconds = Annotated[float, Meta(ge=0, le=60)]

@@ -16,7 +16,7 @@ from rest.verification_shapes import (
     ReachChangeView,
     RefusalView,
 )
-from store.objects import Scope
+from store.connections import Scope
 from topology import model
 from topology.model import AddressBlock, Binding, Cluster, Connection, Network, Node, Project, Service, Subject
 from topology.plan import Plan, ReachChange, plan_request

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
+from store.connections import Scope, Translation
 from store.fields import (
     AddressText,
     DatapathId,
@@ -22,7 +23,7 @@ from store.fields import (
     Subdomain,
     Vnid,
 )
-from store.objects import Scope, Service, Subnet, Translation
+from store.objects import Service, Subnet
 
 Counter = Annotated[int, Meta(ge=0)]
 LateNodes = Annotated[

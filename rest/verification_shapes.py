@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from rest.shapes import Counter
+from store.connections import Scope
 from store.fields import Label, Object, Subdomain
-from store.objects import Scope
 
 FindingKind = Literal["leak", "spoof", "loop", "black hole", "unexplained"]
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{32}$", description="Hexadecimal; equal for what is equal.")]

@@ -28,7 +28,8 @@ from rest.shapes import (
     Topology,
     TunnelView,
 )
-from store.objects import Scope, Subnet, Translation
+from store.connections import Scope, Translation
+from store.objects import Subnet
 from topology.allocation import free_addresses
 from topology.compiler import FlowTable, SectionKey
 from topology.model import (

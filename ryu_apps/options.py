@@ -15,6 +15,11 @@ GROUP: Final = "heddle"
 
 def declared() -> tuple[cfg.Opt, ...]:
     """Return the declarations of all options, new ones at each call (oslo.config writes into them)."""
+    return (*_of_this_controller(), *_of_the_cluster())
+
+
+def _of_this_controller() -> tuple[cfg.Opt, ...]:
+    """Where it keeps its state, where it listens, and who may come in."""
     return (
         cfg.StrOpt(
             "store",
@@ -46,6 +51,12 @@ def declared() -> tuple[cfg.Opt, ...]:
         cfg.StrOpt("tls-key", metavar="FILE", help="PEM key that belongs to the certificate"),
         cfg.StrOpt("tls-ca", metavar="FILE", help="PEM certificates of the CA that signs the switches' certificates"),
         cfg.BoolOpt("insecure", default=False, help="listen beyond loopback without TLS and authentication; warns"),
+    )
+
+
+def _of_the_cluster() -> tuple[cfg.Opt, ...]:
+    """What holds for all nodes and networks."""
+    return (
         cfg.ListOpt(
             "cluster-cidr",
             metavar="CIDR[,...]",

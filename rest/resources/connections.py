@@ -12,7 +12,7 @@ from rest.lookup import known
 from rest.routing import Access, Answer, Call, Empty, Route
 from rest.shapes import ConnectionMade, Connections, ConnectionView, Late
 from rest.views import connection_view, connections
-from store.objects import Scope as ScopeShape
+from store.connections import Scope as ScopeShape
 from topology.model import Connection, ConnectionKey, Scope
 from topology.requests import IsolateNetworks, JoinNetworks
 
