@@ -42,7 +42,7 @@ class ReachChange(NamedTuple):
     @property
     def is_loss(self) -> bool:
         """Whether something may be begun no longer."""
-        return self.before is not None and not _includes(self.after, self.before)
+        return _is_less(self.after, self.before)
 
 
 class Cut(NamedTuple):
@@ -124,12 +124,13 @@ def plan(before: Snapshot, tables: Tables, events: tuple[Event, ...], complete: 
     new, dirty = update(tables, changes, before, after)
     findings = check(Step(changes, before, after, tables, new, dirty))
     reach = tuple(_reach(changes, before, after))
+    pods = tuple(_pods(changes))
     return Plan(
         objects=tuple(change for change in changes if not isinstance(change.subject, Port)),
         reach=tuple(each for each in reach if each.before != each.after),
-        pods=tuple(_pods(changes)),
+        pods=pods,
         flows=tuple(_flows(tables, new, dirty, before)),
-        cut=tuple(_cut(reach, before, after)),
+        cut=(*_cut(reach, before, after), *_left_behind(pods, before, after)),
         tracking=tuple(sorted(_tracked(changes, before, after))),
         findings=(*(with_witness(each, after, new) for each in findings[:_MOST_SHOWN]), *findings[_MOST_SHOWN:]),
     )
@@ -195,6 +196,11 @@ def _may(source: str, destination: str, snapshot: Snapshot) -> Scope | None:
     return scope_of(source, destination, snapshot)
 
 
+def _is_less(after: Scope | None, before: Scope | None) -> bool:
+    """Whether something may be begun no longer."""
+    return before is not None and not _includes(after, before)
+
+
 def _includes(wide: Scope | None, narrow: Scope) -> bool:
     if wide is None:
         return False
@@ -252,6 +258,31 @@ def _cut(reach: Iterable[ReachChange], before: Snapshot, after: Snapshot) -> Ite
         elif OTHERS not in each[:2] and _becomes_tracked(each, before, after):
             why = "what was begun before is not tracked: it is recognised again with the next packet of who began"
             yield Cut(each.source, each.destination, why, each.source_pods, each.destination_pods)
+
+
+def _left_behind(moved: Iterable[PodChange], before: Snapshot, after: Snapshot) -> Iterator[Cut]:
+    """Yield what pods lose that go to another network: what they might begin, and be asked, where they were."""
+    for each in moved:
+        source, target = each.before, each.after
+        if source is None or target is None or source == target:
+            continue
+        leaves_all = source in before.global_networks and target not in after.global_networks
+        others = {OTHERS} if leaves_all else {source, *before.peers.get(source, {})} - {target}
+        begins, is_asked = (f'pods that go to "{target}" may {what} less than before' for what in ("begin", "be asked"))
+        for other in sorted(others):
+            size = len(after.ports) - each.pods if other == OTHERS else _size(other, after)
+            if size and _is_less(_among(target, other, after), _among(source, other, before)):
+                yield Cut(source, other, begins, each.pods, size)
+            if size and _is_less(_among(other, target, after), _among(other, source, before)):
+                yield Cut(other, source, is_asked, size, each.pods)
+
+
+def _among(source: str, destination: str, snapshot: Snapshot) -> Scope | None:
+    """Return what may be begun, also within one network, and from or to all others."""
+    if OTHERS in (source, destination):
+        one = destination if source == OTHERS else source
+        return EVERYTHING if one in snapshot.global_networks else None
+    return EVERYTHING if source == destination else _may(source, destination, snapshot)
 
 
 def _becomes_tracked(each: ReachChange, before: Snapshot, after: Snapshot) -> bool:

@@ -26,6 +26,7 @@ _COMMANDS: Final = (
     bindings.create_binding,
     bindings.delete_binding,
     pods.set_pod,
+    pods.forget_pod,
     services.create_service,
     services.delete_service,
     nodes.create_node,

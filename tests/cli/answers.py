@@ -289,7 +289,7 @@ ADDRESSES = [
         "address": "10.0.0.2",
         "space": 12,
         "network": "east",
-        "state": "held",
+        "state": "bound",
         "port": {"project": "east", "pod": "c", "container": "8d5f0e", "interface": "eth0"},
         "node": "n1",
         "translated": [{"network": "west", "address": "100.64.0.2"}],

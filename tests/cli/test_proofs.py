@@ -210,7 +210,7 @@ def test_a_plan_that_cannot_be_made(fake: Fake, heddle: Callable[..., Ended]) ->
 def test_every_command_that_changes_the_network_can_be_planned() -> None:
     """Those that ask for a change, but for a new token: that is no change of the network."""
     planned = {function.__name__.replace("_", "-") for function in plan_commands._COMMANDS}
-    words = ("create-", "delete-", "join-", "isolate-", "make-", "move-", "set-", "label-")
+    words = ("create-", "delete-", "join-", "isolate-", "make-", "move-", "set-", "label-", "forget-")
     every = {str(each.name) for each in build().registered_commands}
     assert planned == {name for name in every if name.startswith(words)}
 

@@ -13,9 +13,21 @@ from random import Random
 from immutables import Map
 
 from topology.compiler import FlowTable, SectionKey, Tables
-from topology.fields import ETH_DST, FULL_MASK, IPV4_DST, IPV4_SRC, IPV6_DST, IPV6_SRC, TUN_IPV4_DST, Field
+from topology.fields import (
+    ETH_DST,
+    FULL_MASK,
+    ICMP_TYPE,
+    IN_PORT,
+    IPV4_DST,
+    IPV4_SRC,
+    IPV6_DST,
+    IPV6_SRC,
+    TUN_IPV4_DST,
+    Field,
+)
 from topology.flow import DIGEST_MASK, DROP, Action, Actions, Entry, Flow, FlowKey, Op, cookie, goto, owner_class
-from topology.pipeline import DESTINATION_VNID, OUTPUT_PORT, SOURCE_VNID, SPACE, Table, stages
+from topology.model import ICMP_OFPORT
+from topology.pipeline import CROSS_TRANSLATED, DESTINATION_VNID, OUTPUT_PORT, SOURCE_VNID, SPACE, Table, stages
 
 ADDRESSES = (IPV4_SRC, IPV4_DST, IPV6_SRC, IPV6_DST)
 TABLES = tuple(table for table in Table if table is not Table.SENTINELS)
@@ -188,12 +200,96 @@ def change_mac(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...]
     return with_set(flow, ETH_DST, (0x0A58_0A80_0063, 0x0200_0000_0001), chance)
 
 
+# --- translation, and errors by icmp0 ------------------------------------------------------------
+
+ICMP_TABLES = (Table.DISPATCH, Table.ICMP_INGRESS, Table.LEAVING_ERRORS, Table.ARRIVING_ERRORS)
+
+
+def _ends(flow: Flow) -> list[int]:
+    """Where a flow sets the network bits of an address."""
+    if (flow.table, flow.priority) != CROSS_TRANSLATED[:2]:
+        return []
+    return [place for place, action in enumerate(flow.actions) if action[0] == Op.SET and action[1] in ADDRESSES]
+
+
+def translate_amiss(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """A prefix that is the next one, or a mask with a bit more or less."""
+    places = _ends(flow)
+    if not places:
+        return None
+    position = chance.choice(places)
+    _, field, value, mask = flow.actions[position]
+    assert isinstance(value, int)
+    assert isinstance(mask, int)
+    lowest = mask & -mask
+    made = chance.choice(((value ^ lowest, mask), (value & ~lowest, mask ^ lowest), (value, mask | lowest >> 1)))
+    return (with_action(flow, position, (Op.SET, field, *made)),)
+
+
+def translate_crosswise(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """The sender gets the receiver's prefix and the receiver the sender's; or a match takes one for the other."""
+    places = _ends(flow)
+    if len(places) < 2:
+        return None
+    one, other = (flow.actions[place] for place in places[:2])
+    if chance.random() < 0.5 and one[2:] != other[2:]:
+        changed = with_action(flow, places[0], (*one[:2], *other[2:]))
+        return (with_action(changed, places[1], (*other[:2], *one[2:])),)
+    terms = {field: (value, mask) for field, value, mask in flow.match}
+    source, destination = terms[IPV4_SRC], terms[IPV4_DST]
+    if source == destination:
+        return None
+    terms |= {IPV4_SRC: destination, IPV4_DST: source}
+    return (flow._replace(match=tuple((field, *terms[field]) for field, _, _ in flow.match)),)
+
+
+def translate_elsewhere(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """Into a space that is not the receiver's: another tenant's, the sender's own, everybody's."""
+    return with_set(flow, SPACE, (0, *numbers.vnids), chance) if _ends(flow) else None
+
+
+def widen_icmp(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """What is more than errors comes by icmp0, or goes there: a term too few."""
+    is_of_errors = flow.table in ICMP_TABLES and any(term[0] in (IN_PORT, ICMP_TYPE) for term in flow.match)
+    return drop_term(flow, numbers, chance) if is_of_errors else None
+
+
+def open_icmp(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """Another port is believed as icmp0 is, or what goes to icmp0 goes there."""
+    for position, (field, value, mask) in enumerate(flow.match):
+        if field == IN_PORT and value == ICMP_OFPORT:
+            new = other(chance, numbers.ofports, value)
+            return None if new is None else (with_term(flow, position, (field, new, mask)),)
+    for position, action in enumerate(flow.actions):
+        if action == (Op.OUTPUT, ICMP_OFPORT):
+            new = other(chance, numbers.ofports, ICMP_OFPORT)
+            return None if new is None else (with_action(flow, position, (Op.OUTPUT, new)),)
+    return None
+
+
+def mark_amiss(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """Something that is carried along is read or written some bits off."""
+    places = [place for place, action in enumerate(flow.actions) if action[0] == Op.COPY]
+    if not places:
+        return None
+    position = chance.choice(places)
+    code, source, first, target, to, many = flow.actions[position]
+    assert isinstance(first, int)
+    assert isinstance(to, int)
+    assert isinstance(many, int)
+    made = chance.choice(((first ^ 16, to, many), (first, to ^ 16, many), (first, to, many - 8)))
+    fits = max(made[0], made[1]) + made[2] <= 32
+    start, onto, bits = made if fits else (first, to, many - 8)
+    return (with_action(flow, position, (code, source, start, target, onto, bits)),)
+
+
 FAULTS: dict[str, Make] = {
     make.__name__: make
     for make in (
         *(delete, add_pair, retag, relabel, swap_port, swap_vtep, change_space, drop_term, change_term, change_mask),
         *(change_goto, move_priority, move_table, drop_to_delivery, delivery_to_drop, lose_action, change_zone),
         *(commit_or_not, change_mac),
+        *(translate_amiss, translate_crosswise, translate_elsewhere, widen_icmp, open_icmp, mark_amiss),
     )
 }
 

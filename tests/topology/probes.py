@@ -172,4 +172,6 @@ def _fared(trace: Trace) -> tuple[object, ...]:
     if isinstance(trace.outcome, Dropped):
         return ("dropped",)
     seen: tuple[Outcome, ...] = (trace.outcome,)
-    return (*seen, *(trace.packet.get(field) for field in (ETH_DST, IPV4_SRC, IPV4_DST)))
+    ends = (IPV4_SRC, IPV4_DST)
+    quoted = () if trace.packet.quoted is None else tuple(trace.packet.quoted.get(field) for field in ends)
+    return (*seen, *(trace.packet.get(field) for field in (ETH_DST, *ends)), quoted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 from tests.topology.strategies import (
@@ -34,10 +35,13 @@ def network(chance: Random) -> Snapshot:
         flat = bool(subnets) and chance.random() < 0.3
         asked.append(requests.CreateNetwork(name, None, chance.random() < 0.15, projects, subnets, flat))
     for _ in range(chance.choice((0, 1, 2, 3))):
-        asked.append(requests.JoinNetworks(*chance.sample(NETWORKS, 2), chance.choice(SCOPES), chance.choice(SCOPES)))
+        join = requests.JoinNetworks(*chance.sample(NETWORKS, 2), chance.choice(SCOPES), chance.choice(SCOPES))
+        # Translated if that can be, or only if it must be.
+        tries = chance.choice(((True, False), (False, True)))
+        asked += [replace(join, translate=translate) for translate in tries]
     asked += [_service(chance) for _ in range(chance.choice((0, 1, 2)))]
     for node in nodes:
-        for container in chance.sample(CONTAINERS, chance.choice((1, 2, 3))):
+        for container in chance.sample(CONTAINERS, chance.choice((2, 2, 3))):
             asked += [_report(chance, node, container), requests.PortSeen(node, f"v{container}", 3 + int(container[1]))]
             if chance.random() < 0.1:
                 asked.pop()
@@ -67,6 +71,7 @@ def request(chance: Random) -> Request:
         requests.ForgetPort(PortKey(node, container, "eth0")),
         requests.JoinNetworks(one, other, chance.choice(SCOPES), chance.choice(SCOPES)),
         requests.JoinNetworks(one, other),
+        requests.JoinNetworks(one, other, chance.choice(SCOPES), chance.choice(SCOPES), translate=True),
         requests.IsolateNetworks(one, chance.choice((other, None))),
         requests.SetGlobal(one, chance.random() < 0.6),
         requests.CreateNetwork(one, None, False, (chance.choice(PROJECTS),), chance.choice(RANGES)),
@@ -78,7 +83,7 @@ def request(chance: Random) -> Request:
         _service(chance),
         requests.DeleteService(ServiceKey(chance.choice(PROJECTS), chance.choice(SERVICES))),
     )
-    weights = (4, 4, 1, 1, 3, 2, 2, 2, 2, 1, 1, 1, 1, 1, 2, 1)
+    weights = (4, 4, 1, 1, 3, 2, 3, 2, 2, 2, 1, 1, 1, 1, 1, 2, 1)
     return chance.choices(made, weights)[0]
 
 

@@ -123,6 +123,22 @@ def test_a_move_is_planned_to_its_end(network: Snapshot) -> None:
     assert not any(isinstance(each.subject, Move | Network | Connection) for each in found.objects)
 
 
+def test_who_leaves_is_cut_from_whom_it_leaves(network: Snapshot) -> None:
+    joined = after(network, requests.JoinNetworks("red", "green"), *pod("d", "green", "n1", 5))
+    stays = after(joined, requests.CreateProject("red-test", "red"), *pod("e", "red-test", "n1", 6))
+    found = planned(stays, requests.MoveProject("red", "blue"))
+    assert (found.pods, found.reach) == ((PodChange("red", "blue", 2, 0),), ())
+    assert {(each.source, each.destination, each.source_pods, each.destination_pods) for each in found.cut} == {
+        *(("red", "red", 2, 1), ("red", "red", 1, 2), ("red", "green", 2, 1), ("green", "red", 1, 2))
+    }
+
+
+def test_a_move_from_a_global_network_leaves_all_others(network: Snapshot) -> None:
+    world = after(network, requests.SetGlobal("red", True))
+    found = planned(world, requests.MoveProject("red", "green"))
+    assert {(each.source, each.destination) for each in found.cut} == {("red", OTHERS), (OTHERS, "red")}
+
+
 def _moved(port: Port) -> Port:
     return Port(
         port.key, port.project, port.pod, "blue", port.host_interface, port.mac, port.addresses, ofport=port.ofport

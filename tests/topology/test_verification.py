@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -11,17 +12,20 @@ from hypothesis import strategies as st
 from immutables import Map
 
 from tests.topology import seeded
-from tests.topology.faults import FAULTS, Fault, Numbers, inject, table_of
+from tests.topology.faults import FAULTS, Fault, Numbers, inject, table_of, with_entries
 from tests.topology.probes import Walk, attached, probes, walk
 from tests.topology.states import states
 from tests.topology.strategies import Sending, after, any_request, granted, snapshots
-from topology import requests
-from topology.compiler import Dirty, Tables, compile_all, update
-from topology.pipeline import Table, stages
+from topology import pipeline, requests
+from topology.compiler import Dirty, SectionKey, Tables, compile_all, update
+from topology.fields import FULL_MASK, IN_PORT
+from topology.flow import Entry, Flow, Op, goto
+from topology.model import ICMP_OFPORT
+from topology.pipeline import SPACE, Stage, Table, stages
 from topology.requests import Reason, Request
 from topology.snapshot import Change, Snapshot, apply_all
 from topology.trace import Fabric
-from topology.verification import Finding, Step, Unsafe, check, passed, provable, prove, with_witness
+from topology.verification import Finding, Kind, Step, Unsafe, check, passed, provable, prove, with_witness
 from topology.verification.registry import BY_PLACE, CLAIMS
 from topology.verification.statement import Scene, state
 from topology.verification.words import witness_text
@@ -88,7 +92,7 @@ LEAST_CHANGES = 16  # of who reaches whom among these
 def numbers_of(snapshot: Snapshot) -> Numbers:
     return Numbers(
         tuple(sorted(network.vnid for network in snapshot.networks.values())),
-        tuple(sorted({port.ofport for port in attached(snapshot) if port.ofport is not None} | {1, 2})),
+        tuple(sorted({port.ofport for port in attached(snapshot) if port.ofport is not None} | {1, 2, ICMP_OFPORT})),
         tuple(sorted(int(node.underlay) for node in snapshot.nodes.values())),
     )
 
@@ -156,6 +160,92 @@ def test_a_fault_has_a_witness(seed: int) -> None:
     assert shown >= 0.7 * changing
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_of_sound_tables_nothing_has_a_witness(seed: int) -> None:
+    """Whatever flow is suspected: pods, their answers and errors, nodes, tunnels and icmp0 fare as specified."""
+    chance = Random(seed)
+    snapshot = seeded.network(chance)
+    tables = compile_all(snapshot)
+    for node in snapshot.nodes:
+        for entry in chance.sample(list(tables[node].entries()), 6):
+            suspect = Finding(Kind.LEAK, node, "is suspected", entry.flow.key, entry.flow.actions)
+            witness = with_witness(suspect, snapshot, tables).witness
+            assert witness is None or not witness.shows, witness_text(witness)
+
+
+def place_of(stage: Stage, tables: Tables) -> tuple[str, SectionKey, Entry]:
+    """Return a flow of a stage, where red's and blue's pods are; of several, one that leads into another space."""
+    found = [
+        (node, section, entry)
+        for node in sorted(tables)
+        for section, entries in sorted(tables[node].sections.items())
+        for entry in entries
+        if entry.flow[:2] == stage[:2]
+    ]
+    return next((each for each in found if any(a[:2] == (Op.SET, SPACE) for a in each[2].flow.actions)), found[0])
+
+
+def without_space(flow: Flow) -> Flow:
+    return flow._replace(actions=tuple(action for action in flow.actions if action[:2] != (Op.SET, SPACE)))
+
+
+def without_match(flow: Flow) -> Flow:
+    """Of ICMP_BACK only the marks are left."""
+    return flow._replace(match=flow.match[:2])
+
+
+def to_crossing(flow: Flow) -> Flow:
+    return flow._replace(actions=(*flow.actions[:-1], goto(Table.CROSSING)))
+
+
+def by_pods_port(flow: Flow) -> Flow:
+    return flow._replace(match=((IN_PORT, 3, FULL_MASK[IN_PORT]),))
+
+
+def next_prefix(flow: Flow) -> Flow:
+    """The receiver's address becomes that of the next prefix."""
+    code, field, value, mask = flow.actions[2]
+    assert isinstance(value, int)
+    assert isinstance(mask, int)
+    moved = (code, field, value + (mask & -mask), mask)
+    return flow._replace(actions=(*flow.actions[:2], moved, *flow.actions[3:]))
+
+
+def whole_address(flow: Flow) -> Flow:
+    """All pods of the sender's subnet become one address."""
+    code, field, value, _ = flow.actions[1]
+    return flow._replace(actions=(flow.actions[0], (code, field, value, 0xFFFF_FFFF), *flow.actions[2:]))
+
+
+Make = Callable[[Flow], Flow | None]
+TRANSLATED_FAULTS: tuple[tuple[Stage, Make, Kind, bool], ...] = (
+    (pipeline.CROSS_TRANSLATED, next_prefix, Kind.LEAK, True),
+    (pipeline.CROSS_TRANSLATED, whole_address, Kind.LEAK, True),
+    (pipeline.CROSS_TRANSLATED, without_space, Kind.LEAK, True),
+    (pipeline.CROSS_TRANSLATED, lambda flow: None, Kind.BLACK_HOLE, True),
+    (pipeline.LOCAL_POD, without_space, Kind.LOOP, False),
+    (pipeline.ICMP_BACK, to_crossing, Kind.LOOP, False),
+    (pipeline.ICMP_BACK, without_match, Kind.SPOOF, True),
+    (pipeline.DISPATCH_ICMP, by_pods_port, Kind.SPOOF, True),
+    (pipeline.LEAVING_ERROR, lambda flow: None, Kind.BLACK_HOLE, True),
+    (pipeline.ARRIVING_AGAIN, lambda flow: None, Kind.BLACK_HOLE, False),
+)
+
+
+@pytest.mark.parametrize(("stage", "make", "kind", "shown"), TRANSLATED_FAULTS)
+def test_faults_of_translation_by_name(stage: Stage, make: Make, kind: Kind, shown: bool) -> None:
+    """What they are called, and that a packet shows those that change who gets what."""
+    snapshot = states()["two subnets joined with translation"]
+    tables = compile_all(snapshot)
+    node, section, entry = place_of(stage, tables)
+    worse = make(entry.flow)
+    put = [] if worse is None else [Entry(entry.cookie, worse)]
+    faulty = tables.set(node, with_entries(tables[node], section, entry, put))
+    found = [with_witness(finding, snapshot, faulty) for finding in findings(snapshot, faulty)]
+    assert kind in {finding.kind for finding in found}
+    assert any(finding.witness is not None and finding.witness.shows for finding in found) or not shown
+
+
 # --- changes -------------------------------------------------------------------------------------
 
 CHANGES = 30  # that are granted, in each of the networks: 600 in all
@@ -191,7 +281,6 @@ def forget(old: Tables, new: Tables, dirty: Dirty, chance: Random) -> tuple[str,
         (node, key)
         for node, keys in sorted(dirty.items())
         for key in sorted(keys)
-        # The same flows in another order are the same section.
         if node in old and {*old[node].sections.get(key, ())} != {*new[node].sections.get(key, ())}
     ]
     if not differ:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from topology.compiler import FlowTable, SectionKey, Tables
 from topology.flow import DIGEST_MASK, Actions, Flow, FlowKey, Op
+from topology.pipeline import SPACE, Table
 from topology.snapshot import Change, Snapshot
 from topology.verification.claim import About, Claim, Kind
 from topology.verification.concern import concerned
@@ -227,7 +228,13 @@ def _wrong(node: str, flow: Flow, section: SectionKey) -> Finding:
 
 
 def _goes_back(flow: Flow) -> bool:
-    return any(target <= flow.table for target in _targets(flow.actions))
+    """Whether a packet comes to a table that it has seen; by icmp0, to one that sends it there again."""
+    seen = max(flow.table, Table.LEAVING_ERRORS) if flow.table == Table.ICMP_INGRESS else flow.table
+    targets = tuple(_targets(flow.actions))
+    # LOCAL takes errors back in the pod's own space; in the shared one it would send them to icmp0 again.
+    own_space = any(action[:2] == (Op.SET, SPACE) and action[2] for action in flow.actions)
+    again = flow.table == Table.LOCAL and Table.ARRIVING_ERRORS in targets and not own_space
+    return again or any(target <= seen for target in targets)
 
 
 def _targets(actions: Actions) -> Iterator[int]:

@@ -16,10 +16,10 @@ from topology import fields
 from topology.compiler import Tables
 from topology.fields import BY_NAME, IPV4_DST, IPV4_SRC, TRANSPORT
 from topology.flow import Op
-from topology.model import TUN_OFPORT, Address, Node, Port, PortKey
+from topology.model import ICMP_OFPORT, TUN_OFPORT, Address, Node, Port, PortKey
 from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
-from topology.packet import Ends, Packet, arp, arriving, icmp, transport, tunnelled
-from topology.pipeline import DESTINATION_VNID, OUTPUT_PORT, SOURCE_VNID, SPACE
+from topology.packet import ICMP_UNREACHABLE, Ends, Packet, arp, arriving, icmp, transport, tunnelled
+from topology.pipeline import ARRIVING_MAC, DESTINATION_VNID, ICMP_MAC, LEAVING_MAC, OUTPUT_PORT, SOURCE_VNID, SPACE
 from topology.reach import known_as
 from topology.snapshot import Snapshot
 from topology.specification import FromNode, FromPort, FromTunnel, Ingress, Said, may
@@ -86,16 +86,22 @@ class _Search:
         sender = self._sender(candidate)
         if trace is None or sender is None or candidate.packet.get(IPV4_DST) is None:
             return
-        back = _answer(arriving(trace.packet, 0))
-        answer: _Candidate | None = None
-        if isinstance(trace.outcome, Delivered):
-            receiver = self.snapshot.ports[trace.outcome.port]
-            if receiver.ofport is not None:
-                answer = _Candidate(FromPort(receiver.node, receiver.ofport), back.set(fields.ETH_SRC, receiver.mac))
-        elif isinstance(trace.outcome, Sent) and trace.outcome.where is not Where.NODE:
-            answer = _Candidate(FromNode(trace.outcome.node, is_answer=True), back)
-        if answer is not None:
+        for answer in self._backs(arriving(trace.packet, 0), trace.outcome):
             yield self._compare(answer, self._carry(answer, trace), (Said(sender.key, candidate.packet),))
+
+    def _backs(self, got: Packet, outcome: Outcome) -> Iterator[_Candidate]:
+        """Yield what is sent back by whoever got a packet: the answer, and the error that quotes it."""
+        if got.quoted is not None:
+            return  # nobody answers to an error (RFC 1122, section 3.2.2)
+        backs = (_answer(got), _failure(got))
+        if isinstance(outcome, Delivered):
+            receiver = self.snapshot.ports[outcome.port]
+            for back in backs if receiver.ofport is not None else ():
+                own = back.set(fields.ETH_SRC, receiver.mac)
+                yield _Candidate(FromPort(receiver.node, receiver.ofport or 0), own)
+        elif isinstance(outcome, Sent) and outcome.where is not Where.NODE:
+            for back in backs:
+                yield _Candidate(FromNode(outcome.node, is_answer=True), back)
 
     def _sender(self, candidate: _Candidate) -> Port | None:
         if not isinstance(candidate.ingress, FromPort):
@@ -116,23 +122,36 @@ class _Search:
         expected = may(self.snapshot, candidate.packet, candidate.ingress, said)
         seen = None if trace is None else _plain(trace.outcome)
         both_dropped = isinstance(expected, Dropped) and isinstance(seen, Dropped)
-        shows = (seen != expected and not both_dropped) or (trace is not None and self._is_garbled(trace))
+        shows = (seen != expected and not both_dropped) or (trace is not None and self._is_garbled(trace, candidate))
         return Witness(candidate.ingress, candidate.packet, expected, seen, shows, tuple(each.packet for each in said))
 
-    def _is_garbled(self, trace: Trace) -> bool:
-        """Whether who got a packet does not take it for its own: another MAC, another address."""
+    def _is_garbled(self, trace: Trace, candidate: _Candidate) -> bool:
+        """Whether who got a packet does not take it for its own, or for the sender's: another MAC, another address."""
         match trace.outcome:
             case Delivered(port=key):
                 port = self.snapshot.ports[key]
                 mac, mine = port.mac, {int(address) for address in port.addresses}
+                if self._is_misnamed(trace.packet, port, candidate):
+                    return True
             case Sent(node=node):
                 mac, mine = self.snapshot.nodes[node].mac, set()
             case _:
                 return False
         is_arp = trace.packet.get(fields.ETH_TYPE) == fields.ETH_ARP
-        address = trace.packet.get(IPV4_DST)
+        address, quoted = trace.packet.get(IPV4_DST), trace.packet.quoted
+        # An error is taken by whoever sent what it quotes, and all candidates quote what the receiver could have sent.
+        if mine and quoted is not None and quoted.get(IPV4_SRC) not in mine:
+            return True
         misnamed = bool(mine) and address is not None and address not in mine
         return not is_arp and (trace.packet.get(fields.ETH_DST) != mac or misnamed)
+
+    def _is_misnamed(self, packet: Packet, receiver: Port, candidate: _Candidate) -> bool:
+        """Whether a pod gets a packet of another that is not from where it would answer to."""
+        sender = self._sender(candidate)
+        if sender is None or sender == receiver or packet.get(IPV4_SRC) is None:
+            return False
+        names = (*known_as(sender, receiver, self.snapshot), *(sender.cluster_addresses or sender.addresses))
+        return packet.get(IPV4_SRC) not in {int(name) for name in names}
 
 
 def _plain(outcome: Outcome) -> Outcome:
@@ -160,6 +179,12 @@ def _answer(packet: Packet) -> Packet:
     return packet
 
 
+def _failure(packet: Packet) -> Packet:
+    """Return the ICMP error (port unreachable) of the other side about a packet that it got."""
+    source, destination = (IPv4Address(packet.get(name) or 0) for name in (IPV4_SRC, IPV4_DST))
+    return icmp(Ends(destination, source, packet.get(fields.ETH_DST)), ICMP_UNREACHABLE, 3, packet)
+
+
 # --- candidates ----------------------------------------------------------------------------------
 
 
@@ -173,6 +198,7 @@ def _candidates(finding: Finding, snapshot: Snapshot) -> Iterator[_Candidate]:
         _of_tunnels(node, pods, hints, snapshot),
         _of_node(node, pods, hints),
         _of_liars(node, pods, hints, snapshot),
+        _of_icmp0(node, pods, hints, snapshot),
     )
     for row in zip_longest(*kinds):
         yield from (candidate for candidate in row if candidate is not None)
@@ -250,6 +276,7 @@ def _packets(ends: Ends, hints: _Hints) -> Iterator[Packet]:
     yield transport("TCP", ends, 443)
     yield transport("UDP", ends, 4789)
     yield icmp(ends)
+    yield _failure(transport("UDP", Ends(ends.destination, ends.source, None, ends.source_mac), 4789))
     yield arp(ends)
 
 
@@ -287,3 +314,16 @@ def _of_liars(node: Node, pods: list[Port], hints: _Hints, snapshot: Snapshot) -
                     for mac in (pod.mac, _NOBODYS_MAC):
                         yield _Candidate(FromPort(node.name, ofport), transport("TCP", Ends(source, target, mac), 443))
                         yield _Candidate(FromPort(node.name, ofport), arp(Ends(source, target, mac)))
+
+
+def _of_icmp0(node: Node, pods: list[Port], hints: _Hints, snapshot: Snapshot) -> Iterator[_Candidate]:
+    """What is no error and comes by icmp0, with the marks that errors have there: nobody may get it."""
+    vnids = (*sorted(hints.vnids), *(snapshot.networks[pod.network].vnid for pod in pods))
+    for pod in pods:
+        places = [(pod.space, pod.addresses[0]), *((0, address) for address in pod.cluster_addresses)]
+        for space, address in places if pod.node == node.name else ():
+            for vnid in dict.fromkeys(vnids):
+                for way in (LEAVING_MAC, ARRIVING_MAC):
+                    ends = Ends(_STRANGER, address, way << 40 | space << 16, ICMP_MAC << 40 | vnid << 16)
+                    yield _Candidate(FromPort(node.name, ICMP_OFPORT), transport("TCP", ends, 443))
+                    yield _Candidate(FromPort(node.name, ICMP_OFPORT), icmp(ends))

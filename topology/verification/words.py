@@ -8,7 +8,7 @@ from typing import Final
 from topology import fields
 from topology.fields import TRANSPORT
 from topology.flow import Flow
-from topology.model import format_mac
+from topology.model import ICMP_OFPORT, format_mac
 from topology.outcome import Delivered, Outcome, Sent, Where
 from topology.packet import Packet
 from topology.specification import FromNode, FromPort, FromTunnel, Ingress
@@ -53,6 +53,8 @@ def witness_text(witness: Witness) -> str:
 def ingress_text(ingress: Ingress) -> str:
     """Return where a packet comes in."""
     match ingress:
+        case FromPort(node=node, ofport=ofport) if ofport == ICMP_OFPORT:
+            return f"by icmp0 of node {node}"
         case FromPort(node=node, ofport=ofport):
             return f"from port {ofport} of node {node}"
         case FromNode(node=node):
@@ -83,5 +85,6 @@ def packet_text(packet: Packet) -> str:
     mac = format_mac(packet.get(fields.ETH_SRC) or 0)
     name, from_port, to_port = _PROTOCOLS.get(packet.get(fields.IP_PROTO) or 0, ("ICMP", None, None))
     if from_port is None or to_port is None:
-        return f"ICMP {source} > {destination} ({mac})"
+        about = "" if packet.quoted is None else f", an error about {packet_text(packet.quoted)}"
+        return f"ICMP {source} > {destination} ({mac}){about}"
     return f"{name} {source}:{packet.get(from_port)} > {destination}:{packet.get(to_port)} ({mac})"
