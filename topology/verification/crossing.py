@@ -53,18 +53,32 @@ def _tracks(network: Network, view: View) -> bool:
     return any(peer is not None and is_tracked(network, peer, view) for peer in peers)
 
 
+def _zones(network: Network, view: View) -> tuple[int, ...]:
+    """Return the zones in which what a network's pods begin is committed: its own, and while they move the next one's.
+
+    What is under way then has to be known where answers are asked for after the move.
+    """
+    move = None if network.transit_for is None else view.snapshot.moves.get(network.transit_for)
+    goes_on = move is not None and move.transit == network.name
+    target = view.snapshot.networks.get(move.target) if move is not None and goes_on else None
+    asked = [one for one in (network, target) if one is not None and _tracks(one, view)]
+    return tuple(one.zone for one in asked if one.zone is not None)
+
+
 def _committed(view: View, match: Match, actions: Actions) -> bool:
     sender, kind = match
     network = view.world.by_vnid[sender[1]]
-    if network is None or network.zone is None or network.name not in view.hosting or kind not in view.world.kinds:
+    if network is None or network.name not in view.hosting or kind not in view.world.kinds:
         return False
-    form = sender == (SOURCE_VNID, network.vnid, W32) and actions == (commit(network.zone, Table.CROSSING),)
-    return form and _tracks(network, view)
+    zones = _zones(network, view)
+    if not zones or sender != (SOURCE_VNID, network.vnid, W32):
+        return False
+    return actions == (*map(commit, zones[:-1]), commit(zones[-1], Table.CROSSING))
 
 
 def _committed_owed(view: View) -> Iterator[Match]:
     for network in view.senders:
-        if network.zone is not None and _tracks(network, view):
+        if _zones(network, view):
             for kind in view.world.kinds:
                 yield (SOURCE_VNID, network.vnid, W32), kind
 
