@@ -76,7 +76,7 @@ def test_tenancy_demo_agrees_and_leaves_nothing(unique_name: Callable[[], str]) 
         assert demo.returncode == 0, said
         assert _left(name) == []
     assert "everything is as expected" in said
-    assert said.count("answer expected") == 4
+    assert said.count("answer expected") == 7
     assert "intact, MTU 1000" in said
     assert said.count("from \\ to") == 4
     assert "no yes" not in said

@@ -295,3 +295,20 @@ def test_addresses_stay(world: Snapshot) -> None:
     moved = step(world, MoveProject("red", "blue"), *(AdvanceMove("red", TRANSIT, stage) for stage in Stage))
     assert {key: (port.addresses, port.mac) for key, port in moved.ports.items()} == before
     assert moved.holder[0, IPv4Address("10.128.0.2")] == PortKey("n1", "c1", "eth0")
+
+
+def test_a_zone_stays_its_networks_when_a_move_has_used_it(world: Snapshot) -> None:
+    """A transit network shares the zone of the move's source, which nobody else may get when the move is done."""
+    tracked = step(world, requests.JoinNetworks("red", "green", EVERYTHING, None))
+    zone = tracked.networks["red"].zone
+    moved = tracked
+    request: Request = MoveProject("red", "blue")
+    while True:
+        moved = step(moved, request)
+        assert zone is not None
+        assert moved.network_by_zone[zone] == "red"
+        if "red" not in moved.moves:
+            break
+        move = moved.moves["red"]
+        request = AdvanceMove(move.project, move.transit, move.stage)
+    assert moved.projects["red"].network == "blue"

@@ -56,7 +56,7 @@ def recomputed(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
         "blocks_of": grouped([(block.network, block.prefix) for block in snapshot.blocks.values()]),
         "blocks_at": grouped([(block.node, (block.network, block.prefix)) for block in snapshot.blocks.values()]),
         "blocks_on": grouped([((block.network, block.node), block.prefix) for block in snapshot.blocks.values()]),
-        "network_by_zone": {network.zone: network.name for network in networks if network.zone is not None},
+        "network_by_zone": {each.zone: each.name for each in networks if each.zone is not None and not each.is_transit},
         "projects_of": grouped([(project.network, name) for name, project in snapshot.projects.items()]),
         "homes_of": grouped([(project.home, name) for name, project in snapshot.projects.items()]),
         **recomputed_bindings(snapshot),

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from immutables import Map
 
 from tests.topology import seeded
+from tests.topology.asking import report
 from tests.topology.faults import FAULTS, Fault, Numbers, inject, table_of, with_entries
 from tests.topology.probes import Walk, attached, probes, walk
 from tests.topology.states import states
 from tests.topology.strategies import Sending, after, any_request, granted, snapshots
 from topology import pipeline, requests
+from topology.admission import admit
 from topology.compiler import Dirty, SectionKey, Tables, compile_all, update
 from topology.fields import FULL_MASK, IN_PORT
 from topology.flow import Entry, Flow, Op, goto
@@ -79,6 +81,29 @@ def test_sound_changes_raise_no_alarm(start: Snapshot, asked: list[Request]) -> 
         tables, dirty = update(old, changes, before, snapshot)
         assert check(Step(changes, before, snapshot, old, tables, dirty)) == ()
         assert findings(snapshot, tables) == []
+
+
+def test_a_move_over_one_way_connections_raises_no_alarm() -> None:
+    """What its pods begin on the way is committed for the network where they are, and for the one where they go."""
+    asked = [requests.JoinNetworks(name, "lime", backward=None) for name in ("red", "blue")]
+    lime = (requests.CreateNetwork("lime", projects=("lime",)), report("l", project="lime"))
+    snapshot = after(states()["pods of two networks"], *lime, *asked)
+    tables = compile_all(snapshot)
+    request: Request = requests.MoveProject("red", "blue")
+    stages_seen = 0
+    while True:
+        before, old = snapshot, tables
+        snapshot, changes = apply_all(before, admit(before, request))
+        tables, dirty = update(old, changes, before, snapshot)
+        assert check(Step(changes, before, snapshot, old, tables, dirty)) == ()
+        assert findings(snapshot, tables) == []
+        stages_seen += 1
+        if not snapshot.moves:
+            break
+        move = snapshot.moves["red"]
+        request = requests.AdvanceMove(move.project, move.transit, move.stage)
+    assert stages_seen == 4
+    assert snapshot.projects["red"].network == "blue"
 
 
 # --- faults --------------------------------------------------------------------------------------

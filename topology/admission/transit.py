@@ -46,7 +46,7 @@ def _of_move(snapshot: Snapshot, move: Move) -> Iterator[Event]:
     # It may begin nothing that neither end may begin, so an end has a zone if it needs one. It takes that one, and what
     # pods began on the source is known on it.
     zone = next((end.zone for end in ends if needs_zone(end.name, snapshot)), None)
-    as_wanted = replace(transit, is_global=any(end.is_global for end in ends), zone=zone)
+    as_wanted = replace(transit, is_global=_is_global(snapshot, move), zone=zone)
     if transit != as_wanted:
         yield Put(as_wanted)
     wanted = {connection.key: connection for connection in _connections(snapshot, move)}
@@ -59,6 +59,10 @@ def _of_move(snapshot: Snapshot, move: Move) -> Iterator[Event]:
             yield Put(connection)
 
 
+def _is_global(snapshot: Snapshot, move: Move) -> bool:
+    return any(snapshot.networks[name].is_global for name in (move.source, move.target))
+
+
 def _connections(snapshot: Snapshot, move: Move) -> Iterator[Connection]:
     ends = (move.source, move.target)
     known = [*ends, *(peer for end in ends for peer in snapshot.peers.get(end, {}))]
@@ -69,8 +73,8 @@ def _connections(snapshot: Snapshot, move: Move) -> Iterator[Connection]:
     others = {project for name in (*near, *ends) for project in snapshot.moves_of.get(name, {})} - {move.project}
     for project in sorted(others):
         other = snapshot.moves[project]
-        if snapshot.networks[other.transit].is_global or snapshot.networks[move.transit].is_global:
-            continue  # it may talk with all as it is
+        if _is_global(snapshot, move) or _is_global(snapshot, other):
+            continue  # they may talk with all as it is
         theirs = (other.source, other.target)
         yield from _connection(move.transit, other.transit, _may(snapshot, ends, theirs), _may(snapshot, theirs, ends))
 

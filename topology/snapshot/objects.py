@@ -71,9 +71,14 @@ def keep_network(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Chan
         ),
         global_networks=swap(snapshot.global_networks, was_global, is_global, None),
         terminating=swap(snapshot.terminating, was_terminating, is_terminating, None),
-        network_by_zone=swap(snapshot.network_by_zone, before and before.zone, after and after.zone, name),
+        network_by_zone=swap(snapshot.network_by_zone, _own_zone(before), _own_zone(after), name),
     )
     return state, (Change(before, after),)
+
+
+def _own_zone(network: Network | None) -> int | None:
+    """Return the conntrack zone that was allotted to a network; a transit network has that of a move's end."""
+    return None if network is None or network.is_transit else network.zone
 
 
 def keep_move(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:

@@ -79,7 +79,7 @@ class Snapshot:
     blocks_of: Map[str, Map[Prefix, None]] = Map()  # by network
     blocks_on: Map[tuple[str, str], Map[Prefix, None]] = Map()  # by network and node
     blocks_at: Map[str, Map[tuple[str, Prefix], None]] = Map()  # by node, of all networks
-    network_by_zone: Map[int, str] = Map()
+    network_by_zone: Map[int, str] = Map()  # but for transit networks, which share the zone of another
     projects_of: Map[str, Map[str, None]] = _THERE  # by network: the projects whose primary one it is
     homes_of: Map[str, Map[str, None]] = _THERE  # by network: the projects whose home it is
     projects_labelled: Map[Handle, Map[str, None]] = Map(
