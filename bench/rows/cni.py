@@ -85,8 +85,9 @@ class Heddle:
         """Controller, heddle-node and Open vSwitch."""
         found: dict[str, tuple[int, ...]] = {}
         for pid in marked(self._state):
-            name = _program(pid)
-            found[name] = (*found.get(name, ()), pid)
+            name = program(pid)
+            if name is not None:
+                found[name] = (*found.get(name, ()), pid)
         return Programs(found)
 
 
@@ -242,9 +243,16 @@ def _contender(name: str, rounds: Sequence[tuple[Sequence[Executed], Mapping[str
     return Contender(name, Distribution(tuple(one.seconds for one in executed)), cpu, {})
 
 
-def _program(pid: int) -> str:
-    """What a process of the laboratory is, by its command line."""
-    arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+def program(pid: int) -> str | None:
+    """What a process of the laboratory is, by its command line; None for one that only runs for a moment, or has ended.
+
+    heddle-node executes nft and the like, and a plugin that was answered lets links go in the background.
+    """
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+    except OSError:
+        return None
     named = [Path(argument).name for argument in arguments[:2]]
     known: Callable[[str], bool] = ("ovs-vswitchd", "ovsdb-server", "heddle-node", "ryu-manager").__contains__
-    return next(filter(known, named), "other").replace("ryu-manager", "controller")
+    found = next(filter(known, named), None)
+    return None if found is None else found.replace("ryu-manager", "controller")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -15,6 +17,7 @@ from bench.__main__ import ROWS, application
 from bench.cpu import Programs, average, cpu_seconds
 from bench.figures import Contender, Distribution, Ratio, Row
 from bench.report import as_json, as_markdown, show
+from bench.rows.cni import program
 
 ROW = Row(
     2,
@@ -90,3 +93,15 @@ def test_the_cpu_clock_of_a_process_is_its_own() -> None:
 
 def test_cpu_is_averaged_over_units_by_name() -> None:
     assert average([{"a": 1.0, "b": 4.0}, {"a": 3.0}], 4) == {"a": 1.0, "b": 1.0}
+
+
+def test_only_what_runs_all_the_time_is_a_program_of_the_laboratory() -> None:
+    with subprocess.Popen(["/bin/sleep", "60"]) as momentary:
+        assert program(momentary.pid) is None
+        momentary.kill()
+    assert program(momentary.pid) is None
+    with subprocess.Popen(["ovsdb-server", "60"], executable="/bin/sleep") as lasting:
+        while not Path(f"/proc/{lasting.pid}/cmdline").read_bytes().startswith(b"ovsdb"):
+            pass
+        assert program(lasting.pid) == "ovsdb-server"
+        lasting.kill()
