@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
-from store.connections import Scope
+from store.connections import Scope, ServicePort
 from store.fields import (
     AddressText,
     DatapathId,
@@ -149,6 +149,12 @@ class NetworkCreation(Object, frozen=True):
     provider: Label = DEFAULT_PROVIDER
 
 
+class AskedScope(Scope, frozen=True):
+    """What one network is to be allowed to begin towards another: everything, or only services, or these ports."""
+
+    ports: Annotated[tuple[ServicePort, ...], Meta(max_length=1000)] = ()
+
+
 class ConnectionCreation(Object, frozen=True):
     """Two networks that are to talk; `forward` is what the first may begin towards the second, null for nothing.
 
@@ -157,8 +163,8 @@ class ConnectionCreation(Object, frozen=True):
     """
 
     networks: tuple[Label, Label]
-    forward: Scope | None = Scope()
-    backward: Scope | None = Scope()
+    forward: AskedScope | None = AskedScope()
+    backward: AskedScope | None = AskedScope()
     translated: bool = False
 
 

@@ -170,11 +170,6 @@ def port_view(published: Published, port: Port) -> PortView:
     )
 
 
-def find_port(published: Published, key: PortKey) -> Port | None:
-    """Return a port, or None."""
-    return published.snapshot.ports.get(key)
-
-
 def switch_view(published: Published, node: Node) -> SwitchView:
     """Return a node's switch as it is shown."""
     status = switch_status(published, node)

@@ -22,12 +22,12 @@ from ryu_apps.departures import Departures
 from ryu_apps.gate import compiled, updated
 from ryu_apps.keeping import Keeper
 from ryu_apps.openflow.decode import FlowStats
-from ryu_apps.publication import Publication
+from ryu_apps.publication import Publication, topics_of
 from ryu_apps.session import Link, SwitchSession, Wire
 from store.base import Store
 from topology.admission import admit
 from topology.compiler import FlowTable, SectionKey, Tables
-from topology.model import Cluster, Move, Node, PortKey, Quarantine
+from topology.model import Node, PortKey, Quarantine
 from topology.requests import (
     ForgetPort,
     PortSeen,
@@ -68,6 +68,8 @@ class _Batch:
     events: list[Event] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     accepted: list[_Submission] = field(default_factory=list)
+    # Answered with the others: if the batch fails, its requests are tried one by one, these among them.
+    refused: list[tuple[_Submission, Refused]] = field(default_factory=list)
 
 
 class _Outcome(NamedTuple):
@@ -155,7 +157,14 @@ class Owner:
     def run(self) -> None:
         """Take entries from the queue for ever."""
         while True:
-            self._work(self._take())
+            items = self._take()
+            try:
+                self._work(items)
+            except Exception as error:
+                log.exception("entries of the queue failed")
+                for item in items:
+                    if isinstance(item, _Submission) and not item.reply.ready():
+                        item.reply.send_exception(error)
 
     def _take(self) -> list[_Submission | _Call]:
         items: list[_Submission | _Call] = [self._queue.get()]
@@ -200,8 +209,7 @@ class Owner:
             try:
                 events = admit(batch.snapshot, submission.request)
             except Refused as refusal:
-                log.info("refused", request=type(submission.request).__name__, why=str(refusal))
-                submission.reply.send_exception(refusal)
+                batch.refused.append((submission, refusal))
                 continue
             self._apply(batch, events)
             self._apply(batch, self._already_seen(batch.snapshot, submission.request))
@@ -245,12 +253,15 @@ class Owner:
             if session is not None:
                 session.want(outcome.tables[node], revision, keys)
         if batch.changes:
-            topics = _topics(batch.changes) | {*outcome.changed}
+            topics = topics_of(batch.changes) | {*outcome.changed}
             self._publish(topics, Published(revision, batch.snapshot, outcome.tables))
             self._release_addresses(topics)
         submitted = Submitted(revision, frozenset(outcome.changed))
         for submission in batch.accepted:
             submission.reply.send(submitted)
+        for submission, refusal in batch.refused:
+            log.info("refused", request=type(submission.request).__name__, why=str(refusal))
+            submission.reply.send_exception(refusal)
 
     def _follow(self, change: Change, outcome: _Outcome) -> None:
         """Keep what stands beside the snapshot: sessions of nodes, addresses in quarantine."""
@@ -260,7 +271,9 @@ class Owner:
             case Change(before=Node(name=name), after=None):
                 self._sessions.pop(name).close()
             case Change(after=Quarantine() as quarantine):
-                self._quarantine(quarantine, {quarantine.node, *outcome.changed})
+                # Other switches name the subnet of a node: that one went, they have to forget it first.
+                there = quarantine.node in outcome.tables
+                self._quarantine(quarantine, (quarantine.node,) if there else outcome.changed)
 
     def _add_session(self, node: Node, table: FlowTable) -> None:
         session = SwitchSession(node.name, node.dpid, self._wire)
@@ -377,18 +390,3 @@ class Owner:
 
 def _differ(old: FlowTable, new: FlowTable, keys: Iterable[SectionKey]) -> bool:
     return any(old.sections.get(key) != new.sections.get(key) for key in keys)
-
-
-def _topics(changes: Iterable[Change]) -> set[str]:
-    """Return what a waiter may wait for that these changes concern."""
-    topics: set[str] = set()
-    for change in changes:
-        subject = change.subject
-        if isinstance(subject, Node | Cluster):
-            topics.add("nodes")
-        if isinstance(subject, Move):
-            topics.add("moves")
-        node = subject.name if isinstance(subject, Node) else getattr(subject, "node", None)
-        if node is not None:
-            topics.add(node)
-    return topics

@@ -12,6 +12,8 @@ import eventlet
 from eventlet.event import Event as GreenEvent
 
 from rest.control import Published
+from topology.model import Cluster, Move, Node
+from topology.snapshot import Change
 
 Found = TypeVar("Found")
 
@@ -84,3 +86,18 @@ class Publication:
             waiters.pop(waiter, None)
             if not waiters and self._waiters.get(topic) is waiters:
                 del self._waiters[topic]
+
+
+def topics_of(changes: Iterable[Change]) -> set[str]:
+    """Return what a waiter may wait for that these changes concern."""
+    topics: set[str] = set()
+    for change in changes:
+        subject = change.subject
+        if isinstance(subject, Node | Cluster):
+            topics.add("nodes")
+        if isinstance(subject, Move):
+            topics.add("moves")
+        node = subject.name if isinstance(subject, Node) else getattr(subject, "node", None)
+        if node is not None:
+            topics.add(node)
+    return topics

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from msgspec import Meta
-
 from store.fields import L4Port, Label, Malformed, Object, PrefixText, Protocol, prefix
 from topology import model
 
@@ -26,7 +22,7 @@ class Scope(Object, frozen=True):
     """What one network may begin towards another: everything, unless only services, or only these ports."""
 
     services_only: bool = False
-    ports: Annotated[tuple[ServicePort, ...], Meta(max_length=1000)] = ()
+    ports: tuple[ServicePort, ...] = ()
 
     @classmethod
     def of(cls, value: model.Scope) -> Scope:

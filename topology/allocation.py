@@ -138,6 +138,12 @@ def free_own_address(snapshot: Snapshot, network: Network, node: str) -> tuple[A
 
     First in the blocks that the node has, then in a new block. Raises Refused when every subnet is full.
     """
+    if network.flat:  # each address is a block: what is neither held nor in quarantine is in none
+        for subnet in network.subnets:
+            address = _first_in(snapshot, network, subnet.cidr)
+            if address is not None:
+                return address, AddressBlock(network.name, ip_network(address), node)
+        raise _full(network)
     for prefix in snapshot.blocks_on.get((network.name, node), {}):
         address = _first_in(snapshot, network, prefix)
         if address is not None:
@@ -147,9 +153,13 @@ def free_own_address(snapshot: Snapshot, network: Network, node: str) -> tuple[A
             address = _first_in(snapshot, network, prefix)
             if address is not None:
                 return address, AddressBlock(network.name, prefix, node)
+    raise _full(network)
+
+
+def _full(network: Network) -> Refused:
     ranges = ", ".join(str(subnet.cidr) for subnet in network.subnets)
     remedy = "remove pods from it; if other nodes hold blocks of it, put the pod there"
-    raise Refused(Reason.EXHAUSTED, f'network "{network.name}"', f"no address of {ranges} is free", remedy)
+    return Refused(Reason.EXHAUSTED, f'network "{network.name}"', f"no address of {ranges} is free", remedy)
 
 
 def has_free_own_address(snapshot: Snapshot, network: Network) -> bool:
@@ -165,9 +175,7 @@ def block_length(network: Network, subnet: Subnet) -> int:
 def _free_blocks(snapshot: Snapshot, network: Network, subnet: Subnet) -> Iterator[Prefix]:
     length = block_length(network, subnet)
     taken = sorted(span(prefix) for prefix in snapshot.blocks_of.get(network.name, {}))
-    for block in _gaps(subnet.cidr, length, taken):
-        if not network.flat or (network.space, block[0]) not in snapshot.quarantined:
-            yield block
+    yield from _gaps(subnet.cidr, length, taken)
 
 
 def _first_in(snapshot: Snapshot, network: Network, prefix: Prefix) -> Address | None:

@@ -15,7 +15,7 @@ from topology.features.section import SubjectKey
 from topology.flow import Flow
 from topology.model import PortKey
 from topology.pipeline import FeatureId
-from topology.requests import CreateNetwork, IsolateNetworks, JoinNetworks, Reason
+from topology.requests import CreateNetwork, ForgetPort, IsolateNetworks, JoinNetworks, Reason
 from topology.snapshot import Snapshot
 from topology.verification import Kind, Unsafe
 
@@ -138,3 +138,18 @@ def test_subjects_that_want_one_flow_are_told_as_conflicts_and_refuse_nothing(
     assert table.faults == ()
     controller.wait("n1", lambda: controller.plane.published.port_phase(OTHER)[0] == "Committed")
     controller.wait("n1", lambda: controller.holds(switch, "n1"))
+
+
+def test_what_is_refused_is_not_granted_beside_what_has_happened(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch with both is taken apart: the one is refused, the other is done."""
+    controller.submit(report(), report("b", OTHER, "blue"))
+    monkeypatch.setattr(connections, "flows", leaking(connections.flows))
+    join = eventlet.spawn(controller.plane.submit, JoinNetworks("red", "blue"))
+    gone = eventlet.spawn(controller.plane.submit, ForgetPort(PortKey("n2", "none", "eth0")))
+    with pytest.raises(Unsafe):
+        join.wait()
+    gone.wait()
+    assert not controller.plane.published.snapshot.connections
+    assert not controller.plane.published.tables["n1"].faults

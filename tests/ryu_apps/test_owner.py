@@ -248,6 +248,46 @@ def test_when_the_store_fails_nothing_is_published(controller: Controller, monke
     assert controller.plane.published is before
 
 
+def test_a_refusal_in_a_batch_that_fails_is_answered_once_and_the_thread_goes_on(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(events: Any, _turns: object) -> None:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(controller.store, "commit", full)
+        asked = (JoinNetworks("red", "nope"), CreateNetwork("green"))
+        answers = [eventlet.spawn(controller.plane.submit, request) for request in asked]
+        with pytest.raises(Refused, match="nope"):
+            answers[0].wait()
+        with pytest.raises(OSError, match="no space"):
+            answers[1].wait()
+    controller.submit(CreateNetwork("green"))
+    assert "green" in controller.plane.published.snapshot.networks
+
+
+def test_an_entry_that_raises_does_not_end_the_thread(controller: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(controller.owner, "_install", broken)
+        with pytest.raises(ZeroDivisionError):
+            controller.plane.submit(CreateNetwork("green"))
+    controller.submit(CreateNetwork("grey"))
+    assert "grey" in controller.plane.published.snapshot.networks
+
+
+def test_an_address_waits_for_its_own_switch_only(controller: Controller) -> None:
+    """Whatever else was asked with its end: n2, which is away, never named it."""
+    controller.connect("n1", {"vc1": 7})
+    controller.submit(report())
+    requests = (ForgetPort(KEY), CreateNode("n3", IPv4Address("192.0.2.13")))
+    for answer in [eventlet.spawn(controller.plane.submit, request) for request in requests]:
+        answer.wait()
+    controller.wait("n1", lambda: not controller.plane.published.snapshot.quarantined)
+
+
 def test_a_deleted_node_loses_its_connection_and_its_status(controller: Controller) -> None:
     switch = controller.connect("n2", {})
     controller.submit(DeleteNode("n2"))

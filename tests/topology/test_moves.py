@@ -6,12 +6,26 @@ from ipaddress import IPv4Address
 
 import pytest
 
+from store.connections import Connection as ConnectionShape
 from tests.topology.asking import node, report, service
 from tests.topology.strategies import CLUSTER, own_range
 from topology import requests
 from topology.admission import admit
 from topology.admission.moves import MOST_MOVES, move_project
-from topology.model import EVERYTHING, ConnectionKey, PortKey, Project, Scope, ServicePort, Stage, either
+from topology.labels import Operator, Requirement, Selector
+from topology.model import (
+    EVERYTHING,
+    NAME_LABEL,
+    Attachment,
+    Binding,
+    ConnectionKey,
+    PortKey,
+    Project,
+    Scope,
+    ServicePort,
+    Stage,
+    either,
+)
 from topology.requests import AdvanceMove, MoveProject, Reason, Refused, Request
 from topology.snapshot import Put, Snapshot, apply_all, empty
 
@@ -312,3 +326,52 @@ def test_a_zone_stays_its_networks_when_a_move_has_used_it(world: Snapshot) -> N
         move = moved.moves["red"]
         request = AdvanceMove(move.project, move.transit, move.stage)
     assert moved.projects["red"].network == "blue"
+
+
+def test_a_home_stays_while_its_project_moves_between_others(world: Snapshot) -> None:
+    """A binding places the project elsewhere: its home has no part in the move, and is not to take it along."""
+    bound = step(world, requests.CreateNetwork("home", projects=("p",)), placed_on("blue"), report("c9", project="p"))
+    under_way = step(bound, placed_on("green"), requests.ForgetPort(PortKey("n1", "c9", "eth0")))
+    assert (under_way.moves["p"].source, under_way.moves["p"].target) == ("blue", "green")
+    assert "is being moved" in refused(under_way, requests.DeleteNetwork("home")).cause
+    drained = step(under_way, requests.DeleteNetwork("home", drain=True))
+    assert "p" in drained.projects
+    for stage in Stage:
+        drained = step(drained, AdvanceMove("p", under_way.moves["p"].transit, stage))
+    assert not drained.moves
+
+
+def placed_on(network: str) -> Request:
+    selector = Selector((Requirement(NAME_LABEL, Operator.IN, ("p",)),))
+    return requests.CreateBinding(Binding("b", selector, primary=Attachment(network)))
+
+
+def test_scopes_that_add_up_on_the_way_can_be_stored(world: Snapshot) -> None:
+    ports = [
+        Scope(ports=tuple(ServicePort("TCP", number) for number in range(first, first + 600))) for first in (1, 1001)
+    ]
+    joins = (requests.JoinNetworks("red", "green", ports[0]), requests.JoinNetworks("blue", "green", ports[1]))
+    connection = step(world, *joins, MoveProject("red", "blue")).connections[ConnectionKey.between("green", TRANSIT)]
+    assert len((connection.scope(TRANSIT) or Scope()).ports) == 1200
+    assert ConnectionShape.of(connection).value() == connection
+
+
+def test_narrowing_during_a_move_is_told_to_the_tracker_of_the_transit_network(world: Snapshot) -> None:
+    joins = (requests.JoinNetworks("red", "green"), requests.JoinNetworks("blue", "green", EVERYTHING, None))
+    narrowing = requests.TrackConnection(requests.JoinNetworks("red", "green", EVERYTHING, None))
+    tracked = step(world, *joins, MoveProject("red", "blue"), narrowing)
+    assert tracked.connections[ConnectionKey.between("green", TRANSIT)].is_tracked
+    assert tracked.networks[TRANSIT].zone == tracked.networks["red"].zone is not None
+    narrowed = step(tracked, narrowing.join)
+    assert not narrowed.connections[ConnectionKey.between("green", TRANSIT)].is_tracked
+
+
+def test_a_network_with_many_moves_stays_global(world: Snapshot) -> None:
+    names = [f"p{number}" for number in range(MOST_MOVES + 1)]
+    many = step(world, requests.SetGlobal("red", True), *(requests.CreateProject(name, "red") for name in names))
+    for name in names:
+        pod = report(name, project=name, key=PortKey("n1", name, "eth0"), host_interface=f"v{name}")
+        many = step(many, pod, MoveProject(name, "blue"))
+    assert len(many.moves) == MOST_MOVES + 1
+    for request in (requests.SetGlobal("red", False), requests.IsolateNetworks("red")):
+        assert "101 projects are being moved" in refused(many, request).cause

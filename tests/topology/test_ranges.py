@@ -13,6 +13,7 @@ from topology.allocation import free_own_address
 from topology.model import (
     EVERYTHING,
     TRANSLATIONS,
+    VNIDS,
     ZONES,
     AddressBlock,
     Connection,
@@ -340,5 +341,9 @@ def test_a_deleted_networks_blocks_go_with_it(world: Snapshot) -> None:
     assert blocks(left) == {"10.0.0.0/28": "n1"}
     gone = after(left, requests.DeleteNetwork("red"))
     assert blocks(gone) == {}
-    again = after(gone, network("red", "10.0.0.0/24", vnid=left.networks["red"].vnid), pod("b", "n2"))
+    vnid = left.networks["red"].vnid
+    with pytest.raises(Refused, match=f"VNID {vnid} was given not long ago"):
+        admit(gone, network("red", "10.0.0.0/24", vnid=vnid))
+    later, _ = apply_all(gone, (Put(Watermark(VNIDS, vnid + 4096)),))
+    again = after(later, network("red", "10.0.0.0/24", vnid=vnid), pod("b", "n2"))
     assert held(again)["b"][0] == "10.0.0.3"  # .2 of that space is in quarantine still

@@ -16,7 +16,7 @@ from topology.model import DEFAULT_NETWORK, FIRST_VNID, VNIDS, ConnectionKey, Ne
 from topology.requests import DeleteNetwork, DeleteProject, Reason, Refused
 from topology.snapshot import Event, Put, Remove, Snapshot, apply_all
 
-_SOON: Final = 4096  # numbers given before
+SOON: Final = 4096  # numbers given before
 _MOST_NAMED: Final = 3
 
 
@@ -107,6 +107,8 @@ def _uses(snapshot: Snapshot, network: Network) -> Iterator[Refused]:
         cause = f"is named by {len(bindings)} binding{'' if len(bindings) == 1 else 's'}: {named}"
         yield Refused(Reason.IN_USE, subject, cause, "delete them, or let them name another network")
     for project in sorted(snapshot.homes_of.get(network.name, {})):
+        if project in snapshot.moves:  # from and to other networks, by a binding
+            yield _moving(subject, project)
         yield from _uses_of(snapshot, project, subject)
     nodes = sorted(snapshot.hosts.get(network.name, {}))
     if nodes:
@@ -135,4 +137,4 @@ def _moving(subject: str, project: str) -> Refused:
 def _passed_over(snapshot: Snapshot, vnid: int) -> tuple[Event, ...]:
     """Count a number that was asked for, not allotted, as given, if else it would be given again soon."""
     last = snapshot.watermarks.get(VNIDS, FIRST_VNID - 1)
-    return (Put(Watermark(VNIDS, vnid)),) if 0 < vnid - last <= _SOON else ()
+    return (Put(Watermark(VNIDS, vnid)),) if 0 < vnid - last <= SOON else ()

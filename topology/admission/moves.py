@@ -7,18 +7,14 @@ the transit network may talk with is in `transit`.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
 
 from topology.admission.checks import check_takes_in, known_network, known_project
 from topology.admission.deletion import disconnected
-from topology.admission.transit import derived
+from topology.admission.transit import MOST_MOVES, derived, is_global
 from topology.allocation import free_vnid
 from topology.model import SHARED_SPACE, VNIDS, Move, Network, PortKey, Stage, Watermark
 from topology.requests import AdvanceMove, Reason, Refused
 from topology.snapshot import Event, Put, Remove, Snapshot, apply_all
-
-# Under way at once. Transit networks of one target are all connected with each other, but for global ones.
-MOST_MOVES: Final = 100
 
 
 def move_project(snapshot: Snapshot, project: str, network: str, *, recreate: bool = False) -> tuple[Event, ...]:
@@ -81,7 +77,8 @@ def landing(snapshot: Snapshot, project: str, network: str) -> str:
 
 
 def _begin(snapshot: Snapshot, project: str, source: Network, target: Network) -> tuple[Event, ...]:
-    if len(snapshot.moves) >= MOST_MOVES and not (source.is_global or target.is_global):
+    others = (move for move in snapshot.moves.values() if not is_global(snapshot, move))
+    if not (source.is_global or target.is_global) and sum(1 for _ in others) >= MOST_MOVES:
         cause = f"{MOST_MOVES} others are being moved"
         raise Refused(Reason.EXHAUSTED, f'project "{project}"', cause, "wait until one of them is done")
     transit = _new_transit(snapshot, project, target)

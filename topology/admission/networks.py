@@ -12,9 +12,10 @@ from dataclasses import replace
 
 from topology import names
 from topology.admission.checks import built_in, check_provider, check_takes_in, known_network, require
-from topology.admission.deletion import disconnected
+from topology.admission.deletion import SOON, disconnected
 from topology.admission.projects import check_at_home, put_project
 from topology.admission.ranges import check_ranges, check_scope, check_subnets
+from topology.admission.transit import check_few_moves
 from topology.admission.translation import translations
 from topology.admission.zones import allot_zones
 from topology.allocation import free_vnid
@@ -82,6 +83,7 @@ def set_global(snapshot: Snapshot, request: SetGlobal) -> tuple[Event, ...]:
         return ()
     if network.name == DEFAULT_NETWORK:
         raise built_in(network.name, "made anything but global")
+    check_few_moves(snapshot, network.name)
     return (Put(replace(network, is_global=request.is_global)),)
 
 
@@ -126,6 +128,7 @@ def isolate_networks(snapshot: Snapshot, request: IsolateNetworks) -> tuple[Even
         if network.name == DEFAULT_NETWORK:
             raise built_in(network.name, "isolated")
         cut = disconnected(snapshot, network.name)
+        check_few_moves(snapshot, network.name)
         return (*cut, Put(replace(network, is_global=False))) if network.is_global else cut
     key = _pair(snapshot, request.first, request.second, "isolated from")
     for name in key:
@@ -162,6 +165,9 @@ def _vnid(snapshot: Snapshot, request: CreateNetwork) -> int:
     holder = snapshot.network_by_vnid.get(request.vnid)
     if holder is not None:
         cause = f'VNID {request.vnid} belongs to network "{holder}"'
+        raise Refused(Reason.TAKEN, subject, cause, "give another number, or none to have one allotted")
+    if 0 <= snapshot.watermarks.get(VNIDS, FIRST_VNID - 1) - request.vnid < SOON:
+        cause = f"VNID {request.vnid} was given not long ago, and a switch that is away may know its last holder"
         raise Refused(Reason.TAKEN, subject, cause, "give another number, or none to have one allotted")
     return request.vnid
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from ipaddress import ip_network
 from typing import Final
 
 from topology import names
 from topology.admission.checks import check_takes_in, known_node, known_project, require
 from topology.admission.moves import landing
 from topology.admission.placement import place
-from topology.allocation import any_taken
+from topology.allocation import any_taken, block_length
 from topology.binding import attachments
 from topology.model import (
     ICMP_OFPORT,
@@ -22,7 +23,6 @@ from topology.model import (
     Attachment,
     Port,
     PortKey,
-    Prefix,
     Quarantine,
 )
 from topology.requests import (
@@ -137,10 +137,13 @@ def _empty_blocks(snapshot: Snapshot, released: Iterable[tuple[int, Address]]) -
     """Give back the blocks in which, with these addresses released, nobody has any."""
     concerned: set[AddressBlock] = set()
     for space, address in released:
-        network = None if space == SHARED_SPACE else snapshot.network_by_vnid.get(space)
-        if network is not None:
-            prefixes: Iterable[Prefix] = snapshot.blocks_of.get(network, {})
-            concerned.update(snapshot.blocks[network, prefix] for prefix in prefixes if address in prefix)
+        name = None if space == SHARED_SPACE else snapshot.network_by_vnid.get(space)
+        network = None if name is None else snapshot.networks[name]
+        subnet = None if network is None else next((one for one in network.subnets if address in one.cidr), None)
+        if network is not None and subnet is not None:
+            prefix = ip_network((int(address), block_length(network, subnet)), strict=False)
+            block = snapshot.blocks.get((network.name, prefix))
+            concerned.update(() if block is None else (block,))
     for block in sorted(concerned):
         if not any_taken(snapshot, block.prefix, snapshot.networks[block.network].space):
             yield Remove(block)

@@ -57,7 +57,7 @@ def own_networks(snapshot: Snapshot) -> tuple[Event, ...]:
     events: tuple[Event, ...] = ()
     state = snapshot
     for name in sorted(snapshot.homes_of.get(DEFAULT_NETWORK, {})):
-        if not snapshot.projects[name].is_placed:
+        if not snapshot.projects[name].is_placed and name not in snapshot.moves:
             made = _own_network(state, name)
             state, _ = apply_all(state, made)
             more = put_project(state, replace(state.projects[name], home=name))
@@ -135,7 +135,7 @@ def _check_kept(before: Snapshot, project: Project, networks: frozenset[str]) ->
 def _own_network(snapshot: Snapshot, project: str) -> tuple[Event, ...]:
     if project in snapshot.networks:
         cause = f'is to get a network of its own, and there is a network "{project}" already'
-        remedy = "say on which network it is to be, or delete that network"
+        remedy = "say on which network it is to be, or delete that network; until then do without networks of their own"
         raise Refused(Reason.TAKEN, f'project "{project}"', cause, remedy)
     vnid = free_vnid(snapshot)
     return (Put(Watermark(VNIDS, vnid)), Put(Network(project, vnid)))

@@ -10,10 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Final
 
 from topology.model import DEFAULT_NETWORK, EVERYTHING, Connection, ConnectionKey, Move, Network, Scope, either
 from topology.reach import needs_zone, scope
+from topology.requests import Reason, Refused
 from topology.snapshot import Event, Put, Remove, Snapshot, apply_all
+
+MOST_MOVES: Final = 100  # under way at once, but for those from or to a global network
 
 
 def followed(snapshot: Snapshot, events: Iterable[Event]) -> tuple[Event, ...]:
@@ -46,7 +50,7 @@ def _of_move(snapshot: Snapshot, move: Move) -> Iterator[Event]:
     # It may begin nothing that neither end may begin, so an end has a zone if it needs one. It takes that one, and what
     # pods began on the source is known on it.
     zone = next((end.zone for end in ends if needs_zone(end.name, snapshot)), None)
-    as_wanted = replace(transit, is_global=_is_global(snapshot, move), zone=zone)
+    as_wanted = replace(transit, is_global=is_global(snapshot, move), zone=zone)
     if transit != as_wanted:
         yield Put(as_wanted)
     wanted = {connection.key: connection for connection in _connections(snapshot, move)}
@@ -59,7 +63,19 @@ def _of_move(snapshot: Snapshot, move: Move) -> Iterator[Event]:
             yield Put(connection)
 
 
-def _is_global(snapshot: Snapshot, move: Move) -> bool:
+def check_few_moves(snapshot: Snapshot, network: str) -> None:
+    """Raise Refused when more projects move from or to a global network than may, once it is global no more.
+
+    Transit networks of one end are all connected with each other, but for global ones.
+    """
+    under_way = len(snapshot.moves_of.get(network, {}))
+    if under_way > MOST_MOVES:
+        cause = f"{under_way} projects are being moved from or to it"
+        raise Refused(Reason.IN_USE, f'network "{network}"', cause, "wait until they are there")
+
+
+def is_global(snapshot: Snapshot, move: Move) -> bool:
+    """Whether pods that move may talk with all."""
     return any(snapshot.networks[name].is_global for name in (move.source, move.target))
 
 
@@ -69,14 +85,21 @@ def _connections(snapshot: Snapshot, move: Move) -> Iterator[Connection]:
     near = {name for name in known if not snapshot.networks[name].is_transit and name != DEFAULT_NETWORK}
     for name in sorted(near):
         both = (name, name)
-        yield from _connection(move.transit, name, _may(snapshot, ends, both), _may(snapshot, both, ends))
+        for connection in _connection(move.transit, name, _may(snapshot, ends, both), _may(snapshot, both, ends)):
+            yield replace(connection, is_tracked=_is_tracked(snapshot, ends, name))
     others = {project for name in (*near, *ends) for project in snapshot.moves_of.get(name, {})} - {move.project}
     for project in sorted(others):
         other = snapshot.moves[project]
-        if _is_global(snapshot, move) or _is_global(snapshot, other):
+        if is_global(snapshot, move) or is_global(snapshot, other):
             continue  # they may talk with all as it is
         theirs = (other.source, other.target)
         yield from _connection(move.transit, other.transit, _may(snapshot, ends, theirs), _may(snapshot, theirs, ends))
+
+
+def _is_tracked(snapshot: Snapshot, ends: tuple[str, str], peer: str) -> bool:
+    """Whether the tracker is told what is under way between an end of a move and a network."""
+    found = (snapshot.connections.get(ConnectionKey.between(end, peer)) for end in ends if end != peer)
+    return any(connection is not None and connection.is_tracked for connection in found)
 
 
 def _connection(transit: str, peer: str, forth: Scope | None, back: Scope | None) -> Iterator[Connection]:

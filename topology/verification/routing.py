@@ -54,10 +54,6 @@ def _guarded_owed(view: View) -> Collection[Match]:
     return tuple(peer.guarded for peer in peers if peer is not None)
 
 
-def _count_guarded(view: View) -> int:
-    return len(_guarded_owed(view))
-
-
 def _here(view: View) -> Facts:
     return {(SHARED, *in_prefix(cidr)): TO_LOCAL for cidr in view.this.subnets}
 
