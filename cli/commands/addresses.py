@@ -54,6 +54,13 @@ FINDINGS = (
 )
 
 
+History = Annotated[
+    str | None,
+    typer.Option("--history", metavar="ADDRESS", show_default=False, help="Show who has and had one address."),
+]
+Space = Annotated[int, typer.Option("--space", metavar="NUMBER", min=0, help="In which address space, with --history.")]
+
+
 def register(app: typer.Typer) -> None:
     """Add this command to the app."""
     command(app, "What is there")(addresses)
@@ -70,13 +77,8 @@ def addresses(
     state: Annotated[
         State | None, typer.Option("--state", show_default=False, help="Only those in this state.")
     ] = None,
-    history: Annotated[
-        str | None,
-        typer.Option("--history", metavar="ADDRESS", show_default=False, help="Show who has and had one address."),
-    ] = None,
-    space: Annotated[
-        int, typer.Option("--space", metavar="NUMBER", min=0, help="In which address space, with --history.")
-    ] = 0,
+    history: History = None,
+    space: Space = 0,
     check: Annotated[bool, typer.Option("--check", help="Prove instead that all of it is sound.")] = False,
 ) -> None:
     """List the addresses that pods hold, and those that nobody may get yet.

@@ -34,6 +34,42 @@ COLUMNS = (
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The binding's name.")]
+ProjectSelector = Annotated[
+    str | None,
+    typer.Option(
+        "--projects",
+        metavar="SELECTOR",
+        show_default=False,
+        help="By labels: team=red, 'tier in (a, b)', key, !key, with commas between; '' is all.",
+    ),
+]
+ProjectNames = Annotated[
+    list[str] | None,
+    typer.Option("--project", "-p", metavar="PROJECT", show_default=False, help="By name; repeat."),
+]
+PodSelector = Annotated[
+    str | None,
+    typer.Option(
+        "--pods", metavar="SELECTOR", show_default=False, help="Only these of their pods, among what they have."
+    ),
+]
+Primary = Annotated[
+    str | None,
+    typer.Option("--primary", metavar="NETWORK", show_default=False, help="The network that they are on."),
+]
+Secondary = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--secondary",
+        metavar="NETWORK[:INTERFACE][,ADDRESS][,MAC]",
+        show_default=False,
+        help="A network that each pod is on besides; address and MAC only with --pods. Repeat.",
+    ),
+]
+Optional = Annotated[
+    list[str] | None,
+    typer.Option("--optional", metavar="NETWORK", show_default=False, help="One that a pod may ask for; repeat."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -52,42 +88,12 @@ def bindings(session: Session) -> None:
 def create_binding(
     session: Session,
     name: Name,
-    projects: Annotated[
-        str | None,
-        typer.Option(
-            "--projects",
-            metavar="SELECTOR",
-            show_default=False,
-            help="By labels: team=red, 'tier in (a, b)', key, !key, with commas between; '' is all.",
-        ),
-    ] = None,
-    project: Annotated[
-        list[str] | None,
-        typer.Option("--project", "-p", metavar="PROJECT", show_default=False, help="By name; repeat."),
-    ] = None,
-    pods: Annotated[
-        str | None,
-        typer.Option(
-            "--pods", metavar="SELECTOR", show_default=False, help="Only these of their pods, among what they have."
-        ),
-    ] = None,
-    primary: Annotated[
-        str | None,
-        typer.Option("--primary", metavar="NETWORK", show_default=False, help="The network that they are on."),
-    ] = None,
-    secondary: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--secondary",
-            metavar="NETWORK[:INTERFACE][,ADDRESS][,MAC]",
-            show_default=False,
-            help="A network that each pod is on besides; address and MAC only with --pods. Repeat.",
-        ),
-    ] = None,
-    optional: Annotated[
-        list[str] | None,
-        typer.Option("--optional", metavar="NETWORK", show_default=False, help="One that a pod may ask for; repeat."),
-    ] = None,
+    projects: ProjectSelector = None,
+    project: ProjectNames = None,
+    pods: PodSelector = None,
+    primary: Primary = None,
+    secondary: Secondary = None,
+    optional: Optional = None,
 ) -> None:
     """Put projects, or pods of them, on networks; a binding of that name is replaced.
 
