@@ -24,9 +24,9 @@ def keep_project(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Chan
         return snapshot, ()
     state = replace(snapshot, projects=table(snapshot.projects, name, after))
     if before is not None:
-        state = _leave(state, before)
+        state = _place(state, before, is_there=False)
     if after is not None:
-        state = _enter(state, after)
+        state = _place(state, after, is_there=True)
     return state, (Change(before, after),)
 
 
@@ -71,33 +71,20 @@ def _bindings_selecting(snapshot: Snapshot, project: Project) -> tuple[Binding, 
     return tuple(binding for binding in found if binding.projects.selects(labels))
 
 
-def _enter(snapshot: Snapshot, project: Project) -> Snapshot:
+def _place(snapshot: Snapshot, project: Project, *, is_there: bool) -> Snapshot:
+    """Put a project into all indexes, or take it out of them."""
+    keep = include if is_there else exclude
     labelled = snapshot.projects_labelled
     for handle in handles_of(project.selectable):
-        labelled = include(labelled, handle, project.name)
+        labelled = keep(labelled, handle, project.name)
     state = replace(
         snapshot,
         projects_labelled=labelled,
-        projects_of=include(snapshot.projects_of, project.network, project.name),
-        homes_of=include(snapshot.homes_of, project.home, project.name),
+        projects_of=keep(snapshot.projects_of, project.network, project.name),
+        homes_of=keep(snapshot.homes_of, project.home, project.name),
     )
     for binding in _bindings_selecting(snapshot, project):
-        state = _bind(state, project.name, binding, is_bound=True)
-    return state
-
-
-def _leave(snapshot: Snapshot, project: Project) -> Snapshot:
-    labelled = snapshot.projects_labelled
-    for handle in handles_of(project.selectable):
-        labelled = exclude(labelled, handle, project.name)
-    state = replace(
-        snapshot,
-        projects_labelled=labelled,
-        projects_of=exclude(snapshot.projects_of, project.network, project.name),
-        homes_of=exclude(snapshot.homes_of, project.home, project.name),
-    )
-    for binding in _bindings_selecting(snapshot, project):
-        state = _bind(state, project.name, binding, is_bound=False)
+        state = _bind(state, project.name, binding, is_bound=is_there)
     return state
 
 
