@@ -100,6 +100,7 @@ REG5: Final = BY_NAME["reg5"]
 REG6: Final = BY_NAME["reg6"]
 CT_STATE: Final = BY_NAME["ct_state"]
 CT_ZONE: Final = BY_NAME["ct_zone"]
+CT_MARK: Final = BY_NAME["ct_mark"]
 ETH_DST: Final = BY_NAME["eth_dst"]
 ETH_SRC: Final = BY_NAME["eth_src"]
 ETH_TYPE: Final = BY_NAME["eth_type"]
@@ -132,7 +133,12 @@ CT_RELATED: Final = 0x04
 CT_REPLY: Final = 0x08
 CT_INVALID: Final = 0x10
 CT_TRACKED: Final = 0x20
+CT_SOURCE_CHANGED: Final = 0x40
+CT_DESTINATION_CHANGED: Final = 0x80
 IS_REPLY: Final = CT_TRACKED | CT_ESTABLISHED | CT_REPLY  # of an established connection, against its direction
+IS_DNATTED: Final = CT_TRACKED | CT_DESTINATION_CHANGED  # sent on to where its connection was, or an error about it
+IS_NEW: Final = CT_TRACKED | CT_NEW
+IS_ANSWER: Final = CT_TRACKED | CT_REPLY  # against a connection's direction, errors about it too
 IS_RELATED: Final = CT_TRACKED | CT_RELATED  # an error that belongs to a connection
 
 
@@ -157,7 +163,8 @@ def family(version: int) -> Family:
     return IPV4 if version == 4 else IPV6
 
 
-# Destination-port fields and protocol numbers of the transport protocols that Kubernetes names.
+PORT_BITS: Final = 16  # of a transport protocol's port
+# Protocol numbers, source-port and destination-port fields of the transport protocols that Kubernetes names.
 TRANSPORT: Final[dict[str, tuple[int, Field, Field]]] = {
     "TCP": (PROTO_TCP, BY_NAME["tcp_src"], BY_NAME["tcp_dst"]),
     "UDP": (PROTO_UDP, BY_NAME["udp_src"], BY_NAME["udp_dst"]),

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from topology import fields
 from topology.fields import FULL_MASK, Field
+from topology.model import Address
 from topology.pipeline import SENTINEL, FeatureId, Stage, Table
 
 # (field, value, mask) in canonical field order; the mask is the field's full mask for an exact match.
@@ -24,6 +25,7 @@ Match: TypeAlias = tuple[MatchTerm, ...]
 Action: TypeAlias = "tuple[int | tuple[Action, ...], ...]"
 Actions: TypeAlias = tuple[Action, ...]
 FlowKey: TypeAlias = tuple[int, int, Match]
+Bucket: TypeAlias = tuple[int, int, Actions]  # id, weight (above 0), actions
 
 DROP: Final[Actions] = ()
 IN_PORT_NUMBER: Final = 0xFFFFFFF8  # OFPP_IN_PORT: back through the port it came by (OpenFlow 1.5.1, 7.2.1)
@@ -46,18 +48,34 @@ class Op:
     METER: Final = 11  # meter id
     CONJUNCTION: Final = 12  # conjunction id, clause (from 0), number of clauses
     CT_CLEAR: Final = 13
+    # Table, seconds of idleness, cookie; then what the learnt flow matches as this packet has it, (field,), what it
+    # matches besides, (field, value), and what it loads as this packet has it, (field,).
+    LEARN: Final = 15
+    NO_IN_PORT: Final = 14  # from now on it came by no port, so that it may leave by any
 
 
 NO_TABLE: Final = 255
 
 
+class Group(NamedTuple):
+    """A select group: for each packet one bucket is chosen, by weight; an existing connection is not asked again."""
+
+    group_id: int
+    buckets: tuple[Bucket, ...]  # in order of their ids
+    is_lower: bool = False  # another group leads here, so that this one must not choose by the same hash
+
+
 class Flow(NamedTuple):
-    """One flow: the value of its key (table, priority, match) is its actions."""
+    """One flow: the value of its key (table, priority, match) is its actions, and the groups that are for it alone.
+
+    A group comes before those whose buckets lead to it are made, so `groups` are in the order in which they are made.
+    """
 
     table: int
     priority: int
     match: Match
     actions: Actions
+    groups: tuple[Group, ...] = ()
 
     @property
     def key(self) -> FlowKey:
@@ -70,13 +88,6 @@ class Entry(NamedTuple):
 
     cookie: int
     flow: Flow
-
-
-class Group(NamedTuple):
-    """A select group: its buckets are (bucket id, weight, actions). It belongs to the subject whose flows use it."""
-
-    group_id: int
-    buckets: tuple[tuple[int, int, Actions], ...]
 
 
 def match(**terms: int | tuple[int, int]) -> Match:
@@ -97,9 +108,9 @@ def match_fields(*terms: tuple[Field, int | tuple[int, int]]) -> Match:
     return tuple(sorted(full))
 
 
-def at(stage: Stage, terms: Match, actions: Actions) -> Flow:
-    """Return the flow with `terms` and `actions` in a stage of the pipeline."""
-    return Flow(int(stage.table), stage.priority, terms, actions)
+def at(stage: Stage, terms: Match, actions: Actions, groups: tuple[Group, ...] = ()) -> Flow:
+    """Return the flow with `terms`, `actions` and the groups that it uses, in a stage of the pipeline."""
+    return Flow(int(stage.table), stage.priority, terms, actions, groups)
 
 
 def load(field: Field, value: int, mask: int | None = None) -> Action:
@@ -128,8 +139,52 @@ def goto(table: Table) -> Action:
 
 
 def conntrack(zone: int, *, commit: bool = False, table: Table | None = None, nested: Actions = ()) -> Action:
-    """Send through connection tracking in `zone`; with `table`, a copy with ct_state set continues there."""
+    """Send through connection tracking in `zone`; with `table`, a copy with ct_state set continues there.
+
+    `nested`: one translation (`known_nat`, `nat_to`, `nat_from`), and what is to be kept with a connection (ct_mark).
+    """
     return (Op.CT, int(commit), zone, NO_TABLE if table is None else int(table), nested)
+
+
+def learn(table: Table, idle: int, same: Iterable[Field], exact: Match, kept: Iterable[Field]) -> Action:
+    """Let the switch itself add a flow to `table`, for `idle` seconds after its last packet.
+
+    It matches packets that are as this one in the fields `same` and as `exact` says, and loads the fields `kept` as
+    this one has them. Not inside a bucket: Open vSwitch passes over it there.
+    """
+    fields_of = tuple((int(field),) for field in same), tuple((int(field),) for field in kept)
+    matched = tuple((int(field), value) for field, value, _ in exact)
+    return (Op.LEARN, int(table), idle, FeatureId.LEARNT << 56, fields_of[0], matched, fields_of[1])
+
+
+def no_in_port() -> Action:
+    """Forget the port that the packet came by: a switch sends nothing back by it otherwise."""
+    return (Op.NO_IN_PORT,)
+
+
+def resubmit(table: Table) -> Action:
+    """Look up in a table too, and come back; its number may be lower, so whoever uses it sees that nothing circles."""
+    return (Op.RESUBMIT, int(table))
+
+
+def known_nat() -> Action:
+    """Inside `conntrack`: translate as it was committed, in either direction."""
+    return (Op.NAT, 2, 0, 0, 0, 0, 0)
+
+
+def nat_to(address: Address, port: int) -> Action:
+    """Inside `conntrack` that commits: send to `address` and `port`."""
+    return (Op.NAT, 1, address.version, int(address), int(address), port, port)
+
+
+def nat_from(address: Address) -> Action:
+    """Inside `conntrack` that commits: send from `address`, by whichever port is free there."""
+    return (Op.NAT, 0, address.version, int(address), int(address), 0, 0)
+
+
+def select(group_id: int) -> Action:
+    """Let a select group choose a bucket."""
+    return (Op.GROUP, group_id)
 
 
 # The cookie: 8 bits feature, 8 bits shard, 48 bits digest.
@@ -140,10 +195,11 @@ SHARDS: Final = 16
 def cookie(feature: int, shard: int, flow: Flow) -> int:
     """Return the cookie (64 bits) of `flow`, which `feature` (0..255) owns in `shard` (0..SHARDS-1).
 
-    The digest is blake2b over the marshalled tuple; marshal's version 2 has no back references, so equal
-    flows give equal bytes.
+    The digest is blake2b over the marshalled tuple, with the groups where there are any: a group has no cookie of its
+    own. Marshal's version 2 has no back references, so equal flows give equal bytes.
     """
-    body = marshal.dumps((flow.table, flow.priority, flow.match, flow.actions), 2)
+    content = flow[:4]
+    body = marshal.dumps((*content, tuple(map(tuple, flow.groups))) if flow.groups else content, 2)
     digest = int.from_bytes(blake2b(body, digest_size=6).digest(), "big")
     return (feature << 56) | (shard << 48) | digest
 

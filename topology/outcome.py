@@ -12,7 +12,7 @@ class Where(Enum):
     """For what a packet left the pods' network, by a node's tun0."""
 
     NODE = "node"  # the node itself: one of its own addresses, or an answer to its ARP request
-    SERVICE = "service"  # a service address, for the node's service proxy
+    SERVICE = "service"  # a service without endpoints, or a node port of none: the node refuses it
     OUTSIDE = "outside"  # everything else
 
 

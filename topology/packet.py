@@ -10,7 +10,7 @@ from immutables import Map
 from topology import fields
 from topology.fields import BY_NAME, FULL_MASK, Field
 from topology.model import VXLAN_OFPORT, Address, mac_of
-from topology.pipeline import SPACE_MAC
+from topology.pipeline import SERVICE_MAC, SPACE_MAC
 
 ICMP_ECHO_REPLY: Final = 0  # IANA, ICMP type numbers
 ICMP_UNREACHABLE: Final = 3
@@ -75,7 +75,8 @@ def requoted(packet: Packet) -> Packet | None:
 def tunnelled(packet: Packet, vnid: int, source: Address, destination: Address, space: int | None = None) -> Packet:
     """Return a packet as a switch gets it by its tunnel port, from one VTEP to another of one family.
 
-    `space` is the address space that the inner destination MAC is to name; None leaves that MAC as it is.
+    `space` is the address space that the inner destination MAC is to name, by no service; None leaves both MACs as they
+    are.
     """
     outer = fields.family(source.version)
     around = {
@@ -85,7 +86,7 @@ def tunnelled(packet: Packet, vnid: int, source: Address, destination: Address, 
     }
     plain = arriving(packet, VXLAN_OFPORT)
     if space is not None:
-        around[fields.ETH_DST] = SPACE_MAC | space
+        around |= {fields.ETH_DST: SPACE_MAC | space, fields.ETH_SRC: SERVICE_MAC}
     return Packet(plain.values.update(around), packet.quoted)
 
 

@@ -13,9 +13,23 @@ than it may be asked. CROSSING decides whose range the destination is in: the se
 a prefix that stands for it: then the network bits of both addresses become those that the receiver knows), or none of
 them; then the packet goes on in the shared space, from the cluster address. An ICMP error whose addresses were changed
 there quotes a packet in the old ones: LEAVING_ERRORS sends it through the node's translator of quotes and ICMP_INGRESS
-takes it back. ARRIVING_ERRORS does so where LOCAL changed the destination. SERVICES finds service addresses,
-EGRESS_POLICY is the sender's policy, ROUTING decides between this node's pods (LOCAL), other nodes' pods
-(TUNNEL_EGRESS), the nodes themselves (NODE_GUARD) and everything outside (out by tun0).
+takes it back. ARRIVING_ERRORS does so where LOCAL changed the destination. EGRESS_POLICY is the sender's policy,
+ROUTING decides between this node's pods (LOCAL), other nodes' pods (TUNNEL_EGRESS), the nodes themselves (NODE_GUARD)
+and everything outside (out by tun0).
+
+SERVICES asks conntrack about what goes to a service address: what belongs to a connection gets the endpoint's address
+right there (SERVICE_CONNECTIONS). What begins one is a packet to the service's network until DELIVERY has decided the
+pair; then BALANCING chooses an endpoint, commits, and the packet goes on to EGRESS_POLICY with its address. Where
+clients stay with their endpoint, AFFINITY knows for some time which it was, and ENDPOINTS sends there. From then on
+the packet carries the service's VNID (reg6, between nodes in the inner source MAC): where a connection is for services
+only, the receiver's node lets it in by that. SERVICE_REPLIES gives answers the service's address again, on the client's
+node, before anything else looks at them. Of a service without endpoints a packet leaves by tun0, where the node's
+kernel refuses it at once. A pod that is its own endpoint, and a node that gets to one by tun0, is met from the hairpin
+address instead of its own.
+
+What others send to a node port, the node's kernel hands over by tun0: from the node itself, to an address that stands
+for this node and, with the node port, for the service. To us it is the node that asks, so that whoever reaches a node
+reaches its node ports, in whichever network; the answers are the kernel's to give back.
 
 A tunnel packet is believed only from the address of a known node; its tunnel id is the sender's VNID, and its inner
 destination MAC tells the space of the destination. It goes to LOCAL, where the destination's VNID (reg1) and port
@@ -57,8 +71,11 @@ class Table(IntEnum):
     CROSSING = 38
     LEAVING_ERRORS = 39
     SERVICES = 40
+    SERVICE_CONNECTIONS = 42
     EGRESS_POLICY = 50
     ROUTING = 60
+    SERVICE_REPLIES = 65
+    HAIRPIN = 67
     LOCAL = 70
     NODE_GUARD = 72
     ARRIVING_ERRORS = 74
@@ -67,6 +84,10 @@ class Table(IntEnum):
     REPLIES = 85
     TUNNEL_EGRESS = 90
     OUTPUT = 100
+    AFFINITY = 105
+    BALANCING = 110
+    ENDPOINTS = 112
+    LEARNING = 114
     SENTINELS = 250
 
 
@@ -81,9 +102,12 @@ TABLE_PURPOSE: Final[dict[Table, str]] = {
     Table.TRACKING: "Commits what pods begin of networks that may begin more than they may be asked.",
     Table.CROSSING: "From one address space to another: a pod's own, a connected network's, the shared one.",
     Table.LEAVING_ERRORS: "Sends ICMP errors whose ends were translated to the translator of quotes.",
-    Table.SERVICES: "Finds service addresses and the network they belong to.",
+    Table.SERVICES: "Asks conntrack about what goes to service addresses.",
+    Table.SERVICE_CONNECTIONS: "Lets pass what belongs to a connection; finds the network that another begins with.",
     Table.EGRESS_POLICY: "The sender's network policy.",
     Table.ROUTING: "Decides by destination: this node's pods, other nodes' pods, nodes, outside.",
+    Table.SERVICE_REPLIES: "Gives answers of endpoints the service's address again.",
+    Table.HAIRPIN: "Gives a pod that a service leads to itself another address to be met from.",
     Table.LOCAL: "Finds the destination's VNID, port and MAC among this node's pods.",
     Table.NODE_GUARD: "Keeps pods from the nodes' tunnel, OpenFlow, OVSDB and REST ports.",
     Table.ARRIVING_ERRORS: "Sends ICMP errors to a cluster address to the translator of quotes.",
@@ -92,6 +116,10 @@ TABLE_PURPOSE: Final[dict[Table, str]] = {
     Table.REPLIES: "Lets the replies pass where the pair may not begin anything.",
     Table.TUNNEL_EGRESS: "Sends to the node that has the destination, with the source VNID as tunnel id.",
     Table.OUTPUT: "Sends out through the port that was decided; connections to the outside are committed.",
+    Table.AFFINITY: "Holds what a switch has learnt by itself: which endpoint a client of a service stays with.",
+    Table.BALANCING: "Chooses an endpoint of a service for a connection that may begin, and commits it.",
+    Table.ENDPOINTS: "Of services whose clients stay with an endpoint: the one that is known by now, or any.",
+    Table.LEARNING: "Lets the switch learn which endpoint was chosen for a client.",
     Table.SENTINELS: "No packet comes here: holds the sum of the cookies per feature and shard.",
 }
 
@@ -109,13 +137,16 @@ REGISTER_PURPOSE: Final[dict[Field, str]] = {
     DESTINATION_VNID: "destination VNID",
     OUTPUT_PORT: "ofport to send out by",
     SPACE: "address space of the destination",
-    SCRATCH: "scratch inside one table; from CROSSING to LEAVING_ERRORS the sender's own address",
+    SCRATCH: "scratch inside one table; from CROSSING to LEAVING_ERRORS the sender's own address; the endpoint learnt",
     CLUSTER_SOURCE: "cluster address of a sender whose address is in a space of its own",
-    BY_SERVICE: "1 when the destination was named by a service address",
+    BY_SERVICE: "VNID of the service by whose address the destination was named",
 }
 
 # Conntrack zones: of the pipeline itself, and those that are allotted to networks.
 NODE_ZONE: Final = 1
+SERVICE_ZONE: Final = 2
+HAIRPIN_ZONE: Final = 3
+NODE_HAIRPIN_ZONE: Final = 4  # apart, or what one answers would be taken for the other's
 FIRST_NETWORK_ZONE: Final = 16
 LAST_NETWORK_ZONE: Final = 0xFFFF
 
@@ -123,6 +154,11 @@ LAST_NETWORK_ZONE: Final = 0xFFFF
 SPACE_MAC: Final = 0x0A59_0000_0000
 SPACE_BITS: Final = 24
 VNID_BITS: Final = 24
+# The inner source MAC carries BY_SERVICE in the same way.
+SERVICE_MAC: Final = 0x0A5A_0000_0000
+
+# In OUTPUT_PORT, no port: the load balancer. Ports have numbers up to 0xffffff00 (OpenFlow 1.5.1, 7.2.1).
+BALANCER: Final = 0xFFFF_FF10
 
 # What goes to the translator of quotes and comes back by icmp0 says in its MACs what the switch would forget:
 # destination: ICMP_MAC, VNID of the sender (24 bits), high 16 bits of the sender's address before it was changed;
@@ -149,6 +185,7 @@ class FeatureId(IntEnum):
     BLOCKS = 11
     TRACKING = 12
     ERRORS = 20
+    LEARNT = 254
     SENTINEL = 255
 
 
@@ -177,7 +214,11 @@ TUNNEL_PEER: Final = Stage(
 )
 
 NODE_ARP: Final = Stage(Table.NODE_INGRESS, 110, _NODE, "ARP of the node itself")
+NODE_HAIRPIN: Final = Stage(Table.NODE_INGRESS, 105, _NODE, "answers to the hairpin address: to the node again")
 NODE_SOURCE: Final = Stage(Table.NODE_INGRESS, 100, _NODE, "the node's own source address, to a pod: VNID 0")
+NODE_SERVICE: Final = Stage(
+    Table.NODE_INGRESS, 90, _NODE, "the node's own source address, to a service or a node port: VNID 0"
+)
 NODE_TRACK: Final = Stage(Table.NODE_INGRESS, 50, _NODE, "any other source, to this node's subnet: conntrack decides")
 NODE_REPLY: Final = Stage(Table.NODE_REPLIES, 100, _NODE, "reply of a connection that a pod began")
 NODE_RELATED: Final = Stage(Table.NODE_REPLIES, 90, _NODE, "ICMP error that belongs to such a connection")
@@ -209,19 +250,41 @@ LEAVING_ERROR: Final = Stage(Table.LEAVING_ERRORS, 100, _ERRORS, "an ICMP error:
 LEAVING_BACK: Final = Stage(Table.LEAVING_ERRORS, 50, _ERRORS, "to the pod that sent it: back by its port")
 LEAVING_NONE: Final = Stage(Table.LEAVING_ERRORS, 10, _ERRORS, "anything else: on to SERVICES")
 
-SERVICE_PORT: Final = Stage(Table.SERVICES, 200, _SERVICES, "a service's address and port: its VNID, out by tun0")
-SERVICE_RANGE: Final = Stage(Table.SERVICES, 100, _BASE, "any other service address: dropped")
+SERVICE_RANGE: Final = Stage(Table.SERVICES, 100, _BASE, "a service address: conntrack, and its endpoint if it has one")
+SERVICE_NODE_PORT: Final = Stage(
+    Table.SERVICES, 90, _BASE, "by tun0 to a node port of this node: conntrack, and its endpoint if it has one"
+)
 NO_SERVICE: Final = Stage(Table.SERVICES, 10, _BASE, "no service address: on to policy")
+
+SERVICE_KNOWN: Final = Stage(
+    Table.SERVICE_CONNECTIONS, 200, _BASE, "of a connection, or an error about one: VNID of the service, on to policy"
+)
+SERVICE_PORT: Final = Stage(
+    Table.SERVICE_CONNECTIONS,
+    100,
+    _SERVICES,
+    "to a service's address and port, or to its node port: DELIVERY decides, for its VNID",
+)
+NODE_PORT_NONE: Final = Stage(Table.SERVICE_CONNECTIONS, 50, _BASE, "to a node port of no service: refused")
 
 EGRESS_POLICY_NONE: Final = Stage(Table.EGRESS_POLICY, 10, _BASE, "no policy: on to ROUTING")
 
 ROUTE_MULTICAST: Final = Stage(Table.ROUTING, 300, _BASE, "multicast and broadcast: dropped")
+ROUTE_HAIRPIN: Final = Stage(Table.ROUTING, 250, _BASE, "answers to the hairpin address: to the pod that sent them")
 ROUTE_GUARDED: Final = Stage(Table.ROUTING, 200, _GUARD, "a node's or a controller's address: NODE_GUARD")
-ROUTE_LOCAL: Final = Stage(Table.ROUTING, 150, _NODE, "this node's subnet: LOCAL")
+ROUTE_LOCAL: Final = Stage(Table.ROUTING, 150, _NODE, "this node's subnet: SERVICE_REPLIES")
 ROUTE_BLOCK: Final = Stage(Table.ROUTING, 140, _BLOCKS, "addresses of a network's own on this node: LOCAL")
 ROUTE_CLUSTER: Final = Stage(Table.ROUTING, 100, _BASE, "the rest of the cluster CIDR: TUNNEL_EGRESS")
 ROUTE_SPACE: Final = Stage(Table.ROUTING, 90, _SPACES, "the rest of a network's own range: TUNNEL_EGRESS")
 ROUTE_OUTSIDE: Final = Stage(Table.ROUTING, 10, _BASE, "everything else: out by tun0")
+
+SERVICE_REPLY: Final = Stage(
+    Table.SERVICE_REPLIES, 100, _BASE, "in the shared space: conntrack, and the service's address if it is an answer"
+)
+SERVICE_REPLY_NONE: Final = Stage(Table.SERVICE_REPLIES, 10, _BASE, "any other: on to LOCAL")
+
+HAIRPIN_SELF: Final = Stage(Table.HAIRPIN, 100, _PORTS, "from a pod to itself, by a service: from the hairpin address")
+HAIRPIN_NONE: Final = Stage(Table.HAIRPIN, 10, _BASE, "any other: on to LOCAL")
 
 LOCAL_GATEWAY: Final = Stage(Table.LOCAL, 200, _GUARD, "the gateway address of this node: NODE_GUARD")
 LOCAL_POD: Final = Stage(Table.LOCAL, 100, _PORTS, "a pod's address: its VNID, port and MAC")
@@ -238,6 +301,9 @@ INGRESS_POLICY_NONE: Final = Stage(Table.INGRESS_POLICY, 10, _BASE, "no policy: 
 DELIVER_WITHIN: Final = Stage(Table.DELIVERY, 100, _NETWORKS, "within one network")
 DELIVER_PORT: Final = Stage(Table.DELIVERY, 95, _CONNECTIONS, "to a port that a connection names")
 DELIVER_SERVICE: Final = Stage(Table.DELIVERY, 94, _CONNECTIONS, "by a service, where a connection is for services")
+DELIVER_ANSWER: Final = Stage(
+    Table.DELIVERY, 93, _CONNECTIONS, "an answer by a service, where a connection is for services"
+)
 DELIVER_REPLY: Final = Stage(Table.DELIVERY, 92, _CONNECTIONS, "where nothing else may begin: REPLIES decides")
 DELIVER_CONNECTED: Final = Stage(Table.DELIVERY, 90, _CONNECTIONS, "between two connected networks")
 DELIVER_FROM_GLOBAL: Final = Stage(Table.DELIVERY, 80, _NETWORKS, "from a global network to any")
@@ -250,12 +316,29 @@ TUNNEL_ROUTE: Final = Stage(Table.TUNNEL_EGRESS, 100, _TUNNELS, "another node's 
 
 TUNNEL_BLOCK: Final = Stage(Table.TUNNEL_EGRESS, 90, _BLOCKS, "addresses of a network on another node: its VTEP")
 
+OUTPUT_BALANCER: Final = Stage(Table.OUTPUT, 120, _BASE, "to the load balancer: BALANCING")
+OUTPUT_HAIRPIN: Final = Stage(Table.OUTPUT, 115, _NODE, "by tun0 what came by it: from the hairpin address")
 OUTPUT_OWN: Final = Stage(Table.OUTPUT, 110, _NODE, "by tun0 to the node itself")
 OUTPUT_TUN: Final = Stage(Table.OUTPUT, 100, _NODE, "by tun0 to anywhere else: committed, so that replies are known")
 OUTPUT_POD: Final = Stage(Table.OUTPUT, 10, _BASE, "to a pod")
 
+BALANCE: Final = Stage(
+    Table.BALANCING,
+    100,
+    _SERVICES,
+    "to a service's address and port, or to its node port: one of its endpoints; without any, refused",
+)
+
+ENDPOINT_KNOWN: Final = Stage(Table.ENDPOINTS, 100, _SERVICES, "to the endpoint that the client stays with")
+ENDPOINT_ANY: Final = Stage(Table.ENDPOINTS, 50, _SERVICES, "to any of the endpoints, by LEARNING")
+ENDPOINT_LEARNT: Final = Stage(Table.LEARNING, 100, _SERVICES, "the client stays with this endpoint from now on")
+
+# In these tables stands what is compared with nothing: sums of cookies, and what a switch has learnt.
+APART: Final = frozenset({Table.SENTINELS, Table.AFFINITY})
+LEARNT_PRIORITY: Final = 100  # in AFFINITY
+
 TABLE_MISS: Final[dict[Table, Stage]] = {
-    table: Stage(table, 0, _BASE, "nothing matched: dropped") for table in Table if table is not Table.SENTINELS
+    table: Stage(table, 0, _BASE, "nothing matched: dropped") for table in Table if table not in APART
 }
 
 SENTINEL: Final = Stage(Table.SENTINELS, 1, FeatureId.SENTINEL, "sum of the cookies of one feature and shard")

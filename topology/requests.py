@@ -17,6 +17,7 @@ from topology.model import (
     Address,
     Binding,
     Cluster,
+    EndpointSlice,
     Pod,
     PodKey,
     PortKey,
@@ -24,6 +25,7 @@ from topology.model import (
     Scope,
     Service,
     ServiceKey,
+    SliceKey,
     Stage,
     Subnet,
 )
@@ -98,7 +100,7 @@ class CreateNetwork:
 
 @dataclass(frozen=True, slots=True)
 class DeleteNetwork:
-    """Remove a network with its empty projects and its connections. Refused while it has ports or services.
+    """Remove a network with its empty projects and its connections. Refused while it has ports, services or endpoints.
 
     `drain`: let it take nobody new instead, and go by itself when nobody uses it any more. `provider` is who asks.
     """
@@ -139,7 +141,10 @@ class SetProjectLabels:
 
 @dataclass(frozen=True, slots=True)
 class DeleteProject:
-    """Forget a project, and the network of its own if nothing else uses it. Refused while it has ports or services."""
+    """Forget a project, and the network of its own if nothing else uses it.
+
+    Refused while it has ports, services or endpoints.
+    """
 
     name: str
 
@@ -235,9 +240,23 @@ class CreateService:
 
 @dataclass(frozen=True, slots=True)
 class DeleteService:
-    """Remove a service."""
+    """Remove a service. Its endpoints stay, for whoever makes it again."""
 
     key: ServiceKey
+
+
+@dataclass(frozen=True, slots=True)
+class PutEndpoints:
+    """Make or replace a slice of endpoints. Its service may come later."""
+
+    slice: EndpointSlice
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteEndpoints:
+    """Remove a slice of endpoints."""
+
+    key: SliceKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,18 +288,23 @@ class PortSeen:
 
 @dataclass(frozen=True, slots=True)
 class PortVanished:
-    """A switch says that an interface is gone: its port, if it was reported, is forgotten."""
+    """A switch says that an interface is gone: its port, if it was reported, is forgotten, or only its number."""
 
     node: str
     interface: str
+    forget: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class SwitchPorts:
-    """A switch says which interfaces it has, by name: all it had before and does not name have vanished."""
+    """A switch says which interfaces it has, by name: all it had before and does not name have vanished.
+
+    The ports of these are forgotten, or only their numbers, if that is for another replica to decide.
+    """
 
     node: str
     ofports: tuple[tuple[str, int], ...]
+    forget: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +335,8 @@ Request: TypeAlias = (
     | IsolateNetworks
     | CreateService
     | DeleteService
+    | PutEndpoints
+    | DeleteEndpoints
     | ReportPort
     | ForgetPort
     | PortSeen

@@ -6,16 +6,30 @@ flows against it. When this file and the flows disagree, one of them is wrong: f
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple, TypeAlias
 
 from topology import fields
-from topology.model import DEFAULT_NETWORK, SHARED_SPACE, Address, Network, Node, Port, PortKey, Prefix, Scope
+from topology.model import (
+    DEFAULT_NETWORK,
+    HAIRPIN,
+    NODE_PORTS,
+    SHARED_SPACE,
+    Address,
+    Network,
+    Node,
+    Port,
+    PortKey,
+    Prefix,
+    Scope,
+    Service,
+)
 from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
 from topology.packet import Packet
 from topology.snapshot import Snapshot
+from topology.targets import Target, targets
 from topology.tracker import begins, talk_of
 
 
@@ -43,10 +57,14 @@ class FromTunnel(NamedTuple):
 
 
 class Said(NamedTuple):
-    """What a pod sent earlier, as it sent it."""
+    """What a pod sent earlier, as it sent it, and where a service led it to."""
 
     port: PortKey
     packet: Packet
+    endpoint: Target | None = None
+
+
+Choice: TypeAlias = Callable[[tuple[Target, ...]], Target]
 
 
 Ingress: TypeAlias = FromPort | FromNode | FromTunnel
@@ -55,7 +73,7 @@ Ingress: TypeAlias = FromPort | FromNode | FromTunnel
 @dataclass(frozen=True, slots=True)
 class _Message:
     """A packet under way: its sender's network (None: the VNID is unknown), its sender if that is on the node where
-    it arrives, and the address space that its destination is in.
+    it arrives, the address space that its destination is in, and the network of the service that it was named by.
     """
 
     packet: Packet
@@ -63,24 +81,31 @@ class _Message:
     port: Port | None = None
     is_node: bool = False
     space: int = SHARED_SPACE
+    service: str | None = None
 
 
-def may(snapshot: Snapshot, packet: Packet, ingress: Ingress, said: Iterable[Said] = ()) -> Outcome:
-    """Return what should become of a packet, given what pods said before; a drop names the node where it ends."""
+def may(
+    snapshot: Snapshot, packet: Packet, ingress: Ingress, said: Iterable[Said] = (), choose: Choice = min
+) -> Outcome:
+    """Return what should become of a packet, given what pods said before; a drop names the node where it ends.
+
+    `choose` says which endpoint of a service gets it: any of them is right.
+    """
     node = snapshot.nodes[ingress.node]
+    world = _World(snapshot, tuple(said), choose)
     match ingress:
         case FromPort(ofport=ofport):
             port = next((p for p in snapshot.ports.values() if (p.node, p.ofport) == (node.name, ofport)), None)
             if port is None or not _is_own(port, packet):
                 return Dropped(node.name)
-            return _World(snapshot, tuple(said)).from_pod(node, port, packet)
+            return world.from_pod(node, port, packet)
         case FromNode(is_answer=is_answer):
-            return _World(snapshot, tuple(said)).from_node(node, packet, is_answer=is_answer)
+            return world.from_node(node, packet, is_answer=is_answer)
         case FromTunnel(vtep=vtep, vnid=vnid, space=space):
             known = any(peer.underlay == vtep for peer in snapshot.nodes.values() if peer.name != node.name)
             network = next((network.name for network in snapshot.networks.values() if network.vnid == vnid), None)
             message = _Message(packet, network, space=space)
-            return _World(snapshot, tuple(said)).arrive(node, message) if known else Dropped(node.name)
+            return world.arrive(node, message) if known else Dropped(node.name)
 
 
 def is_believed(port: Port, packet: Packet) -> bool:
@@ -104,6 +129,7 @@ class _World:
 
     snapshot: Snapshot
     said: tuple[Said, ...]
+    choose: Choice
 
     def from_pod(self, node: Node, port: Port, packet: Packet) -> Outcome:
         """By whose range the destination is in: that of its own or a connected network, or everybody's."""
@@ -133,23 +159,26 @@ class _World:
         """The node speaks for itself, to all pods; for others only if it carries answers to pods of its own."""
         own = (node.underlay, *node.gateways)
         if packet.get(fields.ETH_TYPE) == fields.ETH_ARP:
-            honest = IPv4Address(packet.get(fields.ARP_SPA) or 0) in own
-            asked = honest and _is_asked(packet, self.snapshot.cluster.cluster_cidrs)
+            asked = _is_asked(packet, self.snapshot.cluster.cluster_cidrs)
             return Sent(node.name, Where.NODE) if asked else Dropped(node.name)
         source, destination = _ends(packet)
         message = _Message(packet, DEFAULT_NETWORK, is_node=True)
         if source in own and _within(destination, self.snapshot.cluster.cluster_cidrs):
             return self._route(node, message)
+        if source in own and _within(destination, self.snapshot.cluster.service_cidrs):
+            return self._to_service(node, message)
+        if source in own and _within(destination, NODE_PORTS.values()):
+            return self._to_node_port(node, message)
         if is_answer and _within(destination, node.subnets):
             return self.arrive(node, message)
         return Dropped(node.name)
 
     def arrive(self, node: Node, message: _Message) -> Outcome:
         """On the destination's node: the node itself, or a pod that the sender may talk to; none gets its own."""
+        message, is_answer = self._named_again(message)
         destination = _ends(message.packet)[1]
         if message.space == SHARED_SPACE and destination in node.gateways:
-            barred = self._is_guarded(message.packet) or message.is_node
-            return Dropped(node.name) if barred else Sent(node.name, Where.NODE)
+            return Dropped(node.name) if self._is_guarded(message.packet) else Sent(node.name, Where.NODE)
         for port in self.snapshot.ports.values():
             addresses = port.addresses if message.space == port.space else ()
             if message.space == SHARED_SPACE:
@@ -157,7 +186,9 @@ class _World:
             if port.node == node.name and port.ofport is not None and destination in addresses:
                 got = _quoting(message.packet, _addressed(message.packet, port))
                 seen = replace(message, packet=got or message.packet)
-                allowed = got is not None and port != message.port and self._may_deliver(seen, port)
+                # Within a network's own space nothing comes back to who sent it.
+                barred = got is None or (port == message.port and message.space != SHARED_SPACE)
+                allowed = not barred and (is_answer or self._may_deliver(seen, port))
                 return Delivered(node.name, port.key) if allowed else Dropped(node.name)
         return Dropped(node.name)
 
@@ -197,14 +228,47 @@ class _World:
         return Dropped(node.name)
 
     def _to_service(self, node: Node, message: _Message) -> Outcome:
-        """A service is there for whoever may use services of its network."""
+        """A service is there for whoever may use services of its network; an error, for who got its answer."""
         destination = _ends(message.packet)[1]
+        if message.packet.quoted is not None:
+            return self._to_answerer(node, message)
         for service in self.snapshot.services.values():
-            offered = any(_is_to(message.packet, wanted.protocol, wanted.port) for wanted in service.ports)
-            if service.address == destination and offered:
-                network = self.snapshot.projects[service.key.project].network
-                allowed = self._may_begin(message, network, by_service=True)
-                return Sent(node.name, Where.SERVICE) if allowed else Dropped(node.name)
+            for port in service.ports if service.address == destination else ():
+                if _is_to(message.packet, port.protocol, port.port):
+                    return self._to_port(node, message, service, targets(service, port, self.snapshot, node.name))
+        return Dropped(node.name)
+
+    def _to_node_port(self, node: Node, message: _Message) -> Outcome:
+        """For others, who reach it at the node's own address: to the service that has it, of whichever network."""
+        for service in self.snapshot.services.values():
+            for port in service.ports:
+                if port.node_port and _is_to(message.packet, port.protocol, port.node_port):
+                    found = targets(service, port, self.snapshot, node.name, from_outside=True)
+                    return self._to_port(node, message, service, found)
+        return Sent(node.name, Where.SERVICE) if begins(message.packet) else Dropped(node.name)
+
+    def _to_port(self, node: Node, message: _Message, service: Service, options: tuple[Target, ...]) -> Outcome:
+        """One of the endpoints gets it as its own; without any, the node's kernel refuses it."""
+        network = self.snapshot.projects[service.key.project].network
+        if not self._may_begin(message, network, by_service=True):
+            return Dropped(node.name)
+        if not options:
+            return Sent(node.name, Where.SERVICE)
+        served = replace(message, packet=_sent_to(message.packet, self.choose(options)), service=network)
+        return self._route(node, served)
+
+    def _to_answerer(self, node: Node, message: _Message) -> Outcome:
+        quoted = message.packet.quoted
+        about = None if quoted is None else talk_of(quoted, 0)
+        for each in self.said:
+            port = self.snapshot.ports.get(each.port)
+            if port is None or each.endpoint is None or about is None:
+                continue
+            if about.reverse() == talk_of(_known_to_all(port, each.packet), 0):
+                served = replace(message, service=self._known_service(_ends(each.packet)[1]))
+                kind = fields.family(each.endpoint.address.version)
+                packet = message.packet.set(kind.destination, int(each.endpoint.address))
+                return self._route(node, replace(served, packet=packet))
         return Dropped(node.name)
 
     def _route(self, node: Node, message: _Message) -> Outcome:
@@ -213,10 +277,14 @@ class _World:
         assert destination is not None
         if destination.is_multicast or destination == IPv4Address("255.255.255.255"):
             return Dropped(node.name)
+        if destination == HAIRPIN[destination.version]:
+            return self._to_itself(node, message)
         underlays = [peer.underlay for peer in self.snapshot.nodes.values()]
         if destination in (*underlays, *self.snapshot.cluster.control_plane):
             where = Where.NODE if destination == node.underlay else Where.OUTSIDE
             return Dropped(node.name) if self._is_guarded(message.packet) else Sent(node.name, where)
+        if _within(destination, NODE_PORTS.values()):
+            return Sent(node.name, Where.SERVICE)
         if not _within(destination, self.snapshot.cluster.cluster_cidrs):
             return Sent(node.name, Where.OUTSIDE)
         for place in self.snapshot.nodes.values():
@@ -224,12 +292,48 @@ class _World:
                 return self._go(node, place, message)
         return Dropped(node.name)
 
+    def _named_again(self, message: _Message) -> tuple[_Message, bool]:
+        """What an endpoint answers is from the service again; if that is of its own network, it may answer."""
+        for each in self.said if message.space == SHARED_SPACE else ():
+            asked = None if each.endpoint is None else self._as_served(each)
+            if asked is not None and _answers(message.packet, asked):
+                known = self._known_service(_ends(each.packet)[1])
+                scope = None if message.network is None else self._scope(self.snapshot.ports[each.port].network, known)
+                allowed = message.network == known and scope is not None and scope.services_only
+                return replace(message, packet=_from_service(message.packet, each.packet)), allowed
+        return message, False
+
+    def _as_served(self, said: Said) -> Packet | None:
+        """What a pod said to a service, as it went to the endpoint."""
+        port, endpoint = self.snapshot.ports.get(said.port), said.endpoint
+        return None if port is None or endpoint is None else _sent_to(_known_to_all(port, said.packet), endpoint)
+
+    def _known_service(self, address: Address | None) -> str:
+        """The network of the service of an address."""
+        key = next(service.key for service in self.snapshot.services.values() if service.address == address)
+        return self.snapshot.projects[key.project].network
+
+    def _to_itself(self, node: Node, message: _Message) -> Outcome:
+        """A pod that a service led to itself has met itself from the hairpin address, and answers there."""
+        for each in self.said:
+            asked = self._as_served(each) if message.port is not None and each.port == message.port.key else None
+            ends = (None, None) if asked is None else _ends(asked)
+            if asked is None or ends[0] is None or ends[0] != ends[1]:
+                continue
+            kind = fields.family(ends[0].version)
+            met = asked.set(kind.source, int(HAIRPIN[ends[0].version]))
+            if _answers(message.packet, met):
+                back = message.packet.set(kind.destination, int(ends[0]))
+                return self.arrive(node, replace(message, packet=back))
+        return Dropped(node.name)
+
     def _go(self, here: Node, there: Node, message: _Message) -> Outcome:
         """Another node knows the sender's network, not the sender."""
         return self.arrive(there, message if here == there else replace(message, port=None, is_node=False))
 
     def _may_deliver(self, message: _Message, port: Port) -> bool:
-        return self._may_begin(message, port.network) or self._may_reply(message, port)
+        by_service = message.service == port.network
+        return self._may_begin(message, port.network, by_service=by_service) or self._may_reply(message, port)
 
     def _may_begin(self, message: _Message, to: str, *, by_service: bool = False) -> bool:
         """Within a network, from and to global ones, and as far as a connection goes."""
@@ -275,6 +379,32 @@ def _known_to_all(port: Port, packet: Packet) -> Packet:
     for address in port.cluster_addresses:
         packet = packet.set(fields.family(address.version).source, int(address))
     return packet
+
+
+def _sent_to(packet: Packet, endpoint: Target) -> Packet:
+    """An endpoint of a service gets what is for it at its own address and port."""
+    _, _, field = next(each for each in fields.TRANSPORT.values() if each[0] == packet.get(fields.IP_PROTO))
+    kind = fields.family(endpoint.address.version)
+    return packet.set(kind.destination, int(endpoint.address)).set(field, endpoint.port)
+
+
+def _answers(packet: Packet, asked: Packet) -> bool:
+    """An answer goes from where something was asked to where it came from; an error quotes it."""
+    about, talk = talk_of(packet if packet.quoted is None else packet.quoted, 0), talk_of(asked, 0)
+    return about is not None and talk is not None and about == (talk.reverse() if packet.quoted is None else talk)
+
+
+def _from_service(answer: Packet, said: Packet) -> Packet:
+    """Who asked a service gets the answer from it, or an error about what it sent there itself."""
+    address = _ends(said)[1]
+    assert address is not None
+    kind = fields.family(address.version)
+    _, source, destination = next(each for each in fields.TRANSPORT.values() if each[0] == said.get(fields.IP_PROTO))
+    port = said.get(destination) or 0
+    if answer.quoted is None:
+        return answer.set(kind.source, int(address)).set(source, port)
+    quoted = answer.quoted.set(kind.destination, int(address)).set(destination, port)
+    return Packet(answer.set(kind.source, int(address)).values, quoted)
 
 
 def _addressed(packet: Packet, port: Port) -> Packet:

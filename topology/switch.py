@@ -9,19 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Final, NamedTuple, TypeAlias
+from zlib import crc32
 
 from topology import fields
 from topology.compiler import FlowTable, SectionKey
 from topology.fields import FULL_MASK, Field
-from topology.flow import IN_PORT_NUMBER, NO_TABLE, Action, Entry, Op
+from topology.flow import IN_PORT_NUMBER, NO_TABLE, Action, Actions, Entry, Group, Op
 from topology.packet import Packet
 from topology.pipeline import Table
-from topology.tracker import NOTHING_TRACKED, Tracker
+from topology.tracker import NOTHING_TRACKED, Nat, Tracker, talk_of
 
 Shape: TypeAlias = tuple[tuple[Field, int], ...]  # the fields that a match looks at, with masks
 Bucket: TypeAlias = dict[tuple[int, ...], list[Entry]]
 
+_SOURCE, _AS_COMMITTED = 0, 2  # what a NAT action is about, see `Op.NAT`
 _MOST_TABLES: Final = 64  # that one packet passes: OVS gives up on resubmits as well (4096 there)
 
 
@@ -100,6 +103,28 @@ def _matching(shape: Shape, bucket: Bucket, packet: Packet) -> Iterable[Entry]:
     return bucket.get(tuple(values), ())
 
 
+class _Nested(NamedTuple):
+    """What is nested in a ct action: whether it translates, how a new connection is, and the mark that it gets."""
+
+    translates: bool
+    nat: Nat | None
+    mark: int
+
+    @classmethod
+    def of(cls, actions: Actions) -> _Nested:
+        translates, nat, mark = False, None, 0
+        for action in actions:
+            match action:
+                case (Op.NAT, int(side), _, int(address), _, int(port), _):
+                    translates = True
+                    nat = None if side == _AS_COMMITTED else Nat(side == _SOURCE, address, port)
+                case (Op.SET, fields.CT_MARK, int(value), _):
+                    mark = value
+                case _:
+                    raise ValueError(f"the software switch does not know action {action} inside ct")
+        return cls(translates, nat, mark)
+
+
 class _Walk:
     """One packet on its way: what was sent and seen so far. It lives as long as one call of `process`."""
 
@@ -107,6 +132,7 @@ class _Walk:
         self._switch, self._tracker = switch, tracker
         self._outputs: list[Output] = []
         self._steps: list[Step] = []
+        self._groups: dict[int, Group] = {}  # of the flows that it met
 
     def run(self, packet: Packet) -> Passage:
         self._visit(int(Table.DISPATCH), packet)
@@ -117,6 +143,7 @@ class _Walk:
             raise RecursionError(f"a packet passed {_MOST_TABLES} tables")
         entry = self._switch.lookup(table, packet)
         owner = None if entry is None else self._switch.table.owners.get(entry.flow.key)
+        self._groups.update((group.group_id, group) for group in (() if entry is None else entry.flow.groups))
         self._steps.append(Step(table, entry, owner))
         for action in () if entry is None else entry.flow.actions:
             packet = self._act(action, packet)
@@ -136,8 +163,14 @@ class _Walk:
                 self._send(packet.get(Field(field)) or 0, packet)
             case (Op.GOTO | Op.RESUBMIT, int(table)):
                 return self._visit(table, packet)
-            case (Op.CT, commit, int(zone), int(table), ()):
-                self._track(packet, zone, table, commit=bool(commit))
+            case (Op.CT, commit, int(zone), int(table), tuple(nested)):
+                return self._track(packet, zone, table, commit=bool(commit), nested=_Nested.of(nested))
+            case (Op.GROUP, int(number)) if number in self._groups:
+                self._choose(self._groups[number], packet)
+            case (Op.LEARN, *_):
+                return packet  # what is learnt is about later packets; here each is the first
+            case (Op.NO_IN_PORT,):
+                return packet.set(fields.IN_PORT, 0)
             case (Op.CT_CLEAR,):
                 return packet.set(fields.CT_STATE, 0)
             case _:
@@ -151,12 +184,32 @@ class _Walk:
         elif port not in (0, came_by):  # a switch sends nothing back unless told by IN_PORT (OpenFlow 1.5.1, 7.2.1)
             self._outputs.append(Output(port, packet))
 
-    def _track(self, packet: Packet, zone: int, table: int, *, commit: bool) -> None:
-        state, self._tracker = self._tracker.look_up(packet, zone)
-        if commit:
-            self._tracker = self._tracker.commit(packet, zone)
+    def _track(self, packet: Packet, zone: int, table: int, *, commit: bool, nested: _Nested) -> Packet:
+        look, self._tracker = self._tracker.look_up(packet, zone)
+        if commit and look.state & fields.CT_NEW:
+            self._tracker = self._tracker.commit(packet, zone, nested.nat, nested.mark)
+            look = self._tracker.look_up(packet, zone)[0]
+        if nested.translates:
+            packet = look.translated
         if table != NO_TABLE:  # a copy goes on there; what follows this action does not see its state
-            self._visit(table, packet.set(fields.CT_STATE, state).set(fields.CT_ZONE, zone))
+            beside = {fields.CT_STATE: look.state, fields.CT_ZONE: zone, fields.CT_MARK: look.mark}
+            self._visit(table, Packet(packet.values.update(beside), packet.quoted))
+        return packet
+
+    def _choose(self, group: Group, packet: Packet) -> None:
+        """Let a bucket have a copy of the packet."""
+        for action in _bucket(group, packet):
+            packet = self._act(action, packet)
+
+
+def _bucket(group: Group, packet: Packet) -> Actions:
+    """Return what is done in one bucket: always the same one for packets of the same ends."""
+    whole = sum(weight for _, weight, _ in group.buckets)
+    if not whole:
+        return ()
+    place = crc32(repr((group.group_id, talk_of(packet, 0))).encode()) % whole
+    shares = accumulate(weight for _, weight, _ in group.buckets)
+    return next(bucket[2] for bucket, share in zip(group.buckets, shares, strict=True) if place < share)
 
 
 def _set(packet: Packet, name: Field, value: int, mask: int) -> Packet:

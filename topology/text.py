@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from topology import fields
 from topology.fields import FULL_MASK, Field
-from topology.flow import NO_TABLE, Action, Actions, Flow, Match, MatchTerm, Op
+from topology.flow import NO_TABLE, Action, Actions, Flow, Group, Match, MatchTerm, Op
 from topology.model import format_mac
-from topology.pipeline import Table
+from topology.pipeline import LEARNT_PRIORITY, Table
 
 # (eth_type, ip_proto) in one word.
 _PROTOCOLS: Final[dict[tuple[int, int | None], str]] = {
@@ -61,6 +61,17 @@ def flow_text(flow: Flow, *, cookie: int | None = None, names: bool = False) -> 
     head += [f"table={table_text(flow.table, names=names)}", f"priority={flow.priority}"]
     terms = match_text(flow.match)
     return f"{','.join([*head, terms] if terms else head)} actions={actions_text(flow.actions, names=names)}"
+
+
+def group_text(group: Group, *, names: bool = False) -> str:
+    """Return a group in one line, in the syntax of `ovs-ofctl add-group`."""
+    buckets = (
+        f"bucket=bucket_id:{number},weight:{weight},actions={actions_text(actions, names=names)}"
+        for number, weight, actions in group.buckets
+    )
+    method, by = ("hash", ("fields(ip_src,ipv6_src,tcp_src,udp_src,sctp_src)",)) if group.is_lower else ("dp_hash", ())
+    chosen = (f"selection_method={method}", f"selection_method_param={group.group_id}", *by)
+    return ",".join((f"group_id={group.group_id}", "type=select", *chosen, *buckets))
 
 
 def match_text(match: Match) -> str:
@@ -204,6 +215,16 @@ def _range6(first: int, last: int) -> str:
     return _range(f"[{IPv6Address(first)}]", f"[{IPv6Address(last)}]")
 
 
+def _learn(action: Any, names: bool) -> str:
+    _, table, idle, cookie, same, exact, kept = action
+    words = [f"table={table_text(table, names=names)}", f"idle_timeout={idle}", f"priority={LEARNT_PRIORITY}"]
+    words.append(f"cookie={cookie:#x}")
+    words += [f"{_name(field)}={_value(field, value, FULL_MASK[field])}" for field, value in exact]
+    words += [_part(field, 0, fields.spec(field).width) for (field,) in same]
+    parts = (_part(field, 0, fields.spec(field).width) for (field,) in kept)
+    return f"learn({','.join((*words, *(f'load:{part}->{part}' for part in parts)))})"
+
+
 def _conjunction(action: Any, names: bool) -> str:
     _, number, clause, clauses = action
     return f"conjunction({number},{clause + 1}/{clauses})"
@@ -223,4 +244,6 @@ _ACTIONS: Final[dict[int, Callable[[Any, bool], str]]] = {
     Op.METER: lambda action, names: f"meter:{action[1]}",
     Op.CONJUNCTION: _conjunction,
     Op.CT_CLEAR: lambda action, names: "ct_clear",
+    Op.LEARN: _learn,
+    Op.NO_IN_PORT: lambda action, names: "set_field:0->in_port",
 }

@@ -15,7 +15,7 @@ from topology import fields
 from topology.compiler import SectionKey, Tables
 from topology.fields import TRANSPORT
 from topology.flow import Entry
-from topology.model import ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Address, Node, Port, mac_of
+from topology.model import ICMP_OFPORT, NODE_PORTS, TUN_OFPORT, VXLAN_OFPORT, Address, Node, Port, mac_of
 from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
 from topology.packet import Ends, Packet, arriving, icmp, requoted, transport, tunnelled
 from topology.pipeline import FeatureId, Table
@@ -159,7 +159,8 @@ def destined(snapshot: Snapshot, node: Node, packet: Packet) -> Where:
         return Where.OUTSIDE
     if address == node.underlay or address in node.gateways:
         return Where.NODE
-    services = (cidr for cidr in snapshot.cluster.service_cidrs if cidr.version == address.version)
+    known = (*snapshot.cluster.service_cidrs, *NODE_PORTS.values())
+    services = (cidr for cidr in known if cidr.version == address.version)
     return Where.SERVICE if any(address in cidr for cidr in services) else Where.OUTSIDE
 
 

@@ -1,6 +1,6 @@
 """Connection tracking as a value: which connections a switch knows, by zone, and what a packet is to them.
 
-What ovs-fields(7) says of ct_state, without time-outs, TCP sequence numbers and NAT.
+What ovs-fields(7) says of ct_state and ovs-actions(7) of nat, without time-outs and TCP sequence numbers.
 """
 
 from __future__ import annotations
@@ -47,35 +47,97 @@ class Talk(NamedTuple):
         return Talk(self.zone, self.eth_type, self.protocol, *ends)
 
 
+class Known(NamedTuple):
+    """A connection that was committed: as its first packet named it, how answers look, and what was kept with it."""
+
+    begun: Talk
+    answer: Talk
+    mark: int = 0
+    is_answered: bool = False
+
+    @property
+    def nat(self) -> int:
+        """The bits of ct_state that a translated packet of its direction has."""
+        there, meant = self.answer.reverse(), self.begun
+        source = (there.source, there.source_port) != (meant.source, meant.source_port)
+        destination = (there.destination, there.destination_port) != (meant.destination, meant.destination_port)
+        return source * fields.CT_SOURCE_CHANGED | destination * fields.CT_DESTINATION_CHANGED
+
+
+class Nat(NamedTuple):
+    """How a connection that is committed is translated: one end of it. A port of 0 stays as it is."""
+
+    is_source: bool
+    address: int
+    port: int
+
+
+class Look(NamedTuple):
+    """What a look-up found: ct_state, ct_mark, and the packet, translated as its connection is."""
+
+    state: int
+    mark: int
+    translated: Packet
+
+
 @dataclass(frozen=True, slots=True)
 class Tracker:
-    """The connections that were committed, and whether a reply to each was seen."""
+    """The connections that were committed, each by its first packet's talk and by its answers'."""
 
-    talks: Map[Talk, bool] = Map()
+    talks: Map[Talk, Known] = Map()
 
-    def look_up(self, packet: Packet, zone: int) -> tuple[int, Tracker]:
-        """Return a packet's ct_state in a zone, and the tracker that has seen it."""
+    def look_up(self, packet: Packet, zone: int) -> tuple[Look, Tracker]:
+        """Return what a packet is in a zone, and the tracker that has seen it."""
         if _is_error(packet):
-            quoted = None if packet.quoted is None else talk_of(packet.quoted, zone)
-            known = quoted is not None and (quoted in self.talks or quoted.reverse() in self.talks)
-            return fields.CT_TRACKED | (fields.CT_RELATED if known else fields.CT_INVALID), self
+            return self._look_up_error(packet, zone), self
         talk = talk_of(packet, zone)
         if talk is None:
-            return fields.CT_TRACKED | fields.CT_INVALID, self
-        if talk.reverse() in self.talks:
-            seen = Tracker(self.talks.set(talk.reverse(), True))
-            return fields.CT_TRACKED | fields.CT_ESTABLISHED | fields.CT_REPLY, seen
-        if talk not in self.talks and not begins(packet):
-            return fields.CT_TRACKED | fields.CT_INVALID, self
-        state = fields.CT_ESTABLISHED if self.talks.get(talk, False) else fields.CT_NEW
-        return fields.CT_TRACKED | state, self
+            return Look(fields.CT_TRACKED | fields.CT_INVALID, 0, packet), self
+        known = self.talks.get(talk)
+        if known is None:
+            state = fields.CT_NEW if begins(packet) else fields.CT_INVALID
+            return Look(fields.CT_TRACKED | state, 0, packet), self
+        if known.answer == talk:
+            seen = self._with(known._replace(is_answered=True))
+            state = fields.CT_ESTABLISHED | fields.CT_REPLY | _turned(known.nat)
+            return Look(fields.CT_TRACKED | state, known.mark, _named(packet, known.begun.reverse())), seen
+        state = (fields.CT_ESTABLISHED if known.is_answered else fields.CT_NEW) | known.nat
+        return Look(fields.CT_TRACKED | state, known.mark, _named(packet, known.answer.reverse())), self
 
-    def commit(self, packet: Packet, zone: int) -> Tracker:
-        """Return the tracker that knows a packet's connection from now on."""
+    def commit(self, packet: Packet, zone: int, nat: Nat | None = None, mark: int = 0) -> Tracker:
+        """Return the tracker that knows a packet's connection from now on; one that it knows stays as it is."""
         talk = talk_of(packet, zone)
-        if talk is None or talk in self.talks or talk.reverse() in self.talks or not begins(packet):
+        if talk is None or talk in self.talks or not begins(packet):
             return self
-        return Tracker(self.talks.set(talk, False))
+        answer = talk.reverse() if nat is None else self._free(_moved(talk, nat), is_source=nat.is_source).reverse()
+        return self._with(Known(talk, answer, mark))
+
+    def _free(self, there: Talk, *, is_source: bool) -> Talk:
+        """Return a translated connection from a port at which nobody else is answered; only a source may move."""
+        while is_source and there.reverse() in self.talks:
+            there = there._replace(source_port=there.source_port % 0xFFFF + 1)
+        return there
+
+    def _with(self, known: Known) -> Tracker:
+        return Tracker(self.talks.set(known.begun, known).set(known.answer, known))
+
+    def _look_up_error(self, packet: Packet, zone: int) -> Look:
+        """An error belongs to the connection of what it quotes, and goes against the direction of that."""
+        quoted = packet.quoted
+        about = None if quoted is None else talk_of(quoted, zone)
+        known = None if about is None else self.talks.get(about.reverse())
+        if quoted is None or about is None or known is None:
+            return Look(fields.CT_TRACKED | fields.CT_INVALID, 0, packet)
+        state = fields.CT_TRACKED | fields.CT_RELATED
+        if about.reverse() == known.answer:
+            meant, nat = known.begun, _turned(known.nat) | fields.CT_REPLY
+        else:
+            meant, nat = known.answer, known.nat
+        if not known.nat:
+            return Look(state | nat, known.mark, packet)
+        # Whoever sent the error, it comes from the other end then.
+        ends = _named(packet, meant.reverse(), ports=False)
+        return Look(state | nat, known.mark, Packet(ends.values, _named(quoted, meant)))
 
 
 NOTHING_TRACKED: Final = Tracker()
@@ -98,6 +160,28 @@ def begins(packet: Packet) -> bool:
     """Tell whether a packet can be the first of a connection: an answer to a query that nobody asked is not."""
     protocol = packet.get(fields.IP_PROTO)
     return protocol not in _ICMP_TYPE or packet.get(_ICMP_TYPE[protocol]) in _ICMP_QUERY[protocol]
+
+
+def _turned(nat: int) -> int:
+    """Return the bits of ct_state of the other direction: where one is translated to, the other comes from."""
+    source, destination = fields.CT_SOURCE_CHANGED, fields.CT_DESTINATION_CHANGED
+    return bool(nat & source) * destination | bool(nat & destination) * source
+
+
+def _moved(talk: Talk, nat: Nat) -> Talk:
+    if nat.is_source:
+        return talk._replace(source=nat.address, source_port=nat.port or talk.source_port)
+    return talk._replace(destination=nat.address, destination_port=nat.port or talk.destination_port)
+
+
+def _named(packet: Packet, talk: Talk, *, ports: bool = True) -> Packet:
+    """Return the packet with the ends of a connection of its protocol."""
+    kind = fields.IPV4 if talk.eth_type == fields.ETH_IPV4 else fields.IPV6
+    packet = packet.set(kind.source, talk.source).set(kind.destination, talk.destination)
+    if ports and talk.protocol in _PORTS:
+        source, destination = _PORTS[talk.protocol]
+        packet = packet.set(source, talk.source_port).set(destination, talk.destination_port)
+    return packet
 
 
 def _ports(packet: Packet, protocol: int) -> tuple[int, int] | None:

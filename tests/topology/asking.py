@@ -1,12 +1,14 @@
 """Short ways to ask: requests with the usual values, for tests that name only what matters to them."""
 
-from ipaddress import IPv4Address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any, Final
 
 from topology import requests
-from topology.model import Cluster, PortKey, Prefix, Service, ServiceKey, ServicePort
+from topology.model import Cluster, Endpoint, EndpointSlice, NamedPort, PortKey, Prefix, Service, ServiceKey, SliceKey
 
 API: Final = ServiceKey("red", "api")
+SLICE: Final = SliceKey("red", "api-1")
+HTTP: Final = (NamedPort("TCP", 8080),)
 
 
 def ip(text: str) -> IPv4Address:
@@ -37,5 +39,16 @@ def nets(*texts: str) -> tuple[Prefix, ...]:
 
 
 def service(address: str = "172.30.0.20", *ports: tuple[str, int], key: ServiceKey = API) -> requests.CreateService:
-    offers = tuple(ServicePort(*port) for port in ports or (("TCP", 80),))
+    """Return the wish for a service; several ports are named after themselves."""
+    given = ports or (("TCP", 80),)
+    named = [f"{protocol}-{port}".lower() if len(given) > 1 else "" for protocol, port in given]
+    offers = tuple(NamedPort(*port, name) for port, name in zip(given, named, strict=True))
     return requests.CreateService(Service(key, ip(address), offers))
+
+
+def endpoints(
+    *addresses: str, key: SliceKey = SLICE, service: str = API.name, ports: tuple[NamedPort, ...] = HTTP, **more: Any
+) -> requests.PutEndpoints:
+    """Return the wish for a slice of endpoints; what more is given is the same for all of them."""
+    found = tuple(Endpoint(ip_address(address), **more) for address in addresses)
+    return requests.PutEndpoints(EndpointSlice(key, service, ports, found))

@@ -18,7 +18,7 @@ from topology.compiler import FlowTable, SectionKey
 from topology.fields import REG0, TUN_IPV4_DST, TUNNEL_ID
 from topology.flow import DROP, Actions, Flow, Match, Op, copy, entries, load, match, output
 from topology.matches import masked
-from topology.model import SHARED_SPACE, Cluster, Service, ServiceKey, ServicePort, mac_of
+from topology.model import SHARED_SPACE, Cluster, NamedPort, Service, ServiceKey, mac_of
 from topology.packet import Ends, Packet, arp, arriving, icmp, transport, tunnelled
 from topology.snapshot import Snapshot, empty
 from topology.switch import Switch
@@ -44,7 +44,7 @@ def snapshot() -> Snapshot:
         key = report().key._replace(node="here", container=name)
         asked.append(report(name, key=key, project=name))
         asked.append(requests.PortSeen("here", f"v{name}", OFPORTS[address]))
-    offer = Service(ServiceKey("a", "kubernetes"), SERVICE, (ServicePort("TCP", 443),))
+    offer = Service(ServiceKey("a", "kubernetes"), SERVICE, (NamedPort("TCP", 443),))
     return after(empty(), *asked, requests.CreateService(offer))
 
 

@@ -14,6 +14,8 @@ from immutables import Map
 
 from topology.compiler import FlowTable, SectionKey, Tables
 from topology.fields import (
+    CT_MARK,
+    CT_STATE,
     ETH_DST,
     FULL_MASK,
     ICMP_TYPE,
@@ -22,12 +24,40 @@ from topology.fields import (
     IPV4_SRC,
     IPV6_DST,
     IPV6_SRC,
+    IS_ANSWER,
     TUN_IPV4_DST,
     Field,
 )
-from topology.flow import DIGEST_MASK, DROP, Action, Actions, Entry, Flow, FlowKey, Op, cookie, goto, owner_class
+from topology.flow import (
+    DIGEST_MASK,
+    DROP,
+    Action,
+    Actions,
+    Bucket,
+    Entry,
+    Flow,
+    FlowKey,
+    Group,
+    Op,
+    cookie,
+    goto,
+    owner_class,
+    select,
+)
 from topology.model import ICMP_OFPORT
-from topology.pipeline import CROSS_TRANSLATED, DESTINATION_VNID, OUTPUT_PORT, SOURCE_VNID, SPACE, Table, stages
+from topology.pipeline import (
+    BY_SERVICE,
+    CROSS_TRANSLATED,
+    DELIVER_ANSWER,
+    DELIVER_SERVICE,
+    DESTINATION_VNID,
+    HAIRPIN_SELF,
+    OUTPUT_PORT,
+    SOURCE_VNID,
+    SPACE,
+    Table,
+    stages,
+)
 
 ADDRESSES = (IPV4_SRC, IPV4_DST, IPV6_SRC, IPV6_DST)
 TABLES = tuple(table for table in Table if table is not Table.SENTINELS)
@@ -41,6 +71,8 @@ class Numbers:
     vnids: tuple[int, ...]
     ofports: tuple[int, ...]
     underlays: tuple[int, ...]
+    addresses: tuple[int, ...] = ()  # of pods, in the shared space
+    services: tuple[int, ...] = ()  # addresses of services, and of none
 
 
 @dataclass(frozen=True)
@@ -60,6 +92,7 @@ class Fault:
         return frozenset((self.node, flow.table) for flow in (self.before, *self.after))
 
 
+Place = tuple[str, SectionKey, Entry]  # a flow, on which node it is and whose
 Make = Callable[[Flow, Numbers, Random], tuple[Flow, ...] | None]
 
 
@@ -283,6 +316,272 @@ def mark_amiss(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...]
     return (with_action(flow, position, (code, source, start, target, onto, bits)),)
 
 
+# --- services: buckets, groups, and what else leads to endpoints and back ------------------------
+
+_GROUPS_OF_ONE = 1 << 11  # ids that belong to one service address
+
+
+def with_bucket(flow: Flow, chance: Random, change: Callable[[Bucket], Bucket | None]) -> tuple[Flow, ...] | None:
+    """Let one bucket be as it is changed; None: no bucket can be, or none is left to choose from."""
+    places = [(group, place) for group in flow.groups for place in range(len(group.buckets))]
+    if not places:
+        return None
+    group, place = chance.choice(places)
+    changed = change(group.buckets[place])
+    if changed is None:
+        return None
+    return (with_buckets(flow, group, (*group.buckets[:place], changed, *group.buckets[place + 1 :])),)
+
+
+def with_buckets(flow: Flow, group: Group, buckets: tuple[Bucket, ...]) -> Flow:
+    there = group._replace(buckets=buckets)
+    return flow._replace(groups=tuple(there if each == group else each for each in flow.groups))
+
+
+def with_tracking(actions: Actions, change: Callable[[Action], Action | None]) -> Actions | None:
+    """Change the first ct action."""
+    for position, action in enumerate(actions):
+        if action[0] == Op.CT:
+            changed = change(action)
+            return None if changed is None else (*actions[:position], changed, *actions[position + 1 :])
+    return None
+
+
+def with_nested(flow: Flow, chance: Random, change: Callable[[Action], Action | None]) -> tuple[Flow, ...] | None:
+    """Change one of what is nested in a ct action, of a bucket or of the flow itself."""
+
+    def of(action: Action) -> Action | None:
+        nested = action[4]
+        assert isinstance(nested, tuple)
+        for position, each in enumerate(nested):
+            changed = change(each)
+            if changed is not None:
+                return (*action[:4], (*nested[:position], changed, *nested[position + 1 :]))
+        return None
+
+    if flow.groups:
+        return with_bucket(flow, chance, lambda bucket: _of_bucket(bucket, with_tracking(bucket[2], of)))
+    actions = with_tracking(flow.actions, of)
+    return None if actions is None else (flow._replace(actions=actions),)
+
+
+def _of_bucket(bucket: Bucket, actions: Actions | None) -> Bucket | None:
+    return None if actions is None else (*bucket[:2], actions)
+
+
+def endpoint_elsewhere(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """To another pod, or from another address."""
+
+    def change(action: Action) -> Action | None:
+        if action[0] != Op.NAT or not action[3]:
+            return None
+        assert isinstance(action[3], int)
+        address = other(chance, numbers.addresses, action[3])
+        return None if address is None else (*action[:3], address, address, *action[5:])
+
+    return with_nested(flow, chance, change)
+
+
+def endpoint_port(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    def change(action: Action) -> Action | None:
+        if action[0] != Op.NAT or not action[5]:
+            return None
+        assert isinstance(action[5], int)
+        return (*action[:5], action[5] ^ 1, action[5] ^ 1)
+
+    return with_nested(flow, chance, change)
+
+
+def other_end(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """Not the destination is translated but the source, or the other way round; or something new where it is known."""
+
+    def change(action: Action) -> Action | None:
+        if action[0] != Op.NAT:
+            return None
+        assert isinstance(action[1], int)
+        if action[1] < 2:
+            return (Op.NAT, 1 - action[1], *action[2:])
+        address = chance.choice(numbers.addresses)
+        return (Op.NAT, 1, 4, address, address, 0, 0)
+
+    return with_nested(flow, chance, change) if numbers.addresses else None
+
+
+def mark_of_another(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """A connection is remembered, or asked for, as one of another network's services."""
+    for position, (field, value, mask) in enumerate(flow.match):
+        if field in (CT_MARK, BY_SERVICE):
+            vnid = other(chance, numbers.vnids, value)
+            return None if vnid is None else (with_term(flow, position, (field, vnid, mask)),)
+
+    def change(action: Action) -> Action | None:
+        if action[:2] != (Op.SET, CT_MARK):
+            return None
+        assert isinstance(action[2], int)
+        vnid = other(chance, numbers.vnids, action[2])
+        return None if vnid is None else (*action[:2], vnid, action[3])
+
+    return with_nested(flow, chance, change) or with_set(flow, BY_SERVICE, numbers.vnids, chance)
+
+
+def untranslated(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """What is nested in a ct action is lost: the translation, and the mark."""
+
+    def change(action: Action) -> Action | None:
+        return (*action[:4], ()) if action[4] else None
+
+    if flow.groups:
+        return with_bucket(flow, chance, lambda bucket: _of_bucket(bucket, with_tracking(bucket[2], change)))
+    actions = with_tracking(flow.actions, change)
+    return None if actions is None else (flow._replace(actions=actions),)
+
+
+def bucket_astray(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """What is chosen goes on in another zone, or elsewhere than where it is decided."""
+
+    def change(action: Action) -> Action | None:
+        zone, table = action[2], action[3]
+        if chance.random() < 0.5:
+            zone = chance.choice([each for each in (1, 3, 4, 16) if each != zone])
+        else:
+            table = int(chance.choice([each for each in TABLES if each != table]))
+        return (*action[:2], zone, table, action[4])
+
+    return with_bucket(flow, chance, lambda bucket: _of_bucket(bucket, with_tracking(bucket[2], change)))
+
+
+def lose_bucket(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    if not flow.groups:
+        return None
+    group = chance.choice(flow.groups)
+    place = chance.randrange(len(group.buckets))
+    return (with_buckets(flow, group, (*group.buckets[:place], *group.buckets[place + 1 :])),)
+
+
+def more_buckets(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """An endpoint twice, by another bucket; or somebody who is none."""
+    if not flow.groups:
+        return None
+    group = chance.choice(flow.groups)
+    _, weight, actions = chance.choice(group.buckets)
+    whose = with_tracking(actions, lambda action: _to_another(action, numbers, chance))
+    more = actions if whose is None or chance.random() < 0.5 else whose
+    last = max(bucket[0] for bucket in group.buckets)
+    return (with_buckets(flow, group, (*group.buckets, (last + 1, weight, more))),)
+
+
+def _to_another(action: Action, numbers: Numbers, chance: Random) -> Action | None:
+    (nat, *rest) = action[4]  # type: ignore[misc]
+    address = other(chance, numbers.addresses, nat[3])
+    return None if address is None else (*action[:4], ((*nat[:3], address, address, *nat[5:]), *rest))
+
+
+def weigh_bucket(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    return with_bucket(flow, chance, lambda bucket: (bucket[0], bucket[1] + chance.choice((1, 7)), bucket[2]))
+
+
+def choose_alike(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """A group chooses by the hash by which it was chosen itself, or by the slow one without need."""
+    if not flow.groups:
+        return None
+    group = chance.choice(flow.groups)
+    changed = group._replace(is_lower=not group.is_lower)
+    return (flow._replace(groups=tuple(changed if each == group else each for each in flow.groups)),)
+
+
+def same_bucket(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """Two buckets of one id: a change of one is a change of the other."""
+    for group in flow.groups:
+        if len(group.buckets) > 1:
+            first, (_, *rest), *others = group.buckets
+            return (with_buckets(flow, group, (first, (first[0], *rest), *others)),)  # type: ignore[arg-type]
+    return None
+
+
+def group_of_another(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """An id that belongs to the address next to the service's, or to another of its ports."""
+    if not flow.groups:
+        return None
+    (*lower, asked), step = flow.groups, chance.choice((_GROUPS_OF_ONE, -_GROUPS_OF_ONE))
+    group = asked._replace(group_id=asked.group_id + step)
+    actions = tuple(select(group.group_id) if action[0] == Op.GROUP else action for action in flow.actions)
+    return (flow._replace(actions=actions, groups=(*lower, group)),)
+
+
+def ask_another_group(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    for position, action in enumerate(flow.actions):
+        if action[0] == Op.GROUP:
+            assert isinstance(action[1], int)
+            step = chance.choice((1, -1, _GROUPS_OF_ONE, -_GROUPS_OF_ONE))
+            return (with_action(flow, position, select(action[1] + step)),)
+    return None
+
+
+def lose_groups(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    return (flow._replace(groups=flow.groups[:-1]),) if flow.groups else None
+
+
+def stray_group(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """A group that nothing leads to: it stands on the switch, and somebody else's may be meant to have its id."""
+    held = flow.groups[-1].group_id if flow.groups else 0
+    stray = Group(held + 7, ((1, 1, ((Op.OUTPUT, chance.choice(numbers.ofports)),)),))
+    return (flow._replace(groups=(*flow.groups, stray)),)
+
+
+def other_service(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """What is done for one service is done for what goes to another one, or to none."""
+    for position, (field, value, mask) in enumerate(flow.match):
+        if field == IPV4_DST and value in numbers.services and mask == FULL_MASK[field]:
+            address = other(chance, numbers.services, value)
+            return None if address is None else (with_term(flow, position, (field, address, mask)),)
+    return None
+
+
+def open_services(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """A pair for which services, or their answers, are let through though no connection says so."""
+    if flow.table != Table.DELIVERY or len(numbers.vnids) < 2:
+        return None
+    one, another = chance.sample(numbers.vnids, 2)
+    pair = ((SOURCE_VNID, one, FULL_MASK[SOURCE_VNID]), (DESTINATION_VNID, another, FULL_MASK[DESTINATION_VNID]))
+    stage, more = chance.choice(
+        (
+            (DELIVER_SERVICE, ((BY_SERVICE, chance.choice(numbers.vnids), FULL_MASK[BY_SERVICE]),)),
+            (DELIVER_ANSWER, ((CT_STATE, IS_ANSWER, IS_ANSWER), (CT_MARK, one, FULL_MASK[CT_MARK]))),
+            (DELIVER_ANSWER, ((CT_STATE, IS_ANSWER, IS_ANSWER),)),
+        )
+    )
+    return flow, Flow(int(Table.DELIVERY), stage.priority, (*pair, *more), (goto(Table.OUTPUT),))
+
+
+def hairpin_of_another(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """Another's address, or another's port, is met as one's own."""
+    if flow[:2] != HAIRPIN_SELF[:2]:
+        return None
+    places = [place for place, term in enumerate(flow.match) if term[0] in (IN_PORT, IPV4_SRC, IPV4_DST)]
+    position = chance.choice(places)
+    field, value, mask = flow.match[position]
+    new = other(chance, numbers.ofports if field == IN_PORT else numbers.addresses, value)
+    return None if new is None else (with_term(flow, position, (field, new, mask)),)
+
+
+def learn_amiss(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """What a switch learns is of another client, in another table, for longer, or another thing."""
+    for position, action in enumerate(flow.actions):
+        if action[0] == Op.LEARN:
+            _, table, idle, owner, same, exact, kept = action
+            assert isinstance(idle, int)
+            assert isinstance(same, tuple)
+            made: tuple[Action, ...] = (
+                (Op.LEARN, int(Table.DELIVERY), idle, owner, same, exact, kept),
+                (Op.LEARN, table, idle + 1, owner, same, exact, kept),
+                (Op.LEARN, table, idle, owner, same[1:], exact, kept),
+                (Op.LEARN, table, idle, owner, same, (), kept),
+                (Op.LEARN, table, idle, owner, same, exact, ((int(DESTINATION_VNID),),)),
+            )
+            return (with_action(flow, position, chance.choice(made)),)
+    return None
+
+
 FAULTS: dict[str, Make] = {
     make.__name__: make
     for make in (
@@ -290,8 +589,15 @@ FAULTS: dict[str, Make] = {
         *(change_goto, move_priority, move_table, drop_to_delivery, delivery_to_drop, lose_action, change_zone),
         *(commit_or_not, change_mac),
         *(translate_amiss, translate_crosswise, translate_elsewhere, widen_icmp, open_icmp, mark_amiss),
+        *(endpoint_elsewhere, endpoint_port, other_end, mark_of_another, untranslated, bucket_astray),
+        *(lose_bucket, more_buckets, weigh_bucket, same_bucket, group_of_another, ask_another_group),
+        *(lose_groups, stray_group, other_service, open_services, hairpin_of_another, learn_amiss, choose_alike),
     )
 }
+
+
+# These change which endpoint is chosen, and any is right: mostly no single packet fares wrong.
+OF_CHOICE = frozenset({"lose_bucket", "weigh_bucket", "group_of_another", "choose_alike"})
 
 
 def inject(tables: Tables, numbers: Numbers, kind: str, chance: Random) -> Fault | None:
@@ -302,13 +608,18 @@ def inject(tables: Tables, numbers: Numbers, kind: str, chance: Random) -> Fault
         for section in sorted(tables[node].sections)
         for entry in tables[node].sections[section]
     ]
-    by_table: dict[int, list[tuple[str, SectionKey, Entry]]] = {}
+    by_table: dict[int, list[Place]] = {}
     for place in places:
         if FAULTS[kind](place[2].flow, numbers, Random(0)) is not None:
             by_table.setdefault(place[2].flow.table, []).append(place)
     if not by_table:
         return None
-    node, section, entry = chance.choice(by_table[chance.choice(sorted(by_table))])
+    return inject_at(tables, chance.choice(by_table[chance.choice(sorted(by_table))]), kind, numbers, chance)
+
+
+def inject_at(tables: Tables, place: Place, kind: str, numbers: Numbers, chance: Random) -> Fault | None:
+    """Return one fault of a kind in a flow; None when it can have none."""
+    node, section, entry = place
     flows = FAULTS[kind](entry.flow, numbers, chance)
     assert flows != (entry.flow,), kind
     if flows is None or _makes_no_table(tables[node], entry, flows):
@@ -321,7 +632,8 @@ def inject(tables: Tables, numbers: Numbers, kind: str, chance: Random) -> Fault
 
 def _makes_no_table(table: FlowTable, entry: Entry, flows: tuple[Flow, ...]) -> bool:
     """Whether the fault is none, or two flows would have one key: the compiler's conflicts are another matter."""
-    return any((flow.key in table.owners and flow.key != entry.flow.key) for flow in flows)
+    twice = len({flow.key for flow in flows}) < len(flows)
+    return twice or any((flow.key in table.owners and flow.key != entry.flow.key) for flow in flows)
 
 
 def _cookie(entry: Entry, flow: Flow) -> int:
@@ -341,6 +653,7 @@ def table_of(sections: Map[SectionKey, tuple[Entry, ...]]) -> FlowTable:
     for key, entries in sections.items():
         for entry in entries:
             owners[entry.flow.key] = owners[entry.cookie] = key
+            owners.update((group.group_id, key) for group in entry.flow.groups)
             owner = owner_class(entry.cookie)
             sums[owner] = (sums.get(owner, 0) + (entry.cookie & DIGEST_MASK)) & DIGEST_MASK
     return FlowTable(sections, Map(owners), Map({owner: total for owner, total in sums.items() if total}))

@@ -14,7 +14,7 @@ from immutables import Map
 from tests.topology.strategies import Sending, answer, failure
 from topology import fields
 from topology.fields import BY_NAME, ETH_DST, IPV4_DST, IPV4_SRC
-from topology.model import TUN_OFPORT, Address, Port, mac_of
+from topology.model import NODE_PORTS, TUN_OFPORT, Address, Port, mac_of
 from topology.outcome import Delivered, Dropped, Outcome
 from topology.packet import Ends, Packet, arp, arriving, icmp, transport
 from topology.reach import known_as
@@ -25,6 +25,7 @@ from topology.trace import Fabric, Trace
 from topology.tracker import Tracker
 
 STRANGER = IPv4Address("198.51.100.7")
+PORTS = tuple(field for _, *fields_of in fields.TRANSPORT.values() for field in fields_of)
 TRANSPORTS = (("TCP", 443), ("TCP", 80), ("UDP", 53), ("SCTP", 53), ("UDP", 4789), ("TCP", 6653))
 
 
@@ -104,6 +105,12 @@ def _of_nodes(snapshot: Snapshot) -> Iterator[Sending]:
                 ends = Ends(source, target, node.mac)
                 yield Sending(FromNode(node.name), transport("TCP", ends, 443))
                 yield Sending(FromNode(node.name), arp(ends))
+            for service in snapshot.services.values():
+                for port in service.ports:
+                    asks = transport(port.protocol, Ends(source, service.address, node.mac), port.port)
+                    yield Sending(FromNode(node.name), asks)
+                    asks = transport(port.protocol, Ends(source, NODE_PORTS[4][1], node.mac), port.node_port or 30999)
+                    yield Sending(FromNode(node.name), asks)
 
 
 def _of_tunnels(snapshot: Snapshot) -> Iterator[Sending]:
@@ -136,7 +143,12 @@ def walk(fabric: Fabric, probe: Sending) -> Walk:
 
 
 def _back(snapshot: Snapshot, probe: Sending, there: Trace) -> Iterator[tuple[str, Packet]]:
-    """What whoever got a packet sends back: the answer, an error, and something that is neither."""
+    """What whoever got a packet sends back: the answer, an error, and something that is neither.
+
+    And what is sent to a service again, which then knows the connection.
+    """
+    if any(probe.packet.get(IPV4_DST) == int(service.address) for service in snapshot.services.values()):
+        yield probe.node, probe.at_switch(snapshot)
     if probe.packet.get(IPV4_DST) is None or probe.packet.get(fields.ETH_TYPE) == fields.ETH_ARP:
         return
     if isinstance(there.outcome, Delivered):
@@ -168,10 +180,10 @@ def _carry(fabric: Fabric, node: str, packet: Packet, trackers: Map[str, Tracker
 
 
 def _fared(trace: Trace) -> tuple[object, ...]:
-    """Who got it and how it looked there; where it was dropped is no matter."""
+    """Who got it and how it looked there, ports as well; where it was dropped is no matter."""
     if isinstance(trace.outcome, Dropped):
         return ("dropped",)
     seen: tuple[Outcome, ...] = (trace.outcome,)
     ends = (IPV4_SRC, IPV4_DST)
     quoted = () if trace.packet.quoted is None else tuple(trace.packet.quoted.get(field) for field in ends)
-    return (*seen, *(trace.packet.get(field) for field in (ETH_DST, *ends)), quoted)
+    return (*seen, *(trace.packet.get(field) for field in (ETH_DST, *ends, *PORTS)), quoted)

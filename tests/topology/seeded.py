@@ -8,7 +8,10 @@ from random import Random
 from tests.topology.strategies import (
     CLUSTER,
     CONTAINERS,
+    ENDPOINT_PORTS,
+    ENDPOINTS,
     NETWORKS,
+    NODE_PORT_NUMBERS,
     NODES,
     PROJECTS,
     RANGES,
@@ -16,17 +19,18 @@ from tests.topology.strategies import (
     SERVICE_ADDRESSES,
     SERVICE_PORTS,
     SERVICES,
+    SLICES,
     UNDERLAYS,
     after,
 )
 from topology import requests
-from topology.model import DEFAULT_NETWORK, PortKey, Service, ServiceKey
+from topology.model import DEFAULT_NETWORK, Address, Endpoint, EndpointSlice, PortKey, Service, ServiceKey, SliceKey
 from topology.requests import Request
 from topology.snapshot import Snapshot, empty
 
 
 def network(chance: Random) -> Snapshot:
-    """Return two or three nodes with three tenants and their pods, connections and services."""
+    """Return two or three nodes with three tenants and their pods, connections, services and endpoints."""
     nodes = NODES[: chance.choice((2, 3))]
     asked: list[Request] = [requests.SetCluster(CLUSTER)]
     asked += [requests.CreateNode(name, underlay) for name, underlay in zip(nodes, UNDERLAYS, strict=False)]
@@ -39,13 +43,38 @@ def network(chance: Random) -> Snapshot:
         # Translated if that can be, or only if it must be.
         tries = chance.choice(((True, False), (False, True)))
         asked += [replace(join, translate=translate) for translate in tries]
-    asked += [_service(chance) for _ in range(chance.choice((0, 1, 2)))]
+    asked += [_service(chance) for _ in range(chance.choice((0, 1, 2, 2)))]
     for node in nodes:
         for container in chance.sample(CONTAINERS, chance.choice((2, 2, 3))):
             asked += [_report(chance, node, container), requests.PortSeen(node, f"v{container}", 3 + int(container[1]))]
             if chance.random() < 0.1:
                 asked.pop()
-    return after(empty(), *asked)
+    snapshot = after(empty(), *asked)
+    return after(
+        snapshot, *(each for service in sorted(snapshot.services) for each in _endpoints(chance, service, snapshot))
+    )
+
+
+def _endpoints(chance: Random, service: ServiceKey, snapshot: Snapshot) -> list[requests.PutEndpoints]:
+    """Return slices of a service: pods of its project's, of others, and some that are no pods; mostly ready ones."""
+    pods: dict[bool, list[Address]] = {True: [], False: []}
+    for port in snapshot.ports.values():
+        own = port.network == snapshot.projects[service.project].network
+        pods[own].append((port.cluster_addresses or port.addresses)[0])
+    addresses = sorted({*pods[True], *chance.sample(sorted(pods[False]), min(2, len(pods[False]))), ENDPOINTS[-1]})
+    found = [_endpoint(chance, address) for address in addresses if chance.random() < 0.8]
+    divided = chance.randrange(len(found) + 1)
+    return [
+        requests.PutEndpoints(EndpointSlice(SliceKey(service.project, f"{service.name}-{n}"), service.name, ports, of))
+        for n, (ports, of) in enumerate(
+            ((ENDPOINT_PORTS, tuple(found[:divided])), (SERVICE_PORTS, tuple(found[divided:])))
+        )
+    ]
+
+
+def _endpoint(chance: Random, address: Address) -> Endpoint:
+    ready, serving, terminating = (chance.random() < often for often in (0.8, 0.7, 0.3))
+    return Endpoint(address, chance.choice(("", *NODES)), ready, serving, terminating)
 
 
 def _report(chance: Random, node: str, container: str) -> requests.ReportPort:
@@ -55,8 +84,17 @@ def _report(chance: Random, node: str, container: str) -> requests.ReportPort:
 
 def _service(chance: Random) -> requests.CreateService:
     key = ServiceKey(chance.choice((*PROJECTS, DEFAULT_NETWORK)), chance.choice(SERVICES))
-    offers = tuple(chance.sample(SERVICE_PORTS, chance.choice((1, 2))))
-    return requests.CreateService(Service(key, chance.choice(SERVICE_ADDRESSES), offers))
+    node_port = chance.choice((0, *NODE_PORT_NUMBERS))
+    offers = tuple(port._replace(node_port=node_port) for port in chance.sample(SERVICE_PORTS, chance.choice((1, 2))))
+    affinity, local = chance.choice((0, 0, 10800)), chance.random() < 0.2
+    return requests.CreateService(Service(key, chance.choice(SERVICE_ADDRESSES), offers, affinity, local))
+
+
+def _slice(chance: Random) -> requests.PutEndpoints:
+    key = SliceKey(chance.choice((*PROJECTS, DEFAULT_NETWORK)), chance.choice(SLICES))
+    ports = tuple(chance.sample(ENDPOINT_PORTS, chance.choice((2, 3))))
+    found = tuple(_endpoint(chance, address) for address in chance.sample(ENDPOINTS, chance.choice((1, 2, 3))))
+    return requests.PutEndpoints(EndpointSlice(key, chance.choice(SERVICES), ports, found))
 
 
 def request(chance: Random) -> Request:
@@ -82,9 +120,22 @@ def request(chance: Random) -> Request:
         requests.DeleteNode(node, chance.random() < 0.5),
         _service(chance),
         requests.DeleteService(ServiceKey(chance.choice(PROJECTS), chance.choice(SERVICES))),
+        _slice(chance),
+        requests.DeleteEndpoints(SliceKey(chance.choice(PROJECTS), chance.choice(SLICES))),
     )
-    weights = (4, 4, 1, 1, 3, 2, 3, 2, 2, 2, 1, 1, 1, 1, 1, 2, 1)
+    weights = (4, 4, 1, 1, 3, 2, 3, 2, 2, 2, 1, 1, 1, 1, 1, 2, 1, 3, 1)
     return chance.choices(made, weights)[0]
+
+
+def about_services(chance: Random) -> Request:
+    """Return a request about a service or its endpoints."""
+    made: tuple[Request, ...] = (
+        _service(chance),
+        _slice(chance),
+        requests.DeleteService(ServiceKey(chance.choice(PROJECTS), chance.choice(SERVICES))),
+        requests.DeleteEndpoints(SliceKey(chance.choice(PROJECTS), chance.choice(SLICES))),
+    )
+    return chance.choices(made, (3, 4, 1, 1))[0]
 
 
 def administration(chance: Random) -> Request:

@@ -6,11 +6,23 @@ from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Final
 
-from tests.topology.asking import ip, node, report, service
+from tests.topology.asking import endpoints, ip, node, report, service
 from tests.topology.strategies import after, own_range
 from topology import requests
 from topology.labels import Selector
-from topology.model import EVERYTHING, Attachment, Binding, Cluster, PortKey, Scope, ServiceKey, ServicePort
+from topology.model import (
+    EVERYTHING,
+    Attachment,
+    Binding,
+    Cluster,
+    NamedPort,
+    PortKey,
+    Scope,
+    Service,
+    ServiceKey,
+    ServicePort,
+    SliceKey,
+)
 from topology.requests import Request
 from topology.snapshot import Snapshot, empty
 
@@ -26,6 +38,11 @@ def _network(name: str, *cidrs: str) -> requests.CreateNetwork:
     return requests.CreateNetwork(name, projects=(name,), subnets=subnets)
 
 
+# What red's and blue's services lead to: a's pod and somebody outside, by other ports than the service's; b's pod.
+RED: Final = endpoints(
+    *("10.128.0.2", "203.0.113.9"), ports=(NamedPort("TCP", 8443, "tcp-443"), NamedPort("UDP", 53, "udp-53"))
+)
+BLUE: Final = endpoints("10.128.2.2", key=SliceKey("blue", "api-1"), ports=(NamedPort("SCTP", 8080),), node="n2")
 LIME: Final = Attachment("lime", "", (ip("10.1.0.20"),), 0x02_00_00_00_00_07)
 
 # Name of the state, name of the state it starts from, and what is asked there.
@@ -135,6 +152,48 @@ STEPS: Final[tuple[tuple[str, str | None, tuple[Request, ...]], ...]] = (
         "services of each other only",
         "services of two networks",
         (requests.JoinNetworks("red", "blue", *[Scope(services_only=True)] * 2),),
+    ),
+    ("services with endpoints", "services of two networks", (*_pod("b", "blue", "n2", 4), RED, BLUE)),
+    (
+        "endpoints that go away, and one on the client's own node only",
+        "services with endpoints",
+        (
+            endpoints("10.128.0.2", ports=RED.slice.ports, ready=False, terminating=True),
+            requests.CreateService(
+                Service(
+                    ServiceKey("blue", "api"),
+                    ip("172.30.0.30"),
+                    (NamedPort("SCTP", 80, "", 30080),),
+                    internal_local=True,
+                )
+            ),
+        ),
+    ),
+    (
+        "services with node ports",
+        "services with endpoints",
+        (
+            requests.CreateService(
+                Service(ServiceKey("red", "api"), ip("172.30.0.20"), (NamedPort("TCP", 443, "tcp-443", 30443),))
+            ),
+            requests.CreateService(
+                Service(ServiceKey("blue", "none"), ip("172.30.0.31"), (NamedPort("SCTP", 80, "", 30080),))
+            ),
+        ),
+    ),
+    (
+        "endpoints for services of each other only",
+        "services with endpoints",
+        (requests.JoinNetworks("red", "blue", *[Scope(services_only=True)] * 2),),
+    ),
+    (
+        "an endpoint with a range of its own",
+        "pods with equal addresses",
+        (
+            service("172.30.0.20", ("TCP", 443), key=ServiceKey("red", "api")),
+            endpoints("10.128.0.2", ports=(NamedPort("TCP", 8443),)),
+            requests.SetGlobal("red", True),
+        ),
     ),
     (
         "a pod on two networks, one by a static address and MAC",

@@ -23,12 +23,16 @@ from topology.model import (
     DEFAULT_NETWORK,
     EVERYTHING,
     NAME_LABEL,
+    NODE_PORTS,
     SHARED_SPACE,
     TUN_OFPORT,
     Address,
     Attachment,
     Binding,
     Cluster,
+    Endpoint,
+    EndpointSlice,
+    NamedPort,
     Node,
     Pod,
     PodKey,
@@ -38,6 +42,7 @@ from topology.model import (
     Service,
     ServiceKey,
     ServicePort,
+    SliceKey,
     Stage,
     Subnet,
     mac_of,
@@ -66,6 +71,7 @@ BINDINGS = ("b1", "b2", "b3")
 LABEL_KEYS = ("team", "tier")
 LABEL_VALUES = ("a", "b", "")
 SERVICES = ("web", "dns")
+SLICES = ("web-1", "web-2", "dns-1")
 UNDERLAYS = tuple(IPv4Address(f"192.0.2.{number}") for number in (11, 12, 13, 14))
 SERVICE_ADDRESSES = tuple(IPv4Address(f"172.30.0.{number}") for number in (1, 10))
 RANGES: tuple[tuple[Subnet, ...], ...] = (
@@ -84,9 +90,19 @@ SCOPES = (
     Scope(ports=(ServicePort("TCP", 443), ServicePort("UDP", 53))),
     Scope(ports=(ServicePort("SCTP", 53),)),
 )
-SERVICE_PORTS = (ServicePort("TCP", 443), ServicePort("UDP", 53), ServicePort("SCTP", 53))
+SERVICE_PORTS = (NamedPort("TCP", 443, "tls"), NamedPort("UDP", 53), NamedPort("SCTP", 53, "bulk"))
+NODE_PORT_NUMBERS = (30053, 30443)  # some services have one of them, for all of their protocols
+# What a slice of endpoints has for them: others, or the same, and not always for each.
+ENDPOINT_PORTS = (NamedPort("TCP", 8443, "tls"), NamedPort("UDP", 53), NamedPort("SCTP", 53, "bulk"))
+# Pods of the first and second node and of networks' own ranges, a node, and one who is elsewhere.
+ENDPOINTS = tuple(
+    map(
+        IPv4Address,
+        ("10.128.0.2", "10.128.0.3", "10.128.2.2", "10.128.2.3", "10.0.0.2", "192.0.2.11", "203.0.113.9"),
+    )
+)
 CONTROLLER = IPv4Address("192.0.2.1")
-CLUSTER = Cluster(control_plane=(CONTROLLER,))
+CLUSTER = Cluster(control_plane=(CONTROLLER,), external_cidrs=(IPv4Network("203.0.113.0/28"),))
 OWN_NETWORKS = replace(CLUSTER, own_networks=True)
 # One in the ranges of several networks, one of the first node's subnet; a MAC that no address leads to.
 STATIC_ADDRESSES = (IPv4Address("10.0.0.3"), IPv4Address("10.0.1.3"), IPv4Address("10.128.0.8"))
@@ -99,6 +115,7 @@ projects = st.sampled_from((*PROJECTS, "alone", DEFAULT_NETWORK))
 interfaces = st.sampled_from(tuple(f"{side}{name}" for side in INTERFACES.values() for name in CONTAINERS))
 port_keys = st.builds(PortKey, nodes, st.sampled_from(CONTAINERS), st.sampled_from(tuple(INTERFACES)))
 service_keys = st.builds(ServiceKey, projects, st.sampled_from(SERVICES))
+slice_keys = st.builds(SliceKey, projects, st.sampled_from(SLICES))
 ofports = st.integers(3, 8)
 
 
@@ -186,9 +203,27 @@ def bindings(draw: st.DrawFn) -> Binding:
 
 def services() -> st.SearchStrategy[requests.CreateService]:
     """Draw a service."""
-    offers = st.lists(st.sampled_from(SERVICE_PORTS), min_size=1, max_size=2, unique=True).map(tuple)
+    some = st.lists(st.sampled_from(SERVICE_PORTS), min_size=1, max_size=2, unique=True)
+    offers = st.builds(_offered, some, st.sampled_from((0, *NODE_PORT_NUMBERS)))
+    addresses = st.sampled_from(SERVICE_ADDRESSES)
+    affinity, flag = st.sampled_from((0, 0, 10800)), st.booleans()
+    external = st.sampled_from(((), (), (IPv4Address("203.0.113.5"),)))
+    made = st.builds(Service, service_keys, addresses, offers, affinity, flag, flag, external)
+    return st.builds(requests.CreateService, made)
+
+
+def _offered(ports: list[NamedPort], node_port: int) -> tuple[NamedPort, ...]:
+    return tuple(port._replace(node_port=node_port) for port in ports)
+
+
+def slices() -> st.SearchStrategy[requests.PutEndpoints]:
+    """Draw a slice of endpoints; its service may be one of those that `services` draws."""
+    ports = st.lists(st.sampled_from(ENDPOINT_PORTS), max_size=3, unique=True).map(tuple)
+    flag = st.booleans()
+    one = st.builds(Endpoint, st.sampled_from(ENDPOINTS), st.just("") | nodes, flag, flag, flag)
+    some = st.lists(one, max_size=3, unique_by=lambda endpoint: endpoint.address).map(tuple)
     return st.builds(
-        requests.CreateService, st.builds(Service, service_keys, st.sampled_from(SERVICE_ADDRESSES), offers)
+        requests.PutEndpoints, st.builds(EndpointSlice, slice_keys, st.sampled_from(SERVICES), ports, some)
     )
 
 
@@ -252,6 +287,8 @@ def any_request() -> st.SearchStrategy[Request]:
         st.builds(requests.IsolateNetworks, networks, st.none() | networks),
         services(),
         st.builds(requests.DeleteService, service_keys),
+        slices(),
+        st.builds(requests.DeleteEndpoints, slice_keys),
         st.builds(requests.SetCluster, st.sampled_from((CLUSTER, Cluster(), SMALL_CLUSTER, OWN_NETWORKS))),
     )
     return st.one_of(*about_ports, *about_others)
@@ -272,6 +309,7 @@ _BINDINGS = st.lists(bindings(), max_size=2)
 _PODS = st.lists(pods, max_size=3)
 _LABELS = st.lists(st.builds(requests.SetProjectLabels, projects, labels), max_size=3)
 _SERVICES = st.lists(services(), max_size=3)
+_SLICES = st.lists(slices(), max_size=3)
 _REPORTS = st.lists(reports(), min_size=4, max_size=9)
 _LATER = st.lists(any_request(), max_size=4)
 
@@ -293,7 +331,7 @@ def _spread(draw: st.DrawFn) -> list[Request]:
 
 @st.composite
 def snapshots(draw: st.DrawFn, nodes: int = 3) -> Snapshot:
-    """Draw a network of `nodes` nodes with three tenants, some pods, connections, global networks and services.
+    """Draw a network of `nodes` nodes with three tenants, pods, connections, global networks, services, endpoints.
 
     Tenants have ranges of their own, which may overlap, or none; connections have scopes; projects have labels, and
     bindings by which some are elsewhere than at home and some pods have several ports.
@@ -316,6 +354,7 @@ def snapshots(draw: st.DrawFn, nodes: int = 3) -> Snapshot:
     asked += [requests.CreateBinding(binding) for binding in draw(_BINDINGS)]
     asked += [requests.SetPod(pod) for pod in draw(_PODS)]
     asked += draw(_SERVICES)
+    asked += draw(_SLICES)
     asked += draw(_REPORTS)
     snapshot = after(empty(), *asked)
     for number, key in enumerate(sorted(snapshot.ports)):
@@ -365,6 +404,7 @@ _NOBODY = tuple(
         ),
     )
 )
+_THIS_NODE = (NODE_PORTS[4][0], NODE_PORTS[4][77], NODE_PORTS[4][255])
 _KINDS = ("TCP", "TCP", "TCP", "UDP", "UDP", "UDP", "SCTP", "ICMP", "ICMP", "ICMP", "ARP", "IPv6")
 WAYS = (*("port",) * 5, *("node",) * 2, *("tunnel",) * 2, "stray")
 
@@ -388,6 +428,7 @@ def _address(draw: st.DrawFn, snapshot: Snapshot, source: Port | None = None) ->
         *(service.address for service in snapshot.services.values()),
         *(subnet.gateway for network in snapshot.networks.values() for subnet in network.subnets),
         CONTROLLER,
+        _THIS_NODE[1],
     }
     return pick(draw, _NOBODY if kind == 4 else sorted(known))
 
@@ -415,6 +456,13 @@ def _packet(draw: st.DrawFn, snapshot: Snapshot, source: Address, mac: int, port
     return transport(kind, ends, pick(draw, (443, 53, 80, 8080, 4789, 5000, 22)))
 
 
+def _to_node_port(draw: st.DrawFn, snapshot: Snapshot, source: Address, mac: int) -> Packet:
+    """Draw what the node's kernel hands over: mostly to a node port that a service has."""
+    ports = [port for key in sorted(snapshot.services) for port in snapshot.services[key].ports if port.node_port]
+    offer = pick(draw, (*ports, *ports, NamedPort(pick(draw, ("TCP", "UDP")), 80, "", 30999)))
+    return transport(offer.protocol, Ends(source, pick(draw, _THIS_NODE), mac), offer.node_port)
+
+
 def _nearby(draw: st.DrawFn, snapshot: Snapshot, node: Node, packet: Packet) -> tuple[Packet, int]:
     """Draw the same packet, mostly to one of the node's own pods, and the address space of its destination."""
     near = sorted(place for place, key in snapshot.holder.items() if key.node == node.name)
@@ -437,6 +485,8 @@ def sendings(draw: st.DrawFn, snapshot: Snapshot, ways: tuple[str, ...] = WAYS) 
     if way == "node":
         stranger = IPv4Address("198.51.100.7")
         source = pick(draw, (*node.gateways, *node.gateways, node.underlay, stranger, stranger))
+        if once_in(draw, 3):
+            return Sending(FromNode(node.name), _to_node_port(draw, snapshot, source, node.mac))
         packet = _packet(draw, snapshot, source, node.mac)
         return Sending(FromNode(node.name), _nearby(draw, snapshot, node, packet)[0])
     packet = _packet(draw, snapshot, _address(draw, snapshot), node.mac)

@@ -4,7 +4,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 import pytest
 
-from tests.topology.asking import cluster, ip, nets, node, report, service
+from tests.topology.asking import API, HTTP, SLICE, cluster, endpoints, ip, nets, node, report, service
 from tests.topology.strategies import CLUSTER, after
 from topology import requests
 from topology.admission import admit
@@ -14,15 +14,19 @@ from topology.model import (
     VNIDS,
     Cluster,
     Connection,
+    Endpoint,
+    EndpointSlice,
+    NamedPort,
     Network,
     Node,
     Port,
     PortKey,
+    PortRange,
     Project,
     Quarantine,
     Service,
     ServiceKey,
-    ServicePort,
+    SliceKey,
     Watermark,
     mac_of,
 )
@@ -30,7 +34,7 @@ from topology.requests import Reason, Refused, Request
 from topology.snapshot import Event, Put, Remove, Snapshot, apply_all, empty
 
 KEY = PortKey("n1", "c1", "eth0")
-WEB = Service(ServiceKey("red", "web"), IPv4Address("172.30.0.10"), (ServicePort("TCP", 80),))
+WEB = Service(ServiceKey("red", "web"), IPv4Address("172.30.0.10"), (NamedPort("TCP", 80, "", 30443),))
 LONG = "x" * 64
 
 
@@ -56,11 +60,20 @@ def world() -> Snapshot:
     return snapshot
 
 
+def of_service(*ports: NamedPort, affinity: int = 0) -> requests.CreateService:
+    return requests.CreateService(Service(API, ip("172.30.0.20"), ports, affinity))
+
+
+MANY = [ip("10.128.0.0") + number for number in range(1001)]
+
 # Request, reason, and what the message has to name.
 REFUSALS: list[tuple[Request, Reason, str]] = [
     (cluster(cluster_cidrs=()), Reason.INVALID, "cluster CIDRs"),
     (cluster(cluster_cidrs=nets("10.128.0.0/14", "10.129.0.0/16")), Reason.INVALID, "10.129.0.0/16"),
+    (cluster(node_ports=PortRange(9, 8)), Reason.INVALID, "node ports 9-8: are no range"),
+    (cluster(node_ports=PortRange(8000, 9000)), Reason.INVALID, "node ports 8000-9000: include port 8080"),
     (cluster(service_cidrs=nets("10.128.0.0/16")), Reason.INVALID, "10.128.0.0/16"),
+    (cluster(service_cidrs=nets("172.16.0.0/12", "192.168.0.0/24")), Reason.INVALID, "at most, a /12"),
     (cluster(cluster_cidrs=(IPv6Network("fd00::/48"),)), Reason.INVALID, "IPv6"),
     (cluster(node_prefix=31), Reason.INVALID, "31"),
     (cluster(node_prefix=13), Reason.INVALID, "13"),
@@ -134,7 +147,43 @@ REFUSALS: list[tuple[Request, Reason, str]] = [
     (service("172.30.0.20", ("TCP", 0)), Reason.INVALID, "port 0"),
     (service("172.30.0.20", ("TCP", 65536)), Reason.INVALID, "port 65536"),
     (service("172.30.0.20", ("TCP", 80), ("TCP", 80)), Reason.INVALID, "twice"),
+    (of_service(NamedPort("TCP", 80), NamedPort("TCP", 81)), Reason.INVALID, "two ports without a name"),
+    (of_service(NamedPort("TCP", 80, "a"), NamedPort("UDP", 80, "a")), Reason.INVALID, 'two ports named "a"'),
+    (of_service(NamedPort("TCP", 80, "A")), Reason.INVALID, 'port name "A"'),
+    (of_service(NamedPort("TCP", 80), affinity=-1), Reason.INVALID, "-1 seconds"),
+    (of_service(NamedPort("TCP", 80), affinity=86401), Reason.INVALID, "give 1 to 86400"),
+    (of_service(NamedPort("TCP", 80, "", 65536)), Reason.INVALID, "node port 65536/TCP is out of range"),
+    (of_service(NamedPort("TCP", 80, "", 8080)), Reason.INVALID, "they are 30000-32767"),
+    (
+        of_service(NamedPort("TCP", 80, "a", 30080), NamedPort("TCP", 81, "b", 30080)),
+        Reason.INVALID,
+        "names one node port twice",
+    ),
+    (of_service(NamedPort("TCP", 80, "", 30443)), Reason.TAKEN, 'node port 30443/TCP belongs to service "red/web"'),
     (requests.DeleteService(ServiceKey("red", "api")), Reason.UNKNOWN, "red/api"),
+    (endpoints("10.128.0.2", key=SliceKey("pink", "a")), Reason.UNKNOWN, 'project "pink"'),
+    (endpoints("10.128.0.2", key=SliceKey("red", "A")), Reason.INVALID, 'slice of endpoints "A"'),
+    (endpoints("10.128.0.2", service=""), Reason.INVALID, 'service name "" is empty'),
+    (endpoints("10.128.0.2", service="Api"), Reason.INVALID, 'endpoints "red/api-1": service name "Api"'),
+    (endpoints("0.0.0.0"), Reason.INVALID, "0.0.0.0 is the unspecified"),
+    (endpoints("127.0.0.1"), Reason.INVALID, "127.0.0.1 is a loopback"),
+    (endpoints("169.254.169.254"), Reason.INVALID, "169.254.169.254 is a link-local"),
+    (endpoints("224.0.0.1"), Reason.INVALID, "224.0.0.1 is a multicast"),
+    (endpoints("255.255.255.255"), Reason.INVALID, "255.255.255.255 is the broadcast"),
+    (endpoints("::"), Reason.INVALID, ":: is the unspecified"),
+    (endpoints("::1"), Reason.INVALID, "::1 is a loopback"),
+    (endpoints("fe80::1"), Reason.INVALID, "fe80::1 is a link-local"),
+    (endpoints("ff02::1"), Reason.INVALID, "ff02::1 is a multicast"),
+    (endpoints("10.128.0.2", "fd00::2"), Reason.INVALID, "both address families"),
+    (endpoints("10.128.0.2", "10.128.0.2"), Reason.INVALID, "10.128.0.2 twice"),
+    (endpoints("10.128.0.2", node="N1"), Reason.INVALID, 'node name "N1" of endpoint 10.128.0.2'),
+    (endpoints(*map(str, MANY)), Reason.INVALID, "1001 endpoints; give at most 1000"),
+    (endpoints(ports=tuple(NamedPort("TCP", at, f"p{at}") for at in range(1, 102))), Reason.INVALID, "101 ports"),
+    (endpoints(ports=(NamedPort("ICMP", 8),)), Reason.INVALID, 'protocol "ICMP"'),
+    (endpoints(ports=(NamedPort("TCP", 0),)), Reason.INVALID, "port 0"),
+    (endpoints(ports=(NamedPort("SCTP", 65536),)), Reason.INVALID, "port 65536"),
+    (endpoints(ports=(NamedPort("TCP", 80), NamedPort("UDP", 80))), Reason.INVALID, "two ports without a name"),
+    (requests.DeleteEndpoints(SLICE), Reason.UNKNOWN, 'endpoints "red/api-1"'),
     (report(key=PortKey("n9", "c1", "eth0")), Reason.UNKNOWN, 'node "n9"'),
     (report("c2", project="pink"), Reason.UNKNOWN, 'project "pink"'),
     (report(pod="other"), Reason.TAKEN, "red/pod-c1"),
@@ -174,6 +223,10 @@ RED, BLUE, GREEN = Network("red", 10), Network("blue", 11), Network("green", 12,
 PORT = Port(KEY, "red", "pod-c1", "red", "vc1", mac_of(ip("10.128.0.2")), (ip("10.128.0.2"),), ofport=3)
 GONE = (Remove(PORT), Put(Quarantine(0, ip("10.128.0.2"), "n1")))
 JOINED = Connection.between("red", "blue")
+NAMED = (NamedPort("TCP", 80, "web"), NamedPort("TCP", 443, "tls"), NamedPort("UDP", 53, ""))
+ALIKE = (NamedPort("TCP", 8080, "api"), NamedPort("TCP", 8080, "web"))  # two of a service lead to one of the endpoints'
+TWO = (Endpoint(ip("10.128.0.2")), Endpoint(ip("10.128.0.9")))
+V6 = IPv6Address("fd00::2")
 N1 = Node("n1", 1, ip("192.0.2.11"), nets("10.128.0.0/23"))
 
 GRANTED: list[tuple[Request, tuple[Event, ...]]] = [
@@ -207,8 +260,18 @@ GRANTED: list[tuple[Request, tuple[Event, ...]]] = [
     (requests.IsolateNetworks("red", "blue"), ()),
     (requests.IsolateNetworks("green"), (Put(Network("green", 12)),)),
     (requests.CreateService(WEB), ()),
-    (service("172.30.0.10", ("UDP", 1), key=WEB.key), (Put(Service(WEB.key, WEB.address, (ServicePort("UDP", 1),))),)),
+    (service("172.30.0.10", ("UDP", 1), key=WEB.key), (Put(Service(WEB.key, WEB.address, (NamedPort("UDP", 1),))),)),
     (requests.DeleteService(WEB.key), (Remove(WEB),)),
+    (
+        of_service(NamedPort("UDP", 80, "", 30443)),
+        (Put(Service(API, ip("172.30.0.20"), (NamedPort("UDP", 80, "", 30443),))),),
+    ),
+    (of_service(*NAMED[::-1], affinity=86400), (Put(Service(API, ip("172.30.0.20"), NAMED, 86400)),)),
+    (endpoints(), (Put(EndpointSlice(SLICE, "api", HTTP, ())),)),
+    (endpoints(ports=()), (Put(EndpointSlice(SLICE, "api", (), ())),)),
+    (endpoints("10.128.0.9", "10.128.0.2"), (Put(EndpointSlice(SLICE, "api", HTTP, TWO)),)),
+    (endpoints("fd00::2", service="none"), (Put(EndpointSlice(SLICE, "none", HTTP, (Endpoint(V6),))),)),
+    (endpoints(ports=ALIKE[::-1]), (Put(EndpointSlice(SLICE, "api", ALIKE, ())),)),
     (report(), ()),
     (report(pod_uid="known-later"), ()),
     (requests.ForgetPort(KEY), GONE),
@@ -256,6 +319,30 @@ def test_a_project_with_services_is_in_use(world: Snapshot) -> None:
     for request in (requests.DeleteProject("red"), requests.DeleteNetwork("red")):
         with pytest.raises(Refused, match="services: web"):
             admit(alone, request)
+
+
+def test_a_project_with_endpoints_is_in_use(world: Snapshot) -> None:
+    served = after(world, endpoints("10.128.0.2", key=SliceKey("blue", "api-1")))
+    for request in (requests.DeleteProject("blue"), requests.DeleteNetwork("blue")):
+        with pytest.raises(Refused, match=r'project "blue" has endpoints of services \(slices: 1\)'):
+            admit(served, request)
+
+
+def test_endpoints_stay_without_their_service(world: Snapshot) -> None:
+    served = after(world, endpoints("10.128.0.2", service="web"))
+    alone = after(served, requests.DeleteService(WEB.key))
+    assert WEB.key not in alone.services
+    assert alone.slices == served.slices
+    assert set(alone.slices_of[WEB.key]) == {SLICE}
+
+
+def test_a_slice_can_become_another_services(world: Snapshot) -> None:
+    one = after(world, endpoints("10.128.0.2", service="web"))
+    other = after(one, endpoints("10.128.0.2", service="api"))
+    assert set(other.slices_of) == {API}
+    assert admit(other, endpoints("10.128.0.2", service="api")) == ()
+    gone = after(other, requests.DeleteEndpoints(SLICE))
+    assert (gone.slices, gone.slices_of, gone.slices_in) == (world.slices, world.slices_of, world.slices_in)
 
 
 def test_another_uid_is_another_pod(world: Snapshot) -> None:

@@ -63,9 +63,9 @@ def check_table(table: FlowTable) -> None:
     for key, flows in table.sections.items():
         assert flows, key
         for entry in flows:
-            assert entry.flow.key not in owners
-            assert entry.cookie not in owners
-            owners[entry.flow.key] = owners[entry.cookie] = key
+            for identity in (entry.flow.key, entry.cookie, *(group.group_id for group in entry.flow.groups)):
+                assert identity not in owners
+                owners[identity] = key
             owner = owner_class(entry.cookie)
             sums[owner] = (sums.get(owner, 0) + entry.cookie) & DIGEST_MASK
     assert owners == dict(table.owners)

@@ -22,7 +22,16 @@ from tests.topology.strategies import (
     pick,
 )
 from topology.admission.transit import derived
-from topology.model import DEFAULT_NETWORK, PortKey, Service, ServiceKey, ServicePort
+from topology.model import (
+    DEFAULT_NETWORK,
+    Endpoint,
+    EndpointSlice,
+    NamedPort,
+    PortKey,
+    Service,
+    ServiceKey,
+    SliceKey,
+)
 from topology.reach import begins_tracked, needs_zone
 from topology.requests import (
     AdvanceMove,
@@ -34,6 +43,7 @@ from topology.requests import (
     JoinNetworks,
     MoveProject,
     PortSeen,
+    PutEndpoints,
     ReportPort,
     Request,
     SetCluster,
@@ -62,11 +72,19 @@ def worlds(draw: st.DrawFn, own_ranges: bool = False) -> Snapshot:
         key = PortKey(pick(draw, NODES), f"c{number}", "eth0")
         asked += [ReportPort(key, project, f"p{number}", f"v{number}"), PortSeen(key.node, f"v{number}", 3 + number)]
     owner = pick(draw, TENANTS)
-    asked.append(CreateService(Service(ServiceKey(owner, "web"), SERVICE_ADDRESSES[0], (ServicePort("TCP", 443),))))
+    asked.append(CreateService(Service(ServiceKey(owner, "web"), SERVICE_ADDRESSES[0], (NamedPort("TCP", 443),))))
     snapshot = empty()
     for request in asked:
-        snapshot, _ = apply_all(snapshot, granted(snapshot, request))
-    return snapshot
+        snapshot = step(snapshot, request)
+    return step(snapshot, _endpoints(draw, snapshot, owner))
+
+
+def _endpoints(draw: st.DrawFn, snapshot: Snapshot, owner: str) -> PutEndpoints:
+    """Draw which pods stand behind the service of a project: of its own, mostly."""
+    ports = [snapshot.ports[key] for key in sorted(snapshot.ports)]
+    behind = [port for port in ports if (port.project == owner) == pick(draw, (True, True, True, False))]
+    found = tuple(sorted(Endpoint((port.cluster_addresses or port.addresses)[0]) for port in behind))
+    return PutEndpoints(EndpointSlice(SliceKey(owner, "web-1"), "web", (NamedPort("TCP", 8443),), found))
 
 
 CHANGES = st.one_of(

@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from immutables import Map
 
 from tests.ryu_apps.openflow_switch import DummySwitch, running
 from tests.topology.strategies import sendings, snapshots
 from topology import fields
 from topology.compiler import FlowTable, compile_node
-from topology.flow import match_fields
+from topology.flow import Flow, match_fields
 from topology.model import ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT
 from topology.packet import Packet
+from topology.pipeline import Table
 from topology.switch import Switch
-from topology.text import flow_text, match_text
-from topology.tracker import Tracker
+from topology.text import flow_text, group_text, match_text
+from topology.tracker import Look, Nat, Tracker
 
 pytestmark = pytest.mark.ovs
 
@@ -31,11 +33,13 @@ POD_OFPORTS = range(3, 16)
 STATES = {
     "trk,new": fields.CT_TRACKED | fields.CT_NEW,
     "trk,est": fields.CT_TRACKED | fields.CT_ESTABLISHED,
+    "trk,est,dnat": fields.CT_TRACKED | fields.CT_ESTABLISHED | fields.CT_DESTINATION_CHANGED,
+    "trk,new,dnat": fields.CT_TRACKED | fields.CT_NEW | fields.CT_DESTINATION_CHANGED,
     "trk,est,rpl": fields.CT_TRACKED | fields.CT_ESTABLISHED | fields.CT_REPLY,
     "trk,rel": fields.CT_TRACKED | fields.CT_RELATED,
     "trk,inv": fields.CT_TRACKED | fields.CT_INVALID,
 }
-MOST_TRACKED = 3  # times that a packet passes conntrack and goes on
+MOST_TRACKED = 8  # times that a packet passes conntrack and goes on
 # What ofproto/trace calls the fields of the packet in the end, and what of it we compare.
 SHOWN = {fields.spec(field).ovs: field for field in fields.all_fields()}
 COMPARED = (*(f"reg{number}" for number in range(7)), "dl_src", "dl_dst", "nw_src", "nw_dst", "arp_op", "tun_dst")
@@ -43,12 +47,28 @@ COMPARED = (*(f"reg{number}" for number in range(7)), "dl_src", "dl_dst", "nw_sr
 
 @dataclass(frozen=True)
 class Told(Tracker):
-    """A tracker that finds every packet in one state: that which Open vSwitch is told to assume."""
+    """A tracker that finds every packet in one state: that which Open vSwitch is told to assume.
+
+    Like `ofproto/trace` it translates what is committed, and nothing that is only looked up.
+    """
 
     state: int = 0
+    begun: Map[int, tuple[Nat | None, int]] = Map()  # by zone
 
-    def look_up(self, packet: Packet, zone: int) -> tuple[int, Tracker]:
-        return self.state, self
+    def look_up(self, packet: Packet, zone: int) -> tuple[Look, Tracker]:
+        nat, mark = self.begun.get(zone, (None, 0))
+        return Look(self.state, mark, packet if nat is None else _translated(packet, nat)), self
+
+    def commit(self, packet: Packet, zone: int, nat: Nat | None = None, mark: int = 0) -> Tracker:
+        return replace(self, begun=self.begun.set(zone, (nat, mark)))
+
+
+def _translated(packet: Packet, nat: Nat) -> Packet:
+    protocol = next((each for each in fields.TRANSPORT.values() if each[0] == packet.get(fields.IP_PROTO)), None)
+    packet = packet.set(fields.IPV4_SRC if nat.is_source else fields.IPV4_DST, nat.address)
+    if protocol is None or not nat.port:
+        return packet
+    return packet.set(protocol[1] if nat.is_source else protocol[2], nat.port)
 
 
 @dataclass(frozen=True)
@@ -81,10 +101,27 @@ def _add_port(switch: DummySwitch, name: str, number: int, settings_: tuple[str,
     assert switch.run("ovs-vsctl", "get", "interface", name, "ofport").strip() == str(number)
 
 
+def first_choices(table: FlowTable) -> FlowTable:
+    """Return a table whose groups have one bucket each: which one is chosen, every switch decides by itself."""
+    sections = {
+        key: tuple(entry._replace(flow=_first_choice(entry.flow)) for entry in entries)
+        for key, entries in table.sections.items()
+    }
+    return replace(table, sections=Map(sections))
+
+
+def _first_choice(flow: Flow) -> Flow:
+    return flow._replace(groups=tuple(group._replace(buckets=group.buckets[:1]) for group in flow.groups))
+
+
 def install(switch: DummySwitch, table: FlowTable) -> None:
-    """Give the bridge exactly the flows of a table."""
+    """Give the bridge exactly the flows of a table; where it would choose by a hash, `ofproto/trace` ends."""
+    told = (group_text(group) for entry in table.entries() for group in entry.flow.groups)
+    groups = [text.replace("type=select", "type=all").replace("weight:1,", "") for text in told]
     flows = [flow_text(entry.flow, cookie=entry.cookie) for entry in (*table.entries(), *table.sentinels())]
     switch.ofctl("del-flows", BRIDGE)
+    switch.ofctl("del-groups", BRIDGE)
+    switch.ofctl("add-groups", BRIDGE, "-", text="\n".join(groups))
     switch.ofctl("--bundle add-flows", BRIDGE, "-", text="\n".join(flows))
     assert f"flow_count={len(flows)}" in switch.ofctl("dump-aggregate", BRIDGE)
 
@@ -134,7 +171,7 @@ def _number(word: str) -> int:
 def told_by_ours(table: FlowTable, packet: Packet, state: str) -> Seen:
     passage = Switch.of(table).process(packet, Told(state=STATES[state]))
     steps = tuple((step.table, step.entry.cookie) for step in passage.steps if step.entry is not None)
-    assert len(steps) == len(passage.steps)
+    assert all(step.entry is not None or step.table == Table.AFFINITY for step in passage.steps)
     sent = passage.outputs[-1].packet if passage.outputs else packet
     numbers = {name: sent.get(SHOWN[name]) or 0 for name in COMPARED}
     ports = tuple(output.port for output in passage.outputs)
@@ -148,18 +185,20 @@ def test_same_way_same_end(openvswitch: DummySwitch, data: st.DataObject) -> Non
     assume(snapshot.nodes)
     drawn = data.draw(st.lists(sendings(snapshot), min_size=20, max_size=20))
     node = max(sorted(snapshot.nodes), key=[sending.node for sending in drawn].count)
-    table = compile_node(node, snapshot)
+    table = first_choices(compile_node(node, snapshot))
     install(openvswitch, table)
     for sending in drawn:
         if sending.node == node:
             state = data.draw(st.sampled_from(sorted(STATES)))
             packet = sending.at_switch(snapshot)
-            check(told_by_openvswitch(openvswitch, packet, state), told_by_ours(table, packet, state))
+            check(told_by_openvswitch(openvswitch, packet, state), told_by_ours(table, packet, state), state)
 
 
-def check(theirs: Seen, ours: Seen) -> None:
+def check(theirs: Seen, ours: Seen, state: str) -> None:
     assert ours.steps == theirs.steps
     assert ours.ports == theirs.ports
     assert ours.vnid == theirs.vnid
+    # What is no new connection is not committed, and so not met from the hairpin address: `ofproto/trace` says it is.
+    compared = set(COMPARED) - (set() if "new" in state else {"nw_src"})
     if ours.ports:
-        assert ours.fields == theirs.fields
+        assert {name: ours.fields[name] for name in compared} == {name: theirs.fields[name] for name in compared}

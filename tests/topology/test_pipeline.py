@@ -1,16 +1,17 @@
 """The pipeline's numbers are sound, and every compiled flow keeps to them."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from hypothesis import given, settings
 
 from tests.topology.strategies import snapshots
 from topology import fields, pipeline
 from topology.compiler import compile_all
-from topology.fields import BY_NAME, FULL_MASK, Field
-from topology.flow import DROP, NO_TABLE, Action, Flow, Match, Op
-from topology.pipeline import TABLE_MISS, FeatureId, Table
+from topology.fields import BY_NAME, FULL_MASK, IN_PORT, Field
+from topology.flow import DROP, NO_TABLE, Action, Flow, Match, Op, goto, load
+from topology.model import TUN_OFPORT
+from topology.pipeline import BALANCER, OUTPUT_PORT, SCRATCH, TABLE_MISS, FeatureId, Table
 from topology.snapshot import Snapshot
 
 STAGES = {(stage.table, stage.priority): stage for stage in pipeline.stages()}
@@ -24,7 +25,13 @@ def test_stages_are_unique_and_named() -> None:
     counted = Counter((stage.table, stage.priority) for stage in pipeline.stages())
     assert set(counted.values()) == {1}
     assert all(stage.purpose for stage in pipeline.stages())
-    assert {stage.table for stage in pipeline.stages()} == set(Table)
+    assert {stage.table for stage in pipeline.stages()} == set(Table) - {Table.AFFINITY}
+
+
+def test_zones_are_apart() -> None:
+    zones = (pipeline.NODE_ZONE, pipeline.SERVICE_ZONE, pipeline.HAIRPIN_ZONE, pipeline.NODE_HAIRPIN_ZONE)
+    assert len({*zones}) == len(zones)
+    assert 0 < min(zones) <= max(zones) < pipeline.FIRST_NETWORK_ZONE
 
 
 def test_every_table_and_register_is_explained() -> None:
@@ -44,8 +51,24 @@ def test_every_table_and_register_is_explained() -> None:
 
 
 def test_every_table_for_packets_ends_in_a_drop_of_its_own() -> None:
-    assert set(TABLE_MISS) == set(Table) - {Table.SENTINELS}
+    """But for the table of what a switch learns: where nothing was, a packet goes on as it is."""
+    assert set(TABLE_MISS) == set(Table) - pipeline.APART
     assert all(stage.priority == 0 and stage.feature is FeatureId.BASE for stage in TABLE_MISS.values())
+
+
+# Where a flow leads back, and why no packet takes the same way again: by what the flow does or asks for.
+WAYS_BACK: dict[tuple[Table, Table], Callable[[Flow], bool]] = {
+    # What came by tun0 leaves by it, and came by no port then.
+    (Table.OUTPUT, Table.OUTPUT): lambda flow: flow.match[0][0] == IN_PORT and flow.actions[0] == (Op.NO_IN_PORT,),
+    # Of OUTPUT_PORT, only SERVICE_PORT makes the load balancer, before EGRESS_POLICY.
+    (Table.BALANCING, Table.OUTPUT): lambda flow: flow.actions[0] == load(OUTPUT_PORT, TUN_OFPORT),
+    (Table.BALANCING, Table.EGRESS_POLICY): lambda flow: load(OUTPUT_PORT, 0) in flow.actions,
+    (Table.ENDPOINTS, Table.EGRESS_POLICY): lambda flow: True,  # from BALANCING, which has made it 0
+    # What stands in AFFINITY loads a number and ends there.
+    (Table.BALANCING, Table.AFFINITY): lambda flow: flow.actions[-1] == goto(Table.ENDPOINTS),
+    # With a number, a packet does not come to LEARNING again: ENDPOINT_KNOWN has all that buckets load.
+    (Table.LEARNING, Table.ENDPOINTS): lambda flow: flow.actions[-1] == (Op.RESUBMIT, int(Table.ENDPOINTS)),
+}
 
 
 @given(snapshots())
@@ -58,13 +81,34 @@ def test_flows_keep_to_their_features_stages_and_lead_forward(snapshot: Snapshot
                 flow = entry.flow
                 stage = STAGES[Table(flow.table), flow.priority]
                 assert stage.feature == key.feature, flow
-                assert all(flow.table < target for target in targets(flow)), flow
+                for target in targets(flow):
+                    why = WAYS_BACK.get((Table(flow.table), Table(target)))
+                    assert why(flow) if why is not None else flow.table < target, flow
                 assert set(targets(flow)) <= set(Table) - {Table.SENTINELS}
+                is_balancer = any(each[:3] == (Op.SET, OUTPUT_PORT, BALANCER) for each in flow.actions)
+                assert not is_balancer or stage == pipeline.SERVICE_PORT
                 check_match(flow.match)
                 if flow.priority == 0:
                     assert (flow.match, flow.actions) == ((), DROP)
                     misses.add(flow.table)
         assert misses == set(TABLE_MISS)
+
+
+@given(snapshots())
+@settings(max_examples=60)
+def test_what_buckets_load_is_known(snapshot: Snapshot) -> None:
+    """So that whoever was sent to LEARNING by a bucket does not come there again."""
+    for table in compile_all(snapshot).values():
+        flows = [entry.flow for entry in table.entries()]
+        known = {(flow.match[1:], flow.match[0][1]) for flow in flows if flow[:2] == pipeline.ENDPOINT_KNOWN[:2]}
+        loaded = {(flow.match, number) for flow in flows for number in _loaded(flow)}
+        assert loaded == known
+
+
+def _loaded(flow: Flow) -> Iterator[object]:
+    for group in flow.groups:
+        for _, _, actions in group.buckets:
+            yield from (action[2] for action in actions if action[:2] == (Op.SET, SCRATCH))
 
 
 def targets(flow: Flow) -> Iterator[int]:
@@ -73,6 +117,10 @@ def targets(flow: Flow) -> Iterator[int]:
         if action[0] == Op.GOTO:
             assert position == len(flow.actions) - 1, flow
         yield from _target(action)
+    for group in flow.groups:
+        for _, _, actions in group.buckets:
+            for action in actions:
+                yield from _target(action)
 
 
 def _target(action: Action) -> Iterator[int]:

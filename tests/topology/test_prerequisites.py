@@ -7,18 +7,19 @@ in which every feature has some; what the flows mean is not looked at here.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any, Final
 
 import pytest
 
-from tests.topology.asking import node, report, service
+from tests.topology.asking import endpoints, node, report, service
 from tests.topology.strategies import after
 from topology import fields, requests
 from topology.compiler import compile_node
 from topology.fields import Field
 from topology.flow import Action, Flow, Op
-from topology.model import EVERYTHING, PortKey, Scope, ServicePort, Subnet
+from topology.model import EVERYTHING, PortKey, Scope, ServiceKey, ServicePort, SliceKey, Subnet
 from topology.pipeline import FeatureId
 from topology.requests import Request
 from topology.snapshot import Snapshot, empty
@@ -56,12 +57,14 @@ def everything() -> Snapshot:
             requests.PortSeen(place, f"v{key.container}", 10 + number),
         ]
     asked += [requests.JoinNetworks(*pair, *scopes) for pair, scopes in SCOPES.items()]
-    return after(empty(), *asked, service())
+    kept = replace(service("172.30.0.21", key=ServiceKey("oak", "kept")).service, affinity=60)
+    slices = (endpoints("10.128.0.2"), endpoints("10.128.0.2", key=SliceKey("oak", "kept"), service="kept"))
+    return after(empty(), *asked, service(), requests.CreateService(kept), *slices)
 
 
 def test_every_feature_is_there(everything: Snapshot) -> None:
     found = {key.feature for place in everything.nodes for key in compile_node(place, everything).sections}
-    assert found == set(FeatureId) - {FeatureId.SENTINEL}
+    assert found == set(FeatureId) - {FeatureId.SENTINEL, FeatureId.LEARNT}
 
 
 def test_actions_are_on_packets_that_can_take_them(everything: Snapshot) -> None:
@@ -83,9 +86,11 @@ def _wanted(action: Action) -> Iterator[tuple[int, ...]]:
     """For each thing that an action touches, the EtherTypes that have it."""
     if action[0] == Op.CT:
         yield fields.ETH_IPV4, fields.ETH_IPV6
-    touched = {Op.SET: action[1:2], Op.COPY: (action[1], action[3] if len(action) > 3 else None)}.get(
-        int(str(action[0])), ()
-    )
+    touched: tuple[object, ...] = ()
+    if action[0] == Op.SET:
+        touched = action[1:2]
+    elif action[0] == Op.COPY:
+        touched = (action[1], action[3])
     for field in touched:
         if field in NEEDS:
             yield (NEEDS[Field(int(str(field)))],)

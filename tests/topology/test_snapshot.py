@@ -62,6 +62,12 @@ def recomputed(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
         **recomputed_bindings(snapshot),
         "services_of": grouped([(key.project, key) for key in snapshot.services]),
         "service_by_address": {service.address: key for key, service in snapshot.services.items()},
+        "service_by_node_port": {
+            place: key for key, service in snapshot.services.items() for place in service.node_ports
+        },
+        "services_outside": {key: service for key, service in snapshot.services.items() if service.external},
+        "slices_of": grouped([(each.service_key, key) for key, each in snapshot.slices.items()]),
+        "slices_in": Counter(key.project for key in snapshot.slices),
         "ports_on": grouped([(port.node, port.key) for port in ports]),
         "port_by_interface": {(port.node, port.host_interface): port.key for port in ports},
         "port_by_ofport": {(port.node, port.ofport): port.key for port in ports if port.ofport is not None},
@@ -115,7 +121,7 @@ def check_indexes(snapshot: Snapshot) -> None:
 
 OBJECTS = (
     *("cluster", "nodes", "networks", "projects", "moves", "connections", "blocks", "ports", "services"),
-    *("quarantined", "watermarks", "pods", "bindings"),
+    *("slices", "quarantined", "watermarks", "pods", "bindings"),
 )
 
 

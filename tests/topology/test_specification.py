@@ -14,11 +14,13 @@ from topology.fields import BY_NAME, ETH_DST, ETH_SRC, IPV4_DST, IPV4_SRC
 from topology.model import TUN_OFPORT, Port
 from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
 from topology.packet import Packet, arriving
+from topology.pipeline import SERVICE_ZONE
 from topology.reach import known_as
 from topology.snapshot import Snapshot, places
-from topology.specification import FromNode, FromPort, Said, is_believed, may
+from topology.specification import Choice, FromNode, FromPort, Said, is_believed, may
+from topology.targets import Target
 from topology.trace import Fabric, Trace
-from topology.tracker import Tracker
+from topology.tracker import NOTHING_TRACKED, Tracker, talk_of
 
 ICMP_TYPE = BY_NAME["icmpv4_type"]
 
@@ -26,6 +28,23 @@ ICMP_TYPE = BY_NAME["icmpv4_type"]
 def seen(outcome: Outcome) -> Outcome:
     """Return an outcome without what only flows have: table and owner of a drop."""
     return Dropped(outcome.node) if isinstance(outcome, Dropped) else outcome
+
+
+def endpoint_of(snapshot: Snapshot, sending: Sending, trace: Trace) -> Target | None:
+    """The endpoint that a packet's connection was led to, as the tracker of its node knows it."""
+    sender, asked = _sender(snapshot, sending), talk_of(sending.packet, SERVICE_ZONE)
+    if asked is None:
+        return None
+    if sender is not None and sender.cluster_addresses:
+        asked = asked._replace(source=int(sender.cluster_addresses[0]))
+    known = trace.trackers.get(sending.node, NOTHING_TRACKED).talks.get(asked)
+    return None if known is None else Target(IPv4Address(known.answer.source), known.answer.source_port)
+
+
+def as_chosen(snapshot: Snapshot, sending: Sending, trace: Trace) -> Choice:
+    """What the switch chose among the endpoints, if it may be chosen."""
+    chosen = endpoint_of(snapshot, sending, trace)
+    return lambda options: chosen if chosen in options else min(options)
 
 
 def fabric_of(snapshot: Snapshot) -> Fabric:
@@ -42,7 +61,8 @@ def test_every_packet_fares_as_specified(data: st.DataObject) -> None:
     fabric = fabric_of(snapshot)
     for sending in data.draw(st.lists(sendings(snapshot), min_size=10, max_size=20)):
         trace = fabric.carry(sending.node, sending.at_switch(snapshot))
-        assert seen(trace.outcome) == may(snapshot, sending.packet, sending.ingress), (sending, trace.steps)
+        wanted = may(snapshot, sending.packet, sending.ingress, choose=as_chosen(snapshot, sending, trace))
+        assert seen(trace.outcome) == wanted, (sending, trace.steps)
 
 
 @given(st.data())
@@ -88,11 +108,12 @@ def test_who_answers_and_who_begins_is_told_apart(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(6, 16))):
         sending = data.draw(_next_sending(snapshot, replies))
         trace = fabric.carry(sending.node, sending.at_switch(snapshot), trackers)
-        assert seen(trace.outcome) == may(snapshot, sending.packet, sending.ingress, said), (sending, trace.steps)
+        wanted = may(snapshot, sending.packet, sending.ingress, said, as_chosen(snapshot, sending, trace))
+        assert seen(trace.outcome) == wanted, (sending, trace.steps)
         trackers = trace.trackers
         sender = _sender(snapshot, sending)
         if sender is not None and is_believed(sender, sending.packet):
-            said.append(Said(sender.key, sending.packet))
+            said.append(Said(sender.key, sending.packet, endpoint_of(snapshot, sending, trace)))
             replies.extend(_replies(snapshot, sender, sending.packet, trace))
 
 
@@ -164,6 +185,37 @@ def test_what_is_delivered_can_be_answered_and_both_see_one_conversation(data: s
         refusal = failure(arriving(got, 0), receiver)
         refused = fabric.carry(receiver.node, arriving(refusal, receiver.ofport), asked.trackers)
         assert refused.outcome == Delivered(sender.node, sender.key), refused.steps
+        assert refused.packet.get(IPV4_SRC) == sending.packet.get(IPV4_DST)
+        assert refused.packet.quoted is not None
+        for field in set(wanted.values) - {ETH_SRC, ETH_DST}:
+            assert refused.packet.quoted.get(field) == sending.packet.get(field)
+
+
+@given(st.data())
+@settings(max_examples=150)
+def test_a_node_gets_answers_and_refusals_from_whom_it_asked(data: st.DataObject) -> None:
+    """By its tun0's address, as its kernel asks for others too: pods, services, and node ports."""
+    snapshot = data.draw(snapshots(nodes=2))
+    assume(snapshot.nodes)
+    fabric = fabric_of(snapshot)
+    for sending in data.draw(st.lists(sendings(snapshot, ("node",)), min_size=5, max_size=10)):
+        node = snapshot.nodes[sending.node]
+        asked = fabric.carry(sending.node, sending.at_switch(snapshot))
+        by_gateway = sending.packet.get(IPV4_SRC) in {int(gateway) for gateway in node.gateways}
+        is_query = sending.packet.get(ICMP_TYPE) in (None, 8)
+        if not (by_gateway and is_query and isinstance(asked.outcome, Delivered)):
+            continue
+        receiver = snapshot.ports[asked.outcome.port]
+        assert receiver.ofport is not None
+        got = arriving(asked.packet, 0)
+        back, refusal = answer(got).set(ETH_SRC, receiver.mac), failure(got, receiver)
+        answered = fabric.carry(receiver.node, arriving(back, receiver.ofport), asked.trackers)
+        refused = fabric.carry(receiver.node, arriving(refusal, receiver.ofport), asked.trackers)
+        assert answered.outcome == refused.outcome == Sent(node.name, Where.NODE), (answered.steps, refused.steps)
+        wanted = answer(sending.packet)
+        for field in set(wanted.values) - {ETH_SRC, ETH_DST}:
+            assert answered.packet.get(field) == wanted.get(field)
+        assert answered.packet.get(ETH_DST) == refused.packet.get(ETH_DST) == node.mac
         assert refused.packet.get(IPV4_SRC) == sending.packet.get(IPV4_DST)
         assert refused.packet.quoted is not None
         for field in set(wanted.values) - {ETH_SRC, ETH_DST}:

@@ -1,5 +1,6 @@
 """The software switch by itself: look-up, actions, connection tracking, on tables of a few flows."""
 
+from collections import Counter
 from ipaddress import IPv4Address
 
 import pytest
@@ -11,17 +12,24 @@ from topology.fields import BY_NAME, CT_STATE, ETH_DST, ETH_SRC, REG0, REG1
 from topology.flow import (
     DROP,
     IN_PORT_NUMBER,
+    Action,
     Actions,
     Flow,
+    Group,
     Match,
     Op,
     conntrack,
     copy,
     entries,
+    goto,
+    known_nat,
     load,
     match,
+    nat_from,
+    nat_to,
     output,
     output_field,
+    select,
 )
 from topology.packet import Ends, Packet, arp, arriving, icmp, transport, tunnelled
 from topology.pipeline import Table
@@ -195,12 +203,83 @@ def test_ping_and_its_answer() -> None:
 def test_errors_belong_to_what_they_quote() -> None:
     tracker = committed(transport("UDP", ENDS, 53))
     router = Ends(IPv4Address("198.51.100.1"), ENDS.source)
-    related, invalid = fields.CT_TRACKED | fields.CT_RELATED, fields.CT_TRACKED | fields.CT_INVALID
+    related = fields.CT_TRACKED | fields.CT_RELATED | fields.CT_REPLY
+    invalid = fields.CT_TRACKED | fields.CT_INVALID
     assert state_of(icmp(router, 3, 1, transport("UDP", ENDS, 53)), tracker) == related
     assert state_of(icmp(router, 3, 1, transport("UDP", ENDS, 54)), tracker) == invalid
     assert state_of(icmp(router, 3, 1), tracker) == invalid
     assert state_of(arp(ENDS), tracker) == invalid
     assert committed(arp(ENDS)) == Tracker()
+
+
+SERVICE, ENDPOINT, CLIENT = (IPv4Address(each) for each in ("172.30.0.10", "10.128.0.3", "10.128.0.2"))
+KNOWN = conntrack(2, table=Table.SERVICE_CONNECTIONS, nested=(known_nat(),))
+
+
+def to_endpoint(address: IPv4Address) -> Action:
+    return conntrack(2, commit=True, table=Table.OUTPUT, nested=(nat_to(address, 8080), load(fields.CT_MARK, 10)))
+
+
+def balanced(*endpoints: IPv4Address) -> Switch:
+    """A switch that sends what begins to one of the endpoints, and gives answers the service's address again."""
+    group = Group(7, tuple((number, 1, (to_endpoint(each),)) for number, each in enumerate(endpoints, 1)))
+    begins, known = (match(ct_state=(bits, bits)) for bits in (fields.IS_NEW, fields.IS_DNATTED))
+    return switch(
+        flow((KNOWN,)),
+        flow((goto(Table.OUTPUT),), known, table=Table.SERVICE_CONNECTIONS, priority=2),
+        flow((select(7),), begins, table=Table.SERVICE_CONNECTIONS)._replace(groups=(group,)),
+        flow((output(9),), table=Table.OUTPUT),
+    )
+
+
+def test_a_connection_is_led_to_an_endpoint_and_answered_from_where_it_was_to_go() -> None:
+    asked = transport("TCP", Ends(CLIENT, SERVICE), 80)
+    there = balanced(ENDPOINT).process(arriving(asked, 5))
+    (sent,) = there.outputs
+    assert sent.packet.get(fields.IPV4_DST) == int(ENDPOINT)
+    assert sent.packet.get(fields.BY_NAME["tcp_dst"]) == 8080
+    assert sent.packet.get(fields.CT_MARK) == 10
+    assert (sent.packet.get(fields.CT_STATE) or 0) & fields.IS_DNATTED == fields.IS_DNATTED
+    replies = switch(flow((KNOWN,)), flow((output(9),), table=Table.SERVICE_CONNECTIONS))
+    back = transport("TCP", Ends(ENDPOINT, CLIENT), 40000, 8080)
+    (got,) = replies.process(arriving(back, 6), there.tracker).outputs
+    assert got.packet.get(fields.IPV4_SRC) == int(SERVICE)
+    assert got.packet.get(fields.BY_NAME["tcp_src"]) == 80
+    error = icmp(Ends(IPv4Address("192.0.2.7"), CLIENT), 3, 4, sent.packet)
+    (told,) = replies.process(arriving(error, 6), there.tracker).outputs
+    assert told.packet.quoted is not None
+    assert told.packet.quoted.get(fields.IPV4_DST) == int(SERVICE)
+    assert told.packet.quoted.get(fields.BY_NAME["tcp_dst"]) == 80
+
+
+def test_a_connection_stays_with_its_endpoint_whatever_becomes_of_the_others() -> None:
+    others = [IPv4Address("10.128.2.0") + number for number in range(20)]
+    asked = transport("UDP", Ends(CLIENT, SERVICE), 80)
+    tracker = balanced(ENDPOINT).process(arriving(asked, 5)).tracker
+    (again,) = balanced(*others).process(arriving(asked, 5), tracker).outputs
+    assert again.packet.get(fields.IPV4_DST) == int(ENDPOINT)
+
+
+def test_connections_are_spread_over_endpoints() -> None:
+    endpoints = [IPv4Address("10.128.2.0") + number for number in range(4)]
+    place, counts = balanced(*endpoints), Counter[int]()
+    for number in range(400):
+        (sent,) = place.process(arriving(transport("TCP", Ends(CLIENT, SERVICE), 80, 1024 + number), 5)).outputs
+        counts[sent.packet.get(fields.IPV4_DST) or 0] += 1
+    assert set(counts) == {int(each) for each in endpoints}
+    assert min(counts.values()) > 60
+
+
+def test_a_source_is_exchanged_and_gets_another_port_where_its_own_is_taken() -> None:
+    other = IPv4Address("10.128.0.9")
+    hide = conntrack(3, commit=True, table=Table.OUTPUT, nested=(nat_from(IPv4Address("169.254.42.1")),))
+    place = switch(flow((hide,)), flow((output(9),), table=Table.OUTPUT))
+    first = place.process(arriving(transport("TCP", Ends(CLIENT, ENDPOINT), 80), 5))
+    second = place.process(arriving(transport("TCP", Ends(other, ENDPOINT), 80), 5), first.tracker)
+    sources = [each.outputs[0].packet.get(fields.IPV4_SRC) for each in (first, second)]
+    ports = [each.outputs[0].packet.get(fields.BY_NAME["tcp_src"]) for each in (first, second)]
+    assert sources == [int(IPv4Address("169.254.42.1"))] * 2
+    assert ports == [40000, 40001]
 
 
 def test_zones_are_apart() -> None:

@@ -6,12 +6,12 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 from immutables import Map
 
-from tests.topology.asking import ip, node, report, service
+from tests.topology.asking import endpoints, ip, node, report, service
 from tests.topology.strategies import after, own_range
 from topology import fields, requests
 from topology.compiler import SectionKey, compile_all
-from topology.fields import IPV4_SRC
-from topology.model import Port, PortKey, Scope, ServiceKey, ServicePort
+from topology.fields import BY_NAME, IPV4_DST, IPV4_SRC
+from topology.model import HAIRPIN, NamedPort, Port, PortKey, Scope, ServiceKey, ServicePort, SliceKey
 from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
 from topology.packet import Ends, arp, arriving, transport
 from topology.pipeline import FeatureId, Table
@@ -59,6 +59,7 @@ def key(place: str, name: str) -> PortKey:
     return PortKey(place, name, "eth0")
 
 
+TCP_DST = BY_NAME["tcp_dst"]
 BASE = SectionKey(FeatureId.BASE, ())
 
 VERDICTS: list[tuple[str, str, str, int, Outcome]] = [
@@ -75,8 +76,8 @@ VERDICTS: list[tuple[str, str, str, int, Outcome]] = [
     ("a", "10.128.0.1", "TCP", 6653, Dropped("n1", Table.NODE_GUARD, SectionKey(FeatureId.GUARD, ("ports",)))),
     ("a", "198.51.100.7", "TCP", 443, Sent("n1", Where.OUTSIDE)),
     ("a", "172.30.0.20", "TCP", 443, Sent("n1", Where.SERVICE)),
-    ("a", "172.30.0.20", "TCP", 80, Dropped("n1", Table.SERVICES, BASE)),
-    ("a", "172.30.0.30", "TCP", 443, Dropped("n1", Table.SERVICES, BASE)),
+    ("a", "172.30.0.20", "TCP", 80, Dropped("n1", Table.SERVICE_CONNECTIONS, BASE)),
+    ("a", "172.30.0.30", "TCP", 443, Dropped("n1", Table.DELIVERY, BASE)),
     ("e", "172.30.0.30", "TCP", 443, Sent("n2", Where.SERVICE)),
     ("a", "10.128.0.99", "TCP", 80, Dropped("n1", Table.LOCAL, BASE)),
     ("a", "10.130.0.99", "TCP", 80, Dropped("n1", Table.TUNNEL_EGRESS, BASE)),
@@ -93,6 +94,50 @@ def test_verdict(fabric: Fabric, source: str, destination: str, protocol: str, n
         assert (last.node, last.table, last.owner) == outcome
         assert last.entry is not None
         assert flow_text(last.entry.flow).endswith("actions=drop")
+
+
+HTTPS = (NamedPort("TCP", 8443),)
+# Who asks red's service, its only endpoint, and what becomes of the packet: at most, that the endpoint's owner gets it.
+SERVED: list[tuple[str, str, Outcome]] = [
+    ("a", "10.128.0.3", Delivered("n1", key("n1", "b"))),
+    ("a", "10.128.2.2", Delivered("n2", key("n2", "c"))),
+    ("a", "10.128.0.2", Delivered("n1", key("n1", "a"))),  # by the hairpin address
+    ("a", "203.0.113.9", Sent("n1", Where.OUTSIDE)),
+    ("a", "192.0.2.11", Sent("n1", Where.NODE)),
+    ("a", "192.0.2.12", Sent("n1", Where.OUTSIDE)),
+    ("e", "10.128.2.2", Delivered("n2", key("n2", "c"))),
+    # An endpoint of another network is reached by whoever may talk with that, and not because a service leads there.
+    ("a", "10.128.2.3", Dropped("n2", Table.DELIVERY, BASE)),
+    ("a", "10.128.2.4", Delivered("n2", key("n2", "e"))),
+    ("e", "10.128.2.3", Delivered("n2", key("n2", "d"))),
+    ("d", "10.128.2.3", Dropped("n2", Table.DELIVERY, BASE)),
+]
+
+
+@pytest.mark.parametrize(("source", "endpoint", "outcome"), SERVED)
+def test_a_service_leads_to_its_endpoint_if_the_pair_may_talk(
+    world: Snapshot, source: str, endpoint: str, outcome: Outcome
+) -> None:
+    served = after(world, endpoints(endpoint, ports=HTTPS))
+    sender = port(served, source)
+    trace = trace_pods(Fabric(served, compile_all(served)), sender, ip("172.30.0.20"), "TCP", 443)
+    assert trace.outcome == outcome
+    if not isinstance(outcome, Dropped):
+        met_from = HAIRPIN[4] if ip(endpoint) in sender.addresses else sender.addresses[0]
+        ends = (trace.packet.get(field) for field in (IPV4_SRC, IPV4_DST, TCP_DST))
+        assert [*ends] == [int(met_from), int(ip(endpoint)), 8443]
+
+
+def test_a_service_of_ones_own_opens_no_way_to_others(world: Snapshot) -> None:
+    """Red may use blue's services only; with a service of its own that leads to blue's pod, it gets nowhere."""
+    joined = after(world, requests.JoinNetworks("red", "blue", Scope(services_only=True), None))
+    by_own = after(joined, endpoints("10.128.2.3", ports=HTTPS))
+    by_blues = after(joined, endpoints("10.128.2.3", key=SliceKey("blue", "api-1"), ports=HTTPS))
+    outcomes = [
+        trace_pods(Fabric(each, compile_all(each)), port(each, "a"), ip(address), "TCP", 443).outcome
+        for each, address in ((by_own, "172.30.0.20"), (by_blues, "172.30.0.30"))
+    ]
+    assert outcomes == [Dropped("n2", Table.DELIVERY, BASE), Delivered("n2", key("n2", "d"))]
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +248,8 @@ def test_steps_tell_the_way(fabric: Fabric) -> None:
         ("n1", "TUNNEL_EGRESS", "TUNNELS"),
         ("n2", "DISPATCH", "BASE"),
         ("n2", "TUNNEL_INGRESS", "TUNNELS"),
+        ("n2", "SERVICE_REPLIES", "BASE"),
+        ("n2", "HAIRPIN", "BASE"),
         ("n2", "LOCAL", "PORTS"),
         ("n2", "INGRESS_POLICY", "BASE"),
         ("n2", "DELIVERY", "NETWORKS"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import IPv4Address
 from random import Random
 
 import pytest
@@ -12,18 +14,19 @@ from hypothesis import strategies as st
 from immutables import Map
 
 from tests.topology import seeded
-from tests.topology.asking import report
-from tests.topology.faults import FAULTS, Fault, Numbers, inject, table_of, with_entries
+from tests.topology.asking import endpoints, report, service
+from tests.topology.faults import FAULTS, OF_CHOICE, Fault, Numbers, Place, inject, inject_at, table_of, with_entries
 from tests.topology.probes import Walk, attached, probes, walk
 from tests.topology.states import states
 from tests.topology.strategies import Sending, after, any_request, granted, snapshots
 from topology import pipeline, requests
 from topology.admission import admit
+from topology.balancing import MOST_BUCKETS
 from topology.compiler import Dirty, SectionKey, Tables, compile_all, update
 from topology.fields import FULL_MASK, IN_PORT
-from topology.flow import Entry, Flow, Op, goto
-from topology.model import ICMP_OFPORT
-from topology.pipeline import SPACE, Stage, Table, stages
+from topology.flow import Action, Entry, Flow, Op, goto, load, resubmit, select
+from topology.model import ICMP_OFPORT, TUN_OFPORT, NamedPort, ServiceKey, SliceKey
+from topology.pipeline import OUTPUT_PORT, SPACE, FeatureId, Stage, Table, stages
 from topology.requests import Reason, Request
 from topology.snapshot import Change, Snapshot, apply_all
 from topology.trace import Fabric
@@ -110,8 +113,9 @@ def test_a_move_over_one_way_connections_raises_no_alarm() -> None:
 
 SEEDS = tuple(range(20))
 FAULTS_OF_A_KIND = 2  # that are tried in every network
-LEAST_FAULTS = 30  # that can be put into every network, so that there are 600 in all
-LEAST_CHANGES = 12  # of who reaches whom among these; 513 in all networks together when this was written
+NO_SERVICE = int(IPv4Address("172.30.0.77"))
+LEAST_FAULTS = 50  # that can be put into every network; 1468 in all of them when this was written
+LEAST_CHANGES = 20  # of who reaches whom among these; 826 in all networks together
 
 
 def numbers_of(snapshot: Snapshot) -> Numbers:
@@ -119,6 +123,8 @@ def numbers_of(snapshot: Snapshot) -> Numbers:
         tuple(sorted(network.vnid for network in snapshot.networks.values())),
         tuple(sorted({port.ofport for port in attached(snapshot) if port.ofport is not None} | {1, 2, ICMP_OFPORT})),
         tuple(sorted(int(node.underlay) for node in snapshot.nodes.values())),
+        tuple(sorted(int((port.cluster_addresses or port.addresses)[0]) for port in snapshot.ports.values())),
+        tuple(sorted({*(int(service.address) for service in snapshot.services.values()), NO_SERVICE})),
     )
 
 
@@ -179,7 +185,7 @@ def test_a_fault_has_a_witness(seed: int) -> None:
                 sound = walk(Fabric(snapshot, tables), sending).fared
                 assert walk(Fabric(snapshot, fault.tables), sending).fared != sound, (fault, witness)
                 assert witness_text(witness)
-        changed = changes_reach(fault, snapshot, walks)
+        changed = kind not in OF_CHOICE and changes_reach(fault, snapshot, walks)
         changing += changed
         shown += changed and bool(seen)
     assert shown >= 0.7 * changing
@@ -271,9 +277,213 @@ def test_faults_of_translation_by_name(stage: Stage, make: Make, kind: Kind, sho
     assert any(finding.witness is not None and finding.witness.shows for finding in found) or not shown
 
 
+# --- faults of services --------------------------------------------------------------------------
+
+
+def services_only() -> Snapshot:
+    """Red and blue may use services of each other and nothing else; each has a pod, which is an endpoint."""
+    return states()["endpoints for services of each other only"]
+
+
+def clients_stay(snapshot: Snapshot) -> Snapshot:
+    return after(
+        snapshot,
+        *(requests.CreateService(replace(each, affinity=10800)) for each in snapshot.services.values()),
+    )
+
+
+def many_endpoints() -> Snapshot:
+    """More endpoints than one group holds, of one port of two; the address is in the second range."""
+    start = states()["two cluster CIDRs and a controller"]
+    addresses = tuple(str(IPv4Address("203.0.0.1") + 7 * number) for number in range(MOST_BUCKETS + 50))
+    ports = (NamedPort("TCP", 8443, "tcp-443"), NamedPort("UDP", 53, "udp-53"))
+    return after(
+        start,
+        requests.CreateNetwork("red", projects=("red",)),
+        service("172.31.7.7", ("TCP", 443), ("UDP", 53)),
+        endpoints(*addresses, ports=ports),
+        endpoints("198.51.100.9", key=SliceKey("red", "api-2"), ports=ports[1:]),
+    )
+
+
+def places_of(tables: Tables, stage: Stage) -> list[Place]:
+    """Return all flows of a stage."""
+    return [
+        (node, section, entry)
+        for node in sorted(tables)
+        for section, entries in sorted(tables[node].sections.items())
+        for entry in entries
+        if entry.flow[:2] == stage[:2]
+    ]
+
+
+# Stages of services, and the others that services made or changed.
+BY_SERVICES = (
+    *(stage for stage in stages() if stage.feature is FeatureId.SERVICES),
+    *(pipeline.TUNNEL_PEER, pipeline.TUNNEL_ROUTE, pipeline.NODE_HAIRPIN, pipeline.NODE_SERVICE, pipeline.NODE_REPLY),
+    *(
+        pipeline.SERVICE_RANGE,
+        pipeline.SERVICE_NODE_PORT,
+        pipeline.NODE_PORT_NONE,
+        pipeline.SERVICE_KNOWN,
+        pipeline.ROUTE_HAIRPIN,
+        pipeline.ROUTE_LOCAL,
+    ),
+    *(pipeline.SERVICE_REPLY, pipeline.SERVICE_REPLY_NONE, pipeline.HAIRPIN_SELF, pipeline.HAIRPIN_NONE),
+    *(pipeline.DELIVER_SERVICE, pipeline.DELIVER_ANSWER, pipeline.OUTPUT_BALANCER, pipeline.OUTPUT_HAIRPIN),
+)
+SERVED: dict[str, Callable[[], Snapshot]] = {
+    "services only": services_only,
+    "services only, clients stay": lambda: clients_stay(services_only()),
+    "many endpoints": many_endpoints,
+    "many endpoints, clients stay": lambda: clients_stay(many_endpoints()),
+    "node ports": lambda: states()["services with node ports"],
+    "node ports, clients stay": lambda: clients_stay(states()["services with node ports"]),
+    "local endpoints": lambda: states()["endpoints that go away, and one on the client's own node only"],
+}
+
+
+def sample(places: list[Place], most: int, chance: Random) -> list[Place]:
+    return chance.sample(places, min(len(places), most))
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_every_fault_of_every_flow_of_services_is_caught(name: str) -> None:
+    """Whatever kind of fault a flow can have, by the whole and by the check of its section."""
+    snapshot = SERVED[name]()
+    tables = compile_all(snapshot)
+    numbers = replace(numbers_of(snapshot), addresses=(int(IPv4Address("10.128.0.2")), int(IPv4Address("10.128.2.2"))))
+    chance, caught = Random(name), Counter[str]()
+    some = [each for stage in BY_SERVICES for each in sample(places_of(tables, stage), 4, chance)]
+    for place in some:
+        for kind in FAULTS:
+            fault = inject_at(tables, place, kind, numbers, chance)
+            if fault is not None:
+                whole, of_section = alarms(fault, snapshot, tables)
+                assert whole, fault
+                assert of_section, fault
+                caught[kind] += 1
+    assert findings(snapshot, tables) == []
+    assert caught.total() >= 200
+
+
+STARTS = tuple((pipeline.BALANCE, kind) for kind in ("endpoint_elsewhere", "endpoint_port", "mark_of_another"))
+# Of what is done for blue's service, to which red has no other way: what it is called, and whether a packet shows it.
+SERVICE_FAULTS: tuple[tuple[Stage, str, Kind, bool], ...] = (
+    *((stage, kind, Kind.LEAK, True) for stage, kind in STARTS),
+    (pipeline.BALANCE, "untranslated", Kind.LEAK, True),
+    (pipeline.BALANCE, "bucket_astray", Kind.LOOP, True),
+    (pipeline.BALANCE, "lose_bucket", Kind.LEAK, True),
+    (pipeline.BALANCE, "more_buckets", Kind.LEAK, False),
+    (pipeline.BALANCE, "group_of_another", Kind.LEAK, False),
+    (pipeline.BALANCE, "stray_group", Kind.LEAK, False),
+    (pipeline.BALANCE, "other_service", Kind.LEAK, True),
+    (pipeline.BALANCE, "delete", Kind.BLACK_HOLE, True),
+    (pipeline.SERVICE_PORT, "other_service", Kind.LEAK, True),
+    (pipeline.SERVICE_PORT, "relabel", Kind.LEAK, False),  # the endpoint's node decides again
+    (pipeline.SERVICE_PORT, "mark_of_another", Kind.LEAK, True),
+    (pipeline.SERVICE_RANGE, "untranslated", Kind.LEAK, True),
+    (pipeline.SERVICE_KNOWN, "delete", Kind.BLACK_HOLE, True),
+    (pipeline.SERVICE_KNOWN, "mark_amiss", Kind.LEAK, False),
+    (pipeline.SERVICE_REPLY, "untranslated", Kind.SPOOF, True),
+    (pipeline.SERVICE_REPLY, "change_zone", Kind.SPOOF, True),
+    (pipeline.HAIRPIN_SELF, "hairpin_of_another", Kind.SPOOF, True),
+    (pipeline.HAIRPIN_SELF, "endpoint_elsewhere", Kind.SPOOF, False),
+    (pipeline.ROUTE_HAIRPIN, "change_zone", Kind.LEAK, True),
+    (pipeline.DELIVER_SERVICE, "mark_of_another", Kind.LEAK, True),
+    (pipeline.DELIVER_SERVICE, "delete", Kind.BLACK_HOLE, True),
+    (pipeline.DELIVER_ANSWER, "mark_of_another", Kind.LEAK, True),
+    (pipeline.DELIVER_ANSWER, "delete", Kind.BLACK_HOLE, True),
+    (pipeline.NODE_SERVICE, "change_goto", Kind.SPOOF, True),
+    (pipeline.OUTPUT_HAIRPIN, "other_end", Kind.SPOOF, False),
+    (pipeline.OUTPUT_BALANCER, "delete", Kind.BLACK_HOLE, True),
+    (pipeline.TUNNEL_PEER, "mark_amiss", Kind.SPOOF, False),
+)
+
+
+@pytest.mark.parametrize(("stage", "fault", "kind", "shown"), SERVICE_FAULTS)
+def test_faults_of_services_by_name(stage: Stage, fault: str, kind: Kind, shown: bool) -> None:
+    """What they are called, and that a packet shows those that change who gets what; nothing else is at fault."""
+    snapshot = services_only()
+    tables = compile_all(snapshot)
+    chance = Random(0)
+    made = inject_at(tables, places_of(tables, stage)[0], fault, numbers_of(snapshot), chance)
+    assert made is not None
+    found = [with_witness(finding, snapshot, made.tables) for finding in findings(snapshot, made.tables)]
+    assert kind in {finding.kind for finding in found}
+    assert {finding.node for finding in found} == {made.node}
+    assert any(finding.witness is not None and finding.witness.shows for finding in found) or not shown
+
+
+def without(*actions: Action) -> Callable[[Flow], Flow]:
+    return lambda flow: flow._replace(actions=tuple(each for each in flow.actions if each not in actions))
+
+
+LOOPS: tuple[tuple[Stage, Callable[[Flow], Flow]], ...] = (
+    (pipeline.OUTPUT_HAIRPIN, without((Op.NO_IN_PORT,))),
+    (pipeline.BALANCE, without(load(OUTPUT_PORT, TUN_OFPORT))),
+    (pipeline.BALANCE, lambda flow: flow._replace(actions=(*flow.actions[:-1], resubmit(Table.SERVICES)))),
+    (pipeline.SERVICE_REPLY, lambda flow: flow._replace(actions=(goto(Table.ROUTING),))),
+)
+
+
+@pytest.mark.parametrize(("stage", "make"), LOOPS)
+def test_what_leads_back_for_ever_is_called_so(stage: Stage, make: Callable[[Flow], Flow]) -> None:
+    """And no other fault of these flows is, though they lead back."""
+    snapshot = states()["services of two networks"]
+    tables = compile_all(snapshot)
+    node, section, entry = places_of(tables, stage)[0]
+    faulty = tables.set(node, with_entries(tables[node], section, entry, [Entry(entry.cookie, make(entry.flow))]))
+    assert {finding.kind for finding in findings(snapshot, faulty)} == {Kind.LOOP}
+    more = entry.flow._replace(actions=(load(OUTPUT_PORT, 3), *entry.flow.actions))
+    other = tables.set(node, with_entries(tables[node], section, entry, [Entry(entry.cookie, more)]))
+    assert Kind.LOOP not in {finding.kind for finding in findings(snapshot, other)}
+
+
+def test_two_ports_of_a_service_that_share_a_group_are_told() -> None:
+    snapshot = services_only()
+    tables = compile_all(snapshot)
+    balanced = [place for place in places_of(tables, pipeline.BALANCE) if place[1].subject == ("red", "api")]
+    (node, section, one), (_, _, other), *_ = balanced
+    actions = tuple(select(one.flow.groups[0].group_id) if each[0] == Op.GROUP else each for each in other.flow.actions)
+    groups = (other.flow.groups[0]._replace(group_id=one.flow.groups[0].group_id),)
+    worse = Entry(other.cookie, other.flow._replace(actions=actions, groups=groups))
+    faulty = tables.set(node, with_entries(tables[node], section, other, [worse]))
+    step = Step((), snapshot, snapshot, tables, faulty, {node: {section}})
+    for found in (findings(snapshot, faulty), check(step)):
+        assert [(finding.kind, finding.owner) for finding in found] == [(Kind.LEAK, section)]
+
+
+def test_a_slice_that_passes_to_another_service_concerns_both() -> None:
+    """Neither the compiler nor the check of a change leaves the first with its endpoints."""
+    start = after(
+        services_only(),
+        service("172.30.0.40", ("TCP", 443), ("UDP", 53), key=ServiceKey("red", "other")),
+    )
+    tables = compile_all(start)
+    given = replace(next(start.slices[key] for key in start.slices if key.project == "red"), service="other")
+    snapshot, changes = apply_all(start, admit(start, requests.PutEndpoints(given)))
+    new, dirty = update(tables, changes, start, snapshot)
+    assert new == compile_all(snapshot)
+    assert check(Step(changes, start, snapshot, tables, new, dirty)) == ()
+    for key in (("red", "api"), ("red", "other")):
+        worse = {
+            node: table_of(table.sections.set(section, past))
+            for node, table in new.items()
+            for section in table.sections
+            if section.subject == key
+            for past in (tables[node].sections[section],)
+        }
+        fewer = {
+            node: {*keys} - {section for section in keys if section.subject == key} for node, keys in dirty.items()
+        }
+        found = check(Step(changes, start, snapshot, tables, new.update(worse), fewer))
+        assert {finding.node for finding in found} == {*snapshot.nodes}
+
+
 # --- changes -------------------------------------------------------------------------------------
 
-CHANGES = 30  # that are granted, in each of the networks: 600 in all
+CHANGES = 45  # that are granted, in each of the networks: 900 in all, and every second request is about services
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -285,7 +495,8 @@ def test_no_false_alarm_and_what_the_compiler_forgets_is_noticed(seed: int) -> N
     granted_changes = 0
     while granted_changes < CHANGES:
         before, old = snapshot, tables
-        snapshot, changes = apply_all(before, granted(before, seeded.request(chance)))
+        request = chance.choice((seeded.request, seeded.about_services))(chance)
+        snapshot, changes = apply_all(before, granted(before, request))
         if not changes:
             continue
         granted_changes += 1

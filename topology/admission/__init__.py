@@ -1,10 +1,11 @@
 """Whether a request can be granted, and the events it becomes: `admit`. Pure; nothing is applied or stored here.
 
-What holds in every snapshot that came about by `admit` alone, and features rely on it: what an object names exists;
-VNIDs, datapath ids, underlay addresses, node subnets, service addresses and pod addresses have one holder each;
-on a node, an interface and an ofport belong to one port; no pod holds an address that is in quarantine; a project is on
-the network that its bindings, or else its home, say, or on its way there; its pods are on networks that it has (but for
-those that were left to be made anew); a move's networks exist, and its transit network is connected as `transit` says.
+What holds in every snapshot that came about by `admit` alone, and features rely on it: what an object names exists
+(but a slice of endpoints may name a service and nodes that do not); VNIDs, datapath ids, underlay addresses, node
+subnets, service addresses and pod addresses have one holder each; on a node, an interface and an ofport belong to one
+port; no pod holds an address that is in quarantine; a project is on the network that its bindings, or else its home,
+say, or on its way there; its pods are on networks that it has (but for those that were left to be made anew); a move's
+networks exist, and its transit network is connected as `transit` says.
 
 A request for what is so already is granted and becomes no event, so every request can be repeated.
 """
@@ -18,6 +19,7 @@ from topology import requests
 from topology.admission import (
     bindings,
     deletion,
+    endpoints,
     moves,
     networks,
     nodes,
@@ -72,6 +74,8 @@ _DESKS: Final[dict[type, Callable[[Snapshot, Any], tuple[Event, ...]]]] = {
     requests.IsolateNetworks: networks.isolate_networks,
     requests.CreateService: services.create_service,
     requests.DeleteService: services.delete_service,
+    requests.PutEndpoints: endpoints.put_endpoints,
+    requests.DeleteEndpoints: endpoints.delete_endpoints,
     requests.ReportPort: ports.report_port,
     requests.ForgetPort: ports.forget_port,
     requests.PortSeen: ports.port_seen,

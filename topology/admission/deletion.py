@@ -124,6 +124,9 @@ def _uses_of(snapshot: Snapshot, project: str, subject: str) -> Iterator[Refused
     if services:
         cause = f'project "{project}" has services: {", ".join(sorted(key.name for key in services))}'
         yield Refused(Reason.IN_USE, subject, cause, "delete them first")
+    if project in snapshot.slices_in:
+        cause = f'project "{project}" has endpoints of services (slices: {snapshot.slices_in[project]})'
+        yield Refused(Reason.IN_USE, subject, cause, "delete them first")
 
 
 def _moves(snapshot: Snapshot, network: str) -> list[str]:

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 
 from topology import names
-from topology.admission.checks import inside, known_node, overlapping, require, reserved_ranges
+from topology.admission.checks import NOT_FOR_PODS, inside, known_node, overlapping, require, reserved_ranges
 from topology.admission.ports import gone
 from topology.admission.projects import own_networks
 from topology.admission.translation import unfit_translations, unsound_pools
 from topology.allocation import LAST_DPID, free_dpid, free_subnets, node_prefix
+from topology.balancing import PLACE_BITS
 from topology.model import Address, Cluster, Node
 from topology.requests import CreateNode, DeleteNode, Reason, Refused, SetCluster
 from topology.snapshot import Event, Put, Remove, Snapshot
@@ -142,9 +143,36 @@ def _unsound(cluster: Cluster) -> Iterator[Refused]:
         if other is not None:
             yield _bad_setting(f"controller address {address}", f"is inside {other}", "give an address outside it")
     yield from unsound_pools(cluster)
+    yield from _too_many_services(cluster)
     for port in (*cluster.guarded_tcp_ports, *cluster.guarded_udp_ports):
         if not 1 <= port <= 0xFFFF:
             yield _bad_setting(f"guarded port {port}", "is out of range", "give numbers from 1 to 65535")
+    yield from _unsound_outside(cluster)
+
+
+def _unsound_outside(cluster: Cluster) -> Iterator[Refused]:
+    for cidr in cluster.external_cidrs:
+        other = overlapping(cidr, (*reserved_ranges(cluster), *NOT_FOR_PODS))
+        if other is not None:
+            yield _bad_setting(f"external CIDR {cidr}", f"overlaps {other}", "give ranges of addresses of the outside")
+    offered = cluster.node_ports
+    if offered is None:
+        return
+    subject = f"node ports {offered.first}-{offered.last}"
+    if not 1 <= offered.first <= offered.last <= 0xFFFF:
+        yield _bad_setting(subject, "are no range", "give the first and the last, from 1 to 65535, or none")
+    for port in (*cluster.guarded_tcp_ports, *cluster.guarded_udp_ports):
+        if offered.first <= port <= offered.last:
+            cause = f"include port {port}, by which nodes reach controllers or each other"
+            yield _bad_setting(subject, cause, "give another range, or let it be another port")
+
+
+def _too_many_services(cluster: Cluster) -> Iterator[Refused]:
+    for version in (4, 6):
+        many = sum(cidr.num_addresses for cidr in cluster.service_cidrs if cidr.version == version)
+        if many > 1 << PLACE_BITS:
+            cause = f"have {many} IPv{version} addresses, and each needs group numbers of its own"
+            yield _bad_setting("service CIDRs", cause, f"give ranges of {1 << PLACE_BITS} addresses at most, a /12")
 
 
 def _unfit(cluster: Cluster, snapshot: Snapshot) -> Iterator[Refused]:

@@ -106,7 +106,7 @@ def port_vanished(snapshot: Snapshot, request: PortVanished) -> tuple[Event, ...
     """Remove the port of an interface, if it is one of a pod."""
     known_node(snapshot, request.node)
     key = snapshot.port_by_interface.get((request.node, request.interface))
-    return () if key is None else gone(snapshot.ports[key])
+    return () if key is None else _vanished(snapshot.ports[key], forget=request.forget)
 
 
 def switch_ports(snapshot: Snapshot, request: SwitchPorts) -> tuple[Event, ...]:
@@ -117,12 +117,18 @@ def switch_ports(snapshot: Snapshot, request: SwitchPorts) -> tuple[Event, ...]:
     events: list[Event] = []
     for port in ports:
         if port.ofport is not None and port.host_interface not in numbers:
-            events.extend(gone(port))
+            events.extend(_vanished(port, forget=request.forget))
     for port in ports:
         number = numbers.get(port.host_interface)
         if number is not None and number != port.ofport:
             events.append(Put(replace(port, ofport=number)))
     return tuple(events)
+
+
+def _vanished(port: Port, *, forget: bool) -> tuple[Event, ...]:
+    if forget:
+        return gone(port)
+    return () if port.ofport is None else (Put(replace(port, ofport=None)),)
 
 
 def release_addresses(snapshot: Snapshot, request: ReleaseAddresses) -> tuple[Event, ...]:

@@ -1,26 +1,32 @@
-"""Requests about services: their addresses and ports."""
+"""Requests about services: their addresses, ports and node ports, and external addresses."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_network
 
-from topology import names
+from topology import doors, names
 from topology.admission.checks import inside, known_project, require
-from topology.fields import TRANSPORT
-from topology.model import Service, ServiceKey
+from topology.endpoints import service_fault
+from topology.model import Address, Service, ServiceKey, in_order
 from topology.requests import CreateService, DeleteService, Reason, Refused
 from topology.snapshot import Event, Put, Remove, Snapshot
 
 
 def create_service(snapshot: Snapshot, request: CreateService) -> tuple[Event, ...]:
     """Make or replace a service."""
-    service = request.service
+    given = request.service
+    service = replace(given, ports=tuple(sorted(given.ports)), external=in_order(given.external))
     require(names.label_fault, "service", service.key.name)
     known_project(snapshot, service.key.project)
     if snapshot.services.get(service.key) == service:
         return ()
     _check_address(snapshot, service)
-    _check_ports(service)
+    fault = service_fault(service)
+    if fault is not None:
+        raise Refused(Reason.INVALID, _named(service.key), *fault)
+    _check_node_ports(snapshot, service)
+    _check_external(snapshot, service)
     return (Put(service),)
 
 
@@ -43,18 +49,41 @@ def _check_address(snapshot: Snapshot, service: Service) -> None:
         raise Refused(Reason.TAKEN, subject, cause, "give another address")
 
 
-def _check_ports(service: Service) -> None:
-    subject = _named(service.key)
-    if not service.ports:
-        raise Refused(Reason.INVALID, subject, "has no ports", "give at least one")
-    for port in service.ports:
-        if port.protocol not in TRANSPORT:
-            cause = f'protocol "{port.protocol}" is unknown'
-            raise Refused(Reason.INVALID, subject, cause, f"give one of {', '.join(TRANSPORT)}")
-        if not 1 <= port.port <= 0xFFFF:
-            raise Refused(Reason.INVALID, subject, f"port {port.port} is out of range", "give a number from 1 to 65535")
-    if len(set(service.ports)) != len(service.ports):
-        raise Refused(Reason.INVALID, subject, "names one port twice", "give each protocol and port once")
+def _check_node_ports(snapshot: Snapshot, service: Service) -> None:
+    subject, offered = _named(service.key), snapshot.cluster.node_ports
+    for protocol, number in service.node_ports:
+        if offered is None or not offered.first <= number <= offered.last:
+            there = "there are none in this cluster" if offered is None else f"they are {offered.first}-{offered.last}"
+            cause = f"node port {number}/{protocol} is outside the node ports: {there}"
+            raise Refused(Reason.INVALID, subject, cause, "give another, or none, or change --heddle-node-ports")
+        holder = snapshot.service_by_node_port.get((protocol, number))
+        if holder is not None and holder != service.key:
+            cause = f"node port {number}/{protocol} belongs to {_named(holder)}"
+            raise Refused(Reason.TAKEN, subject, cause, "give another node port")
+
+
+def _check_external(snapshot: Snapshot, service: Service) -> None:
+    holders = _holders(snapshot, service)
+    for address in service.external:
+        for port in service.ports:
+            wrong = doors.fault(address, port, service, snapshot)
+            if wrong is not None:
+                raise Refused(Reason.INVALID, _named(service.key), *wrong)
+            holder = holders.get((address, port.protocol, port.port))
+            if holder is not None and holder != service.key:
+                cause = f"port {port.port}/{port.protocol} of {address} belongs to {_named(holder)}"
+                raise Refused(Reason.TAKEN, _named(service.key), cause, "give another port or external address")
+
+
+def _holders(snapshot: Snapshot, service: Service) -> dict[tuple[Address, str, int], ServiceKey]:
+    """Return to which services ports of this one's external addresses belong: of two, to the first in order."""
+    found: dict[tuple[Address, str, int], ServiceKey] = {}
+    wanted = frozenset(service.external)
+    for key, other in sorted(snapshot.services_outside.items()) if wanted else ():
+        for address in wanted.intersection(other.external):
+            for port in other.ports:
+                found.setdefault((address, port.protocol, port.port), key)
+    return found
 
 
 def _named(key: ServiceKey) -> str:

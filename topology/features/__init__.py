@@ -6,11 +6,15 @@ on one node, and nothing when the subject does not exist or does not concern the
 `touched(change, snapshot)` names the (node, subject) sections a change can alter. The compiler asks it with the
 snapshot before and the one after, so it only has to know one world at a time.
 There is no function that adds or deletes: the diff does both.
+
+What some subjects put on a node is the same on all nodes. These are no node's `subjects`, and `touched` names no node
+for them: `common_subjects`, `common_flows` and `common_touched` are the same for all at once, and `absent` says which
+of them a node is without. The compiler makes and holds them once: with n nodes, each a peer to all, they would be n².
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final, Protocol
 
 from topology.features import (
@@ -52,6 +56,28 @@ class Feature(Protocol):
         ...
 
 
+class CommonFeature(Protocol):
+    """What a module offers besides if some of its subjects put the same on all nodes."""
+
+    ID: FeatureId
+
+    def common_subjects(self, snapshot: Snapshot) -> Iterable[SubjectKey]:
+        """Return the subjects that may have the same flows on all nodes."""
+        ...
+
+    def common_flows(self, subject: SubjectKey, snapshot: Snapshot) -> Iterable[Flow]:
+        """Return what such a subject puts on each node now."""
+        ...
+
+    def common_touched(self, change: Change, snapshot: Snapshot) -> Iterable[SubjectKey]:
+        """Return such subjects that `change` can alter, seen from `snapshot`."""
+        ...
+
+    def absent(self, node: str) -> Iterable[SubjectKey]:
+        """Return such subjects that put nothing on this one node."""
+        ...
+
+
 FEATURES: Final[tuple[Feature, ...]] = (
     base,
     node,
@@ -67,10 +93,6 @@ FEATURES: Final[tuple[Feature, ...]] = (
     tracking,
     errors,
 )
-# Of features whose subjects stand on all nodes: the flows that a subject puts on each node for which `subjects` or
-# `touched` name it, or None where these differ by node. With n nodes such sections are n², and worth making once.
-COMMON: Final[dict[int, Callable[[SubjectKey, Snapshot], Iterable[Flow] | None]]] = {
-    int(guard.ID): guard.common,
-    int(tunnels.ID): tunnels.common,
-}
+_COMMON: Final[tuple[CommonFeature, ...]] = (base, guard, arp, tunnels, services, errors)
 BY_ID: Final[dict[int, Feature]] = {int(feature.ID): feature for feature in FEATURES}
+COMMON: Final[dict[int, CommonFeature]] = {int(feature.ID): feature for feature in _COMMON}

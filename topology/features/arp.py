@@ -7,11 +7,11 @@ address asked for into the answer's MAC. The answer tells nothing about who exis
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from topology import pipeline
-from topology.features.section import Section, SubjectKey, has_other_range, on_every_node
+from topology.features.section import Section, SubjectKey, has_other_range
 from topology.fields import ARP_OP, ARP_SHA, ARP_SPA, ARP_THA, ARP_TPA, ETH_ARP, ETH_DST, ETH_SRC, ETH_TYPE
 from topology.flow import IN_PORT_NUMBER, Actions, Flow, at, copy, load, match_fields, output
 from topology.matches import in_space, masked
@@ -40,9 +40,8 @@ _ANSWER: Final[Actions] = (
 
 
 def subjects(node: str, snapshot: Snapshot) -> Iterator[SubjectKey]:
-    """The shared address space, and those of networks with subnets that have ports on the node."""
+    """The address spaces of networks with subnets that have ports on the node; the shared one is common."""
     if node in snapshot.nodes:
-        yield (_SHARED,)
         for name in snapshot.hosting.get(node, {}):
             yield (name,)
 
@@ -54,13 +53,13 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     name = str(subject[0])
     network = snapshot.networks.get(name)
     if name == _SHARED:
-        yield from _answers(SHARED_SPACE, snapshot.cluster.cluster_cidrs)
+        yield from common_flows(subject, snapshot)
     elif network is not None and (node, name) in snapshot.hosted:
         yield from _answers(network.space, tuple(subnet.cidr for subnet in network.subnets))
 
 
 def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
-    """The cluster's settings concern every node, a node only itself; a network the nodes that have ports of it."""
+    """A node concerns only itself; a network the nodes that have ports of it."""
     match change.subject:
         case Hosting(node=node, network=network):
             yield Section(node, (network,))
@@ -70,8 +69,26 @@ def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
         case Node(name=name):
             for subject in subjects(name, snapshot):
                 yield Section(name, subject)
-        case Cluster():
-            yield from on_every_node((_SHARED,), snapshot)
+
+
+def common_subjects(snapshot: Snapshot) -> Iterable[SubjectKey]:
+    """The shared address space."""
+    return ((_SHARED,),)
+
+
+def common_flows(subject: SubjectKey, snapshot: Snapshot) -> Iterable[Flow]:
+    """Answer for all that is in the cluster."""
+    return _answers(SHARED_SPACE, snapshot.cluster.cluster_cidrs)
+
+
+def common_touched(change: Change, snapshot: Snapshot) -> Iterable[SubjectKey]:
+    """The cluster's settings concern it."""
+    return ((_SHARED,),) if isinstance(change.subject, Cluster) else ()
+
+
+def absent(node: str) -> Iterable[SubjectKey]:
+    """Nothing is absent anywhere."""
+    return ()
 
 
 def _answers(space: int, cidrs: tuple[Prefix, ...]) -> Iterator[Flow]:

@@ -7,12 +7,34 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
 from topology import pipeline
-from topology.features.section import WHOLE_NODE, Section, SubjectKey, families, of_each_node
-from topology.fields import ETH_TYPE, IS_RELATED
-from topology.flow import DROP, Flow, at, goto, load, match, match_fields, output_field
-from topology.matches import in_space, in_state, to_prefix
-from topology.model import SHARED_SPACE, TUN_OFPORT, VXLAN_OFPORT, Cluster, Prefix
-from topology.pipeline import OUTPUT_PORT, Table
+from topology.features.section import WHOLE_NODE, Section, SubjectKey, families
+from topology.fields import CT_MARK, CT_STATE, ETH_TYPE, IN_PORT, IS_DNATTED, IS_NEW, IS_RELATED, Family
+from topology.flow import (
+    DROP,
+    Action,
+    Flow,
+    at,
+    conntrack,
+    copy,
+    goto,
+    known_nat,
+    load,
+    match,
+    match_fields,
+    no_in_port,
+    output_field,
+)
+from topology.matches import in_space, in_state, to_address, to_prefix
+from topology.model import HAIRPIN, NODE_PORTS, SHARED_SPACE, TUN_OFPORT, VXLAN_OFPORT, Cluster, Prefix
+from topology.pipeline import (
+    BALANCER,
+    BY_SERVICE,
+    HAIRPIN_ZONE,
+    OUTPUT_PORT,
+    SERVICE_ZONE,
+    VNID_BITS,
+    Table,
+)
 from topology.snapshot import Change, Snapshot
 
 ID: Final = pipeline.FeatureId.BASE
@@ -24,14 +46,23 @@ _NOT_UNICAST: Final[dict[int, tuple[Prefix, ...]]] = {
 
 
 def subjects(node: str, snapshot: Snapshot) -> Iterable[SubjectKey]:
-    """One: the node itself."""
-    return (WHOLE_NODE,) if node in snapshot.nodes else ()
+    """None: what it has is common to all nodes."""
+    return ()
 
 
 def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     """Dispatch, empty policy stages, cluster routes, table misses."""
-    if node not in snapshot.nodes:
-        return
+    if node in snapshot.nodes:
+        yield from common_flows(subject, snapshot)
+
+
+def common_subjects(snapshot: Snapshot) -> Iterable[SubjectKey]:
+    """One: any node."""
+    return (WHOLE_NODE,)
+
+
+def common_flows(subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
+    """What stands on each node."""
     yield at(pipeline.DISPATCH_TUNNEL, match(in_port=VXLAN_OFPORT), (goto(Table.TUNNEL_INGRESS),))
     yield at(pipeline.DISPATCH_NODE, match(in_port=TUN_OFPORT), (goto(Table.NODE_INGRESS),))
     yield at(pipeline.DISPATCH_POD, (), (goto(Table.POD_INGRESS),))
@@ -40,20 +71,32 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     yield at(pipeline.NO_SERVICE, (), (goto(Table.EGRESS_POLICY),))
     yield at(pipeline.EGRESS_POLICY_NONE, (), (goto(Table.ROUTING),))
     yield at(pipeline.INGRESS_POLICY_NONE, (), (goto(Table.DELIVERY),))
+    yield at(pipeline.SERVICE_REPLY_NONE, (), (goto(Table.LOCAL),))
+    yield at(pipeline.HAIRPIN_NONE, (), (goto(Table.LOCAL),))
+    yield at(pipeline.OUTPUT_BALANCER, match_fields((OUTPUT_PORT, BALANCER)), (goto(Table.BALANCING),))
     yield at(pipeline.OUTPUT_POD, (), (output_field(OUTPUT_PORT),))
     for stage in pipeline.TABLE_MISS.values():
         yield at(stage, (), DROP)
     yield from _routes(snapshot.cluster)
+    yield from _translation(snapshot.cluster)
 
 
 def touched(change: Change, snapshot: Snapshot) -> Iterable[Section]:
-    """The cluster's settings concern every node; a node only itself."""
-    return of_each_node(WHOLE_NODE, change, snapshot)
+    """Nothing of a single node."""
+    return ()
+
+
+def common_touched(change: Change, snapshot: Snapshot) -> Iterable[SubjectKey]:
+    """The cluster's settings concern it."""
+    return (WHOLE_NODE,) if isinstance(change.subject, Cluster) else ()
+
+
+def absent(node: str) -> Iterable[SubjectKey]:
+    """Nothing is absent anywhere."""
+    return ()
 
 
 def _routes(cluster: Cluster) -> Iterator[Flow]:
-    for cidr in cluster.service_cidrs:
-        yield at(pipeline.SERVICE_RANGE, to_prefix(cidr), DROP)
     for cidr in cluster.cluster_cidrs:
         yield at(pipeline.ROUTE_CLUSTER, to_prefix(cidr, in_space(SHARED_SPACE)), (goto(Table.TUNNEL_EGRESS),))
     for kind in families(cluster):
@@ -62,3 +105,33 @@ def _routes(cluster: Cluster) -> Iterator[Flow]:
         outside = match_fields((ETH_TYPE, kind.eth_type), in_space(SHARED_SPACE))
         yield at(pipeline.ROUTE_OUTSIDE, outside, (load(OUTPUT_PORT, TUN_OFPORT), goto(Table.OUTPUT)))
         yield at(pipeline.REPLY_RELATED, in_state(kind, IS_RELATED), (goto(Table.OUTPUT),))
+
+
+def _translation(cluster: Cluster) -> Iterator[Flow]:
+    """What gives addresses of services and endpoints for each other, whichever service it is."""
+    for cidr in cluster.service_cidrs:
+        yield at(pipeline.SERVICE_RANGE, to_prefix(cidr), (_translated(SERVICE_ZONE, Table.SERVICE_CONNECTIONS),))
+    for kind in families(cluster):
+        here = to_prefix(NODE_PORTS[kind.version], (IN_PORT, TUN_OFPORT))
+        yield at(pipeline.SERVICE_NODE_PORT, here, (_translated(SERVICE_ZONE, Table.SERVICE_CONNECTIONS),))
+        begins = to_prefix(NODE_PORTS[kind.version], (CT_STATE, (IS_NEW, IS_NEW)))
+        refused = (load(OUTPUT_PORT, TUN_OFPORT), goto(Table.OUTPUT))
+        yield at(pipeline.NODE_PORT_NONE, begins, refused)
+    # Not "established": a second packet may come before the first is answered.
+    known = match_fields((CT_STATE, (IS_DNATTED, IS_DNATTED)))
+    yield at(pipeline.SERVICE_KNOWN, known, (copy(CT_MARK, BY_SERVICE, VNID_BITS), goto(Table.EGRESS_POLICY)))
+    for kind in families(cluster):
+        yield from _replies(kind)
+
+
+def _replies(kind: Family) -> Iterator[Flow]:
+    of_family = match_fields((ETH_TYPE, kind.eth_type), in_space(SHARED_SPACE))
+    yield at(pipeline.SERVICE_REPLY, of_family, (_translated(SERVICE_ZONE, Table.HAIRPIN),))
+    # It may have to leave by the port that it came by, which a switch does only to a packet that came by none.
+    back = (no_in_port(), _translated(HAIRPIN_ZONE, Table.SERVICE_REPLIES))
+    yield at(pipeline.ROUTE_HAIRPIN, to_address(HAIRPIN[kind.version], in_space(SHARED_SPACE)), back)
+
+
+def _translated(zone: int, onwards: Table) -> Action:
+    """As conntrack knows the packet's connection in a zone, if it knows it."""
+    return conntrack(zone, table=onwards, nested=(known_nat(),))

@@ -14,7 +14,18 @@ from typing import Final
 
 from topology import pipeline
 from topology.features.section import Section, SubjectKey, families
-from topology.fields import CT_STATE, ETH_TYPE, IP_PROTO, IS_REPLY, TRANSPORT, Family, Field, family
+from topology.fields import (
+    CT_MARK,
+    CT_STATE,
+    ETH_TYPE,
+    IP_PROTO,
+    IS_ANSWER,
+    IS_REPLY,
+    TRANSPORT,
+    Family,
+    Field,
+    family,
+)
 from topology.flow import Flow, at, conntrack, copy, goto, load, match_fields
 from topology.matches import in_space, masked, to_prefix
 from topology.model import Cluster, Connection, ConnectionKey, Hosting, Network, Node, Scope
@@ -50,6 +61,8 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
         if may is not None:
             yield from _may_begin(may, source, destination, kinds)
         begun = connection.scope(destination.name)
+        if begun is not None and begun.services_only:
+            yield _may_answer(source, destination)
         if begun is not None and begins_tracked(destination.name, source.name, snapshot):
             yield from _may_reply(begun, source, destination, kinds)
         if (node, source.name) in snapshot.hosted:
@@ -94,12 +107,18 @@ def _may_begin(may: Scope, source: Network, destination: Network, kinds: tuple[F
     if may.is_everything:
         yield at(pipeline.DELIVER_CONNECTED, match_fields(*pair), _DELIVER)
     if may.services_only:
-        yield at(pipeline.DELIVER_SERVICE, match_fields(*pair, (BY_SERVICE, 1)), _DELIVER)
+        yield at(pipeline.DELIVER_SERVICE, match_fields(*pair, (BY_SERVICE, destination.vnid)), _DELIVER)
     for protocol, port in may.ports:
         number, _, field = TRANSPORT[protocol]
         for kind in kinds:
             terms = (*pair, (ETH_TYPE, kind.eth_type), (IP_PROTO, number), (field, port))
             yield at(pipeline.DELIVER_PORT, match_fields(*terms), _DELIVER)
+
+
+def _may_answer(source: Network, destination: Network) -> Flow:
+    """What `source` answers to pods of `destination` that asked by a service of it: conntrack has its VNID as mark."""
+    answer = ((CT_STATE, (IS_ANSWER, IS_ANSWER)), (CT_MARK, source.vnid))
+    return at(pipeline.DELIVER_ANSWER, match_fields(*_pair(source, destination), *answer), _DELIVER)
 
 
 def _may_reply(begun: Scope, source: Network, destination: Network, kinds: tuple[Family, ...]) -> Iterator[Flow]:

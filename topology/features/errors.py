@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from topology import pipeline
-from topology.features.section import WHOLE_NODE, Section, SubjectKey, of_each_node
+from topology.features.section import WHOLE_NODE, Section, SubjectKey
 from topology.fields import ETH_DST, ETH_SRC, ETH_TYPE, ICMP_TYPE, IN_PORT, IP_PROTO, IPV4, IPV4_SRC, PROTO_ICMP, Field
 from topology.flow import IN_PORT_NUMBER, Actions, Flow, at, copy, goto, load, match_fields, output
 from topology.model import ICMP_OFPORT
@@ -38,14 +38,23 @@ _FIRST_OCTET: Final = 0xFF << _FIRST
 
 
 def subjects(node: str, snapshot: Snapshot) -> Iterable[SubjectKey]:
-    """One: the node itself."""
-    return (WHOLE_NODE,) if node in snapshot.nodes else ()
+    """None: what it has is common to all nodes."""
+    return ()
 
 
 def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     """To the translator, and back from it."""
-    if node not in snapshot.nodes:
-        return
+    if node in snapshot.nodes:
+        yield from common_flows(subject, snapshot)
+
+
+def common_subjects(snapshot: Snapshot) -> Iterable[SubjectKey]:
+    """One: any node."""
+    return (WHOLE_NODE,)
+
+
+def common_flows(subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
+    """What stands on each node."""
     yield at(pipeline.DISPATCH_ICMP, match_fields((IN_PORT, ICMP_OFPORT)), (goto(Table.ICMP_INGRESS),))
     there, again = output(ICMP_OFPORT), output(IN_PORT_NUMBER)
     for kind in ICMP_ERRORS:
@@ -63,8 +72,18 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
 
 
 def touched(change: Change, snapshot: Snapshot) -> Iterable[Section]:
-    """A node, only itself."""
-    return of_each_node(WHOLE_NODE, change, snapshot)
+    """Nothing of a single node."""
+    return ()
+
+
+def common_touched(change: Change, snapshot: Snapshot) -> Iterable[SubjectKey]:
+    """Nothing alters it."""
+    return ()
+
+
+def absent(node: str) -> Iterable[SubjectKey]:
+    """Nothing is absent anywhere."""
+    return ()
 
 
 def _labelled(way: int, before: Field) -> Actions:

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from topology import pipeline
-from topology.features.section import Section, SubjectKey, families, on_every_node
+from topology.features.section import Section, SubjectKey, families, of_each_node
 from topology.fields import ETH_TYPE, IP_PROTO, TRANSPORT
 from topology.flow import DROP, Flow, at, goto, load, match_fields
 from topology.matches import in_space, to_address
@@ -26,13 +26,9 @@ ID: Final = pipeline.FeatureId.GUARD
 _PORTS: Final[SubjectKey] = ("ports",)
 
 
-def subjects(node: str, snapshot: Snapshot) -> Iterator[SubjectKey]:
-    """The ports, and each address of a node or controller."""
-    if node not in snapshot.nodes:
-        return
-    yield _PORTS
-    for address in {*snapshot.node_by_underlay, *snapshot.cluster.control_plane}:
-        yield ("address", str(address))
+def subjects(node: str, snapshot: Snapshot) -> Iterable[SubjectKey]:
+    """The ports; guarded addresses are common."""
+    return (_PORTS,) if node in snapshot.nodes else ()
 
 
 def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterable[Flow]:
@@ -40,33 +36,42 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterable[Flow]:
     this = snapshot.nodes.get(node)
     if this is None:
         return ()
-    return _guard(this, snapshot.cluster) if subject == _PORTS else common(subject, snapshot) or ()
+    return _guard(this, snapshot.cluster) if subject == _PORTS else common_flows(subject, snapshot)
 
 
-def common(subject: SubjectKey, snapshot: Snapshot) -> Iterable[Flow] | None:
-    """What a guarded address puts on each node, the same on all; None for the ports."""
-    if subject == _PORTS:
-        return None
+def common_subjects(snapshot: Snapshot) -> Iterator[SubjectKey]:
+    """Each address of a node or controller."""
+    for address in {*snapshot.node_by_underlay, *snapshot.cluster.control_plane}:
+        yield ("address", str(address))
+
+
+def common_flows(subject: SubjectKey, snapshot: Snapshot) -> Iterable[Flow]:
+    """What a guarded address puts on each node, its own among them."""
     address = ip_address(str(subject[1]))
     if not _is_guarded(address, snapshot):
         return ()
     return (at(pipeline.ROUTE_GUARDED, to_address(address, in_space(SHARED_SPACE)), (goto(Table.NODE_GUARD),)),)
 
 
-def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
-    """An address that appears or goes concerns every node."""
-    match change.subject:
-        case Cluster():
-            for cluster in (change.before, change.after):
-                for address in cluster.control_plane if isinstance(cluster, Cluster) else ():
-                    yield from on_every_node(("address", str(address)), snapshot)
-            yield from on_every_node(_PORTS, snapshot)
-        case Node(name=name):
-            for node in (change.before, change.after):
-                if isinstance(node, Node):
-                    yield from on_every_node(("address", str(node.underlay)), snapshot)
-            for subject in subjects(name, snapshot):
-                yield Section(name, subject)
+def touched(change: Change, snapshot: Snapshot) -> Iterable[Section]:
+    """The cluster's settings concern every node; a node only itself."""
+    return of_each_node(_PORTS, change, snapshot)
+
+
+def common_touched(change: Change, snapshot: Snapshot) -> Iterator[SubjectKey]:
+    """Addresses that appear or go."""
+    for side in (change.before, change.after):
+        match side:
+            case Cluster(control_plane=addresses):
+                for address in addresses:
+                    yield ("address", str(address))
+            case Node(underlay=underlay):
+                yield ("address", str(underlay))
+
+
+def absent(node: str) -> Iterable[SubjectKey]:
+    """Nothing is absent: a node's own address is guarded on it too."""
+    return ()
 
 
 def _is_guarded(address: Address, snapshot: Snapshot) -> bool:

@@ -8,10 +8,19 @@ from typing import Final
 from topology import pipeline
 from topology.features.section import Section, SubjectKey
 from topology.fields import ETH_ARP, ETH_DST, ETH_SRC, IN_PORT, family
-from topology.flow import IN_PORT_NUMBER, Actions, Flow, at, goto, load, match
+from topology.flow import IN_PORT_NUMBER, Actions, Flow, at, conntrack, goto, load, match, nat_from, no_in_port
 from topology.matches import from_address, in_space, to_address
-from topology.model import SHARED_SPACE, Address, Network, Node, Port, PortKey, mac_of
-from topology.pipeline import CLUSTER_SOURCE, DESTINATION_VNID, OUTPUT_PORT, SCRATCH, SOURCE_VNID, SPACE, Table
+from topology.model import HAIRPIN, SHARED_SPACE, Address, Network, Node, Port, PortKey, mac_of
+from topology.pipeline import (
+    CLUSTER_SOURCE,
+    DESTINATION_VNID,
+    HAIRPIN_ZONE,
+    OUTPUT_PORT,
+    SCRATCH,
+    SOURCE_VNID,
+    SPACE,
+    Table,
+)
 from topology.snapshot import Change, Snapshot
 
 ID: Final = pipeline.FeatureId.PORTS
@@ -72,6 +81,8 @@ def _delivery(port: Port, ofport: int, vnid: int, address: Address, known_as: Ad
     found = (load(DESTINATION_VNID, vnid), load(OUTPUT_PORT, ofport), load(ETH_DST, port.mac))
     onwards = goto(Table.INGRESS_POLICY)
     yield at(pipeline.LOCAL_POD, to_address(address, in_space(port.space)), (*found, onwards))
+    if port.space == SHARED_SPACE or known_as is not None:
+        yield _hairpin(ofport, known_as or address)
     if known_as is not None:
         kind = family(address.version)
         inside = load(kind.destination, int(address))
@@ -82,6 +93,15 @@ def _delivery(port: Port, ofport: int, vnid: int, address: Address, known_as: Ad
         ends = (load(SCRATCH, int(address)), load(kind.source, int(known_as)), inside)
         back = (load(ETH_SRC, mac_of(known_as)), load(ETH_DST, port.mac), load(OUTPUT_PORT, IN_PORT_NUMBER))
         yield at(pipeline.CROSS_SELF, himself, (*ends, *back, goto(Table.LEAVING_ERRORS)))
+
+
+def _hairpin(ofport: int, shared: Address) -> Flow:
+    """Return the flow for a pod that a service leads to itself: it meets itself from another address, or drops it."""
+    kind = family(shared.version)
+    himself = to_address(shared, (IN_PORT, ofport), (kind.source, int(shared)), in_space(SHARED_SPACE))
+    nat = nat_from(HAIRPIN[shared.version])
+    again = conntrack(HAIRPIN_ZONE, commit=True, table=Table.LOCAL, nested=(nat,))
+    return at(pipeline.HAIRPIN_SELF, himself, (no_in_port(), again))
 
 
 def _enter_space(space: int) -> Actions:

@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from topology import pipeline
 from topology.features.section import Section, SubjectKey, families
-from topology.fields import ETH_DST, ETH_TYPE, TUNNEL_ID, family
+from topology.fields import ETH_DST, ETH_SRC, ETH_TYPE, TUNNEL_ID, family
 from topology.flow import Flow, at, copy, goto, match_fields
 from topology.matches import in_space, to_prefix
-from topology.model import SHARED_SPACE, Node
-from topology.pipeline import SOURCE_VNID, SPACE, SPACE_BITS, VNID_BITS, Table
+from topology.model import SHARED_SPACE, Cluster, Node
+from topology.pipeline import BY_SERVICE, SOURCE_VNID, SPACE, SPACE_BITS, VNID_BITS, Table
 from topology.snapshot import Change, Snapshot
 from topology.tunnelling import to_vtep
 
 ID: Final = pipeline.FeatureId.TUNNELS
 
 
-def subjects(node: str, snapshot: Snapshot) -> Iterator[SubjectKey]:
-    """Every other node."""
-    if node in snapshot.nodes:
-        for peer in snapshot.nodes:
-            if peer != node:
-                yield (peer,)
+def subjects(node: str, snapshot: Snapshot) -> Iterable[SubjectKey]:
+    """None: what it has is common to all nodes."""
+    return ()
 
 
 def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     """Believe the peer's VTEP towards this node's subnets; send to the peer's subnets by its VTEP."""
     if node in snapshot.nodes and node != subject[0]:
-        yield from common(subject, snapshot)
+        yield from common_flows(subject, snapshot)
 
 
-def common(subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
+def common_subjects(snapshot: Snapshot) -> Iterator[SubjectKey]:
+    """Every node: each is a peer to all others."""
+    for name in snapshot.nodes:
+        yield (name,)
+
+
+def common_flows(subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     """What a peer puts on each of the other nodes, the same on all."""
     peer = snapshot.nodes.get(str(subject[0]))
     if peer is None:
@@ -41,17 +44,30 @@ def common(subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     vtep = int(peer.underlay)
     for kind in families(snapshot.cluster):
         terms = match_fields((ETH_TYPE, kind.eth_type), (outer.tunnel_source, vtep))
-        tagged = (copy(TUNNEL_ID, SOURCE_VNID, VNID_BITS), copy(ETH_DST, SPACE, SPACE_BITS), goto(Table.LOCAL))
-        yield at(pipeline.TUNNEL_PEER, terms, tagged)
+        tags = (
+            copy(TUNNEL_ID, SOURCE_VNID, VNID_BITS),
+            copy(ETH_DST, SPACE, SPACE_BITS),
+            copy(ETH_SRC, BY_SERVICE, VNID_BITS),
+        )
+        yield at(pipeline.TUNNEL_PEER, terms, (*tags, goto(Table.SERVICE_REPLIES)))
     for subnet in peer.subnets:
         yield at(pipeline.TUNNEL_ROUTE, to_prefix(subnet, in_space(SHARED_SPACE)), to_vtep(peer.underlay))
 
 
-def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
-    """A node concerns all others, and all others concern it."""
+def touched(change: Change, snapshot: Snapshot) -> Iterable[Section]:
+    """Nothing of a single node."""
+    return ()
+
+
+def common_touched(change: Change, snapshot: Snapshot) -> Iterator[SubjectKey]:
+    """A node, as the peer that it is to all others; the cluster's families are what all of them are believed in."""
     match change.subject:
         case Node(name=name):
-            for other in snapshot.nodes:
-                if other != name:
-                    yield Section(other, (name,))
-                    yield Section(name, (other,))
+            yield (name,)
+        case Cluster():
+            yield from common_subjects(snapshot)
+
+
+def absent(node: str) -> Iterable[SubjectKey]:
+    """No node is a peer of its own."""
+    return ((node,),)

@@ -1,4 +1,5 @@
-"""What exists, in the field's words: nodes, tunnels, networks, projects, bindings, connections, ports, services.
+"""What exists, in the field's words: nodes, tunnels, networks, projects, bindings, connections, ports, services and
+their endpoints.
 
 Values only: frozen, hashable, checked when made as far as one value can be checked by itself. What concerns
 several of them (a name taken, subnets that overlap) is in `admission`; look-ups are in `snapshot`.
@@ -11,12 +12,15 @@ from topology.model.addressing import (
     DEFAULT_PROVIDER,
     FIRST_VNID,
     GLOBAL_VNID,
+    HAIRPIN,
     LAST_VNID,
     NAME_LABEL,
+    NODE_PORTS,
     SHARED_SPACE,
     Address,
     Prefix,
     format_mac,
+    in_order,
     mac_of,
 )
 from topology.model.networks import (
@@ -31,7 +35,7 @@ from topology.model.networks import (
     Translation,
     either,
 )
-from topology.model.nodes import ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Cluster, Node, Tunnel
+from topology.model.nodes import ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Cluster, Node, PortRange, Tunnel
 from topology.model.ports import (
     TRANSLATIONS,
     VNIDS,
@@ -40,9 +44,19 @@ from topology.model.ports import (
     Port,
     PortKey,
     Quarantine,
+    Watermark,
+)
+from topology.model.services import (
+    MOST_AFFINITY,
+    MOST_ENDPOINT_PORTS,
+    MOST_ENDPOINTS,
+    MOST_EXTERNAL,
+    Endpoint,
+    EndpointSlice,
+    NamedPort,
     Service,
     ServiceKey,
-    Watermark,
+    SliceKey,
 )
 from topology.model.tenancy import Attachment, Binding, Move, Pod, PodKey, Project, Stage
 
@@ -58,6 +72,7 @@ Subject: TypeAlias = (
     | Connection
     | Port
     | Service
+    | EndpointSlice
     | Quarantine
     | Watermark
     | Hosting
@@ -69,9 +84,15 @@ __all__ = [
     "EVERYTHING",
     "FIRST_VNID",
     "GLOBAL_VNID",
+    "HAIRPIN",
     "ICMP_OFPORT",
     "LAST_VNID",
+    "MOST_AFFINITY",
+    "MOST_ENDPOINTS",
+    "MOST_ENDPOINT_PORTS",
+    "MOST_EXTERNAL",
     "NAME_LABEL",
+    "NODE_PORTS",
     "SHARED_SPACE",
     "TRANSLATIONS",
     "TUN_OFPORT",
@@ -85,14 +106,18 @@ __all__ = [
     "Cluster",
     "Connection",
     "ConnectionKey",
+    "Endpoint",
+    "EndpointSlice",
     "Hosting",
     "Move",
+    "NamedPort",
     "Network",
     "Node",
     "Pod",
     "PodKey",
     "Port",
     "PortKey",
+    "PortRange",
     "Prefix",
     "Project",
     "Quarantine",
@@ -100,6 +125,7 @@ __all__ = [
     "Service",
     "ServiceKey",
     "ServicePort",
+    "SliceKey",
     "Stage",
     "Subject",
     "Subnet",
@@ -108,5 +134,6 @@ __all__ = [
     "Watermark",
     "either",
     "format_mac",
+    "in_order",
     "mac_of",
 ]

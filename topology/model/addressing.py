@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final, TypeAlias
 
@@ -14,7 +15,21 @@ LAST_VNID: Final = (1 << 24) - 1  # a VXLAN network identifier has 24 bits (RFC 
 SHARED_SPACE: Final = 0  # the address space of all networks without a CIDR of their own
 DEFAULT_NETWORK: Final = "default"  # built in, VNID 0, global
 DEFAULT_PROVIDER: Final = "heddle"
+# From where a pod or a node is met that reaches itself by a service, by IP version: an address that is nobody's (RFC
+# 3927; RFC 4193, for from an IPv6 link-local one Linux forwards nothing).
+HAIRPIN: Final[dict[int, Address]] = {4: IPv4Address("169.254.42.1"), 6: IPv6Address("fd68:6564:646c:6500::1")}
+# They stand for "this node" where its kernel hands over what others sent to its node ports, each client to one of them:
+# so clients stay apart.
+NODE_PORTS: Final[dict[int, Prefix]] = {
+    4: IPv4Network("169.254.43.0/24"),
+    6: IPv6Network("fd68:6564:646c:6501::/120"),
+}
 NAME_LABEL: Final = "kubernetes.io/metadata.name"  # every namespace has it, with its name
+
+
+def in_order(addresses: Iterable[Address]) -> tuple[Address, ...]:
+    """Return addresses in order, each once; IPv4 first."""
+    return tuple(sorted(set(addresses), key=lambda address: (address.version, address)))
 
 
 def mac_of(address: Address) -> int:

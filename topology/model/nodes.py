@@ -13,6 +13,16 @@ TUN_OFPORT: Final = 2
 ICMP_OFPORT: Final = 65000  # icmp0; beyond the numbers that a switch gives to pods by itself
 
 
+class PortRange(NamedTuple):
+    """Transport ports from the first to the last."""
+
+    first: int
+    last: int
+
+
+_NODE_PORTS: Final = PortRange(30000, 32767)  # as Kubernetes has them, unless told otherwise
+
+
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """Settings that hold for the whole cluster."""
@@ -25,6 +35,8 @@ class Cluster:
     guarded_udp_ports: tuple[int, ...] = (4789, 6081)  # VXLAN (RFC 7348), Geneve (RFC 8926)
     own_networks: bool = False  # a project for which no network is named gets one of its own, else the flat default
     translation_cidrs: tuple[Prefix, ...] = (IPv4Network("100.64.0.0/10"),)  # shared address space (RFC 6598)
+    external_cidrs: tuple[Prefix, ...] = ()  # where external addresses of services may be
+    node_ports: PortRange | None = _NODE_PORTS  # of every node, led to services; None: by somebody else
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Pods' attachments, service addresses, and the numbers and addresses that are given out."""
+"""Pods' attachments, and the numbers and addresses that are given out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from topology.model.addressing import SHARED_SPACE, Address
-from topology.model.networks import ServicePort
 
 
 class PortKey(NamedTuple):
@@ -43,22 +42,6 @@ class Port:
     def node(self) -> str:
         """Name of the node it is on."""
         return self.key.node
-
-
-class ServiceKey(NamedTuple):
-    """What identifies a service."""
-
-    project: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A service address of a project; who may use it is decided by the project's network."""
-
-    key: ServiceKey
-    address: Address
-    ports: tuple[ServicePort, ...]
 
 
 # Pools of numbers that are given in order, so that a number comes back as late as possible.

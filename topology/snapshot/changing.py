@@ -10,6 +10,7 @@ from topology.model import (
     Binding,
     Cluster,
     Connection,
+    EndpointSlice,
     Move,
     Network,
     Node,
@@ -31,6 +32,7 @@ from topology.snapshot.objects import (
     keep_node,
     keep_quarantine,
     keep_service,
+    keep_slice,
     keep_watermark,
 )
 from topology.snapshot.ports import keep_port
@@ -63,6 +65,7 @@ _KEEPERS: Final[dict[type, Callable[[Snapshot, Event], tuple[Snapshot, tuple[Cha
     Connection: keep_connection,
     AddressBlock: keep_block,
     Service: keep_service,
+    EndpointSlice: keep_slice,
     Port: keep_port,
     Quarantine: keep_quarantine,
     Watermark: keep_watermark,

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from immutables import Map
+
 from topology.model import (
     AddressBlock,
     Cluster,
     Connection,
+    EndpointSlice,
     Move,
     Network,
     Node,
     Quarantine,
     Service,
+    ServiceKey,
     Watermark,
 )
 from topology.snapshot.events import Change, Event, Put
-from topology.snapshot.index import before_after, exclude, include, mark, swap, table
+from topology.snapshot.index import before_after, count, exclude, include, mark, release, swap, table
 from topology.snapshot.value import Snapshot
 
 
@@ -141,12 +145,41 @@ def keep_service(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Chan
     if before == after:
         return snapshot, ()
     keep = include if after is not None else exclude
+    by_node_port = snapshot.service_by_node_port
+    for place in () if before is None else before.node_ports:
+        by_node_port = release(by_node_port, place, key)
+    for place in () if after is None else after.node_ports:
+        by_node_port = by_node_port.set(place, key)
     state = replace(
         snapshot,
         services=table(snapshot.services, key, after),
         services_of=keep(snapshot.services_of, key.project, key),
         service_by_address=swap(snapshot.service_by_address, before and before.address, after and after.address, key),
+        service_by_node_port=by_node_port,
+        services_outside=_outside(snapshot.services_outside, key, after),
     )
+    return state, (Change(before, after),)
+
+
+def _outside(index: Map[ServiceKey, Service], key: ServiceKey, after: Service | None) -> Map[ServiceKey, Service]:
+    """Let the index be the same value where it says the same: by that nodes know that they need not ask."""
+    if after is not None and after.external:
+        return index.set(key, after)
+    return index.delete(key) if key in index else index
+
+
+def keep_slice(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, EndpointSlice)
+    key = event.value.key
+    before, after = before_after(snapshot.slices, key, event)
+    if before == after:
+        return snapshot, ()
+    slices_of, slices_in = snapshot.slices_of, snapshot.slices_in
+    if before is not None:
+        slices_of, slices_in = exclude(slices_of, before.service_key, key), count(slices_in, key.project, -1)
+    if after is not None:
+        slices_of, slices_in = include(slices_of, after.service_key, key), count(slices_in, key.project, 1)
+    state = replace(snapshot, slices=table(snapshot.slices, key, after), slices_of=slices_of, slices_in=slices_in)
     return state, (Change(before, after),)
 
 

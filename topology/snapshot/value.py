@@ -18,6 +18,7 @@ from topology.model import (
     Cluster,
     Connection,
     ConnectionKey,
+    EndpointSlice,
     Move,
     Network,
     Node,
@@ -30,6 +31,7 @@ from topology.model import (
     Quarantine,
     Service,
     ServiceKey,
+    SliceKey,
 )
 
 
@@ -66,6 +68,7 @@ class Snapshot:
     blocks: Map[tuple[str, Prefix], AddressBlock] = Map()  # by network and prefix
     ports: Map[PortKey, Port] = Map()
     services: Map[ServiceKey, Service] = Map()
+    slices: Map[SliceKey, EndpointSlice] = Map()
     quarantined: Map[tuple[int, Address], Quarantine] = Map()
     watermarks: Map[str, int] = Map()  # by pool: the number last given
 
@@ -93,6 +96,10 @@ class Snapshot:
     pod_bindings: Map[tuple[str, Handle], Map[str, None]] = Map()  # the others, by project and handle of pods' selector
     services_of: Map[str, Map[ServiceKey, None]] = Map()  # by project
     service_by_address: Map[Address, ServiceKey] = Map()
+    service_by_node_port: Map[tuple[str, int], ServiceKey] = Map()  # by protocol and node port
+    services_outside: Map[ServiceKey, Service] = Map()  # those that have external addresses
+    slices_of: Map[ServiceKey, Map[SliceKey, None]] = Map()  # by service, whether it exists or not
+    slices_in: Map[str, int] = Map()  # number of slices by project
     ports_on: Map[str, Map[PortKey, None]] = Map()  # by node
     port_by_interface: Map[tuple[str, str], PortKey] = Map()  # by node and name of the host's interface
     port_by_ofport: Map[tuple[str, int], PortKey] = Map()  # by node and ofport
@@ -119,6 +126,7 @@ class Snapshot:
             *self.blocks.values(),
             *self.ports.values(),
             *self.services.values(),
+            *self.slices.values(),
             *self.quarantined.values(),
         )
         return f"Snapshot{(*objects, *more)}"

@@ -8,11 +8,12 @@ from typing import Final, NamedTuple, TypeAlias
 
 from topology import fields
 from topology.fields import ETH_DST, ETH_SRC, IN_PORT
-from topology.flow import Actions, Match, Op
-from topology.model import ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Port, mac_of
+from topology.flow import Actions, Match, MatchTerm, Op
+from topology.model import HAIRPIN, ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Port, mac_of
 from topology.pipeline import (
     CLUSTER_SOURCE,
     DESTINATION_VNID,
+    HAIRPIN_ZONE,
     OUTPUT_PORT,
     SCRATCH,
     SOURCE_VNID,
@@ -25,11 +26,13 @@ from topology.verification.shape import (
     ADDRESS_MASK,
     IS_ARP,
     IS_IP,
+    NO_IN_PORT,
     SHARED,
     TO_LEAVING_ERRORS,
     W16,
     W32,
     W48,
+    begun_from,
     family_of,
     goto,
 )
@@ -59,6 +62,7 @@ class Attachment(NamedTuple):
     arp: Pairs = ()
     look_up: Pairs = ()
     himself: Pairs = ()
+    hairpin: Pairs = ()
 
 
 _NONE: Final = Attachment()
@@ -95,6 +99,7 @@ def _attach(port: Port, ofport: int, vnid: int) -> Attachment:
     arp: Pairs = ()
     look_up: Pairs = ()
     himself: Pairs = ()
+    hairpin: Pairs = ()
     for position, address in enumerate(port.addresses):
         kind, source, destination, width = _FORMS[address.version]
         value = int(address)
@@ -107,13 +112,23 @@ def _attach(port: Port, ofport: int, vnid: int) -> Attachment:
             arrive = (*lead, inside, into, _TO_ARRIVING_ERRORS)
             look_up += (((SHARED, kind, (destination, known_as, width)), arrive),)
             himself += (_himself(port, value, known_as, inside),)
+            hairpin += (_hairpin(comes_by, address.version, known_as),)
+        elif not place:
+            hairpin += (_hairpin(comes_by, address.version, value),)
         own = (comes_by, own_mac, kind, (source, value, width))
         ingress += ((own, (tag, *enter, *name, _TO_TRACKING)),)
         look_up += (((space, kind, (destination, value, width)), (*lead, _TO_INGRESS_POLICY)),)
         if kind is _IPV4:
             says = (comes_by, own_mac, IS_ARP, _ASKS, (fields.ARP_SPA, value, W32), (fields.ARP_SHA, mac, W48))
             arp += ((says, (*enter, _TO_ARP)),)
-    return Attachment(ingress, arp, look_up, himself)
+    return Attachment(ingress, arp, look_up, himself, hairpin)
+
+
+def _hairpin(comes_by: MatchTerm, version: int, shared: int) -> tuple[Match, Actions]:
+    """By its own port and to its own address, which only a service leads to: it is met from the hairpin address."""
+    kind, source, destination, width = _FORMS[version]
+    match = (comes_by, SHARED, kind, (source, shared, width), (destination, shared, width))
+    return match, (NO_IN_PORT, begun_from(HAIRPIN[version], HAIRPIN_ZONE, Table.LOCAL))
 
 
 def _himself(port: Port, own: int, known_as: int, inside: tuple[int, ...]) -> tuple[Match, Actions]:
@@ -161,8 +176,18 @@ def at_himself(view: View, match: Match, actions: Actions) -> bool:
     return (match, actions) in attachment(view, port.ofport).himself
 
 
+def at_hairpin(view: View, match: Match, actions: Actions) -> bool:
+    """A port that a service leads to itself, and nobody else, is met from the hairpin address."""
+    ofport = match[0][1]
+    known = view.attachments.get(ofport) or attachment(view, ofport)
+    return (match, actions) in known.hairpin
+
+
 def claim(stage: Stage, kind: Kind, part: int, holds: Holds) -> Claim:
-    """Return the claim of a stage that has the flows of ports: part 0 ingress, 1 ARP, 2 look-ups, 3 themselves."""
+    """Return the claim of a stage that has the flows of ports.
+
+    Parts are 0 ingress, 1 ARP, 2 look-ups, 3 by its own cluster address, 4 by a service that leads it to itself.
+    """
 
     def owed(view: View) -> Iterator[Match]:
         for known in _attached(view):

@@ -13,6 +13,7 @@ from topology.model import (
     Cluster,
     Connection,
     ConnectionKey,
+    EndpointSlice,
     Hosting,
     Move,
     Network,
@@ -64,9 +65,12 @@ def _mark(change: Change, snapshot: Snapshot, concern: Concern) -> None:
 def _mark_rest(change: Change, snapshot: Snapshot, concern: Concern) -> None:
     match change.subject:
         case Service(key=service):
-            _offer((service,), snapshot, concern)
+            _everywhere((service,), snapshot, concern)
+        case EndpointSlice():
+            sides = [side for side in (change.before, change.after) if isinstance(side, EndpointSlice)]
+            _everywhere({side.service_key for side in sides}, snapshot, concern)
         case Project(name=name):
-            _offer(snapshot.services_of.get(name, {}), snapshot, concern)
+            _everywhere(snapshot.services_of.get(name, {}), snapshot, concern)
         case Move(transit=transit):
             _commits((transit,), snapshot, concern)
         case Node(name=name):
@@ -100,58 +104,40 @@ def _network(name: str, snapshot: Snapshot, focus: Focus) -> None:
     focus.connections.update(ConnectionKey.between(name, peer) for peer in near[1:])
     for each in near:
         focus.blocks.update((each, prefix) for prefix in snapshot.blocks_of.get(each, {}))
-    if name in snapshot.global_networks:
-        focus.services.update(snapshot.services)
-    else:
-        for each in {*near, *snapshot.global_networks}:
-            focus.services.update(_services(each, snapshot))
 
 
 def _connection(key: ConnectionKey, snapshot: Snapshot, concern: Concern) -> None:
-    """Both networks' spaces, tracking and services, where either has ports; what else they are connected to stays."""
+    """Both networks' spaces and tracking, where either has ports; what else they are connected to stays."""
     blocks = [(name, prefix) for name in key for prefix in snapshot.blocks_of.get(name, {})]
-    services = [service for name in key for service in _services(name, snapshot)]
     for node in _hosts(key, snapshot):
         focus = _on(node, concern)
         focus.connections.add(key)
         focus.reached.update(key)
         focus.blocks.update(blocks)
-        focus.services.update(services)
     _commits(_on_the_way(key, snapshot), snapshot, concern)
 
 
-def _services(network: str, snapshot: Snapshot) -> Iterable[ServiceKey]:
-    for project in snapshot.projects_of.get(network, {}):
-        yield from snapshot.services_of.get(project, {})
-
-
 def _changed_network(change: Change, name: str, snapshot: Snapshot, concern: Concern) -> None:
-    """Where it or a network connected to it has ports; everywhere if it is or was global."""
+    """Where it or a network connected to it has ports; everywhere if it is or was global, or has another number."""
     sides = [side for side in (change.before, change.after) if isinstance(side, Network)]
     for node in _hosts((name, *snapshot.peers.get(name, {})), snapshot):
         _network(name, snapshot, _on(node, concern))
     if any(side.is_global for side in sides):
         for node in snapshot.nodes:
             _on(node, concern).networks.add(name)
-    _offer(tuple(_services(name, snapshot)), snapshot, concern)
     _commits(_on_the_way((name, *snapshot.peers.get(name, {})), snapshot), snapshot, concern)
     if len({side.vnid for side in sides}) == len({side.space for side in sides}) == 1 == len(sides) - 1:
         return
+    for project in snapshot.projects_of.get(name, {}):
+        _everywhere(snapshot.services_of.get(project, {}), snapshot, concern)
     for node in snapshot.hosts.get(name, {}):
         _on(node, concern).ports.update(snapshot.ports_on.get(node, {}))
 
 
-def _offer(services: Iterable[ServiceKey], snapshot: Snapshot, concern: Concern) -> None:
-    """Services, where somebody may use them."""
-    for key in services:
-        project = snapshot.projects.get(key.project)
-        network = None if project is None else snapshot.networks.get(project.network)
-        if network is None:
-            continue
-        users = {network.name, *snapshot.peers.get(network.name, {}), *snapshot.global_networks}
-        nodes: Iterable[str] = snapshot.hosting if network.is_global else _hosts(users, snapshot)
-        for node in nodes:
-            _on(node, concern).services.add(key)
+def _everywhere(services: Collection[ServiceKey], snapshot: Snapshot, concern: Concern) -> None:
+    """Services: every node may use each of them."""
+    for node in snapshot.nodes if services else ():
+        _on(node, concern).services.update(services)
 
 
 def _node(name: str, snapshot: Snapshot, concern: Concern) -> None:

@@ -1,35 +1,28 @@
-"""Claims about the way out of a sender's space: what is committed, which range a destination is in, services."""
+"""Claims about the way out of a sender's space: what is committed, which range a destination is in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, IPv6Address
+from collections.abc import Iterator
 from typing import Final
 
-from topology import fields, pipeline
+from topology import pipeline
 from topology.flow import Actions, Match
-from topology.model import Address, ConnectionKey, Network, Scope, Service, ServiceKey
-from topology.pipeline import BY_SERVICE, DESTINATION_VNID, OUTPUT_PORT, SOURCE_VNID, SPACE, Table
+from topology.model import ConnectionKey, Network, Scope
+from topology.pipeline import SOURCE_VNID, SPACE, Table
 from topology.verification import attachment
-from topology.verification.claim import About, Claim, Kind, always, of_cluster
+from topology.verification.claim import About, Claim, Kind, always
 from topology.verification.shape import (
     IS_IP,
     LEAVE_SPACE,
     SHARED,
     TO_EGRESS_POLICY,
-    W8,
-    W16,
     W32,
-    Facts,
     commit,
     goto,
     in_prefix,
-    is_to,
     load,
 )
-from topology.verification.world import View, World
-
-_PROTOCOL: Final = {number: (name, field) for name, (number, _, field) in fields.TRANSPORT.items()}
+from topology.verification.world import View
 
 # --- tracking ------------------------------------------------------------------------------------
 
@@ -161,61 +154,6 @@ def _leaves_owed(view: View) -> Iterator[Match]:
             yield (SPACE, network.vnid, W32), IS_IP[4]
 
 
-# --- services ------------------------------------------------------------------------------------
-
-
-def _service_ranges(world: World) -> Facts:
-    return {in_prefix(cidr): () for cidr in world.snapshot.cluster.service_cidrs}
-
-
-def _network_of(service: Service, view: View) -> Network | None:
-    project = view.snapshot.projects.get(service.key.project)
-    return None if project is None else view.snapshot.networks.get(project.network)
-
-
-def may_use_here(network: Network, view: View) -> bool:
-    """Whether the node has ports of a network that may use services of `network`."""
-    if network.is_global:
-        return bool(view.hosting)
-    users: tuple[Iterable[str], ...] = (view.snapshot.peers.get(network.name, {}), view.snapshot.global_networks)
-    return network.name in view.hosting or any(view.hosts_any(names) for names in users)
-
-
-def _serves(view: View, match: Match, actions: Actions) -> bool:
-    kind, protocol, to, port = match
-    address: Address = IPv4Address(to[1]) if kind == IS_IP[4] else IPv6Address(to[1])
-    key = view.snapshot.service_by_address.get(address)
-    service = None if key is None else view.snapshot.services.get(key)
-    network = None if service is None else _network_of(service, view)
-    if service is None or network is None or not may_use_here(network, view):
-        return False
-    name, field = _PROTOCOL[protocol[1]]
-    form = match == (*is_to(service.address)[:1], protocol, is_to(service.address)[1], (field, port[1], W16))
-    offered = any((offer.protocol, offer.port) == (name, port[1]) for offer in service.ports)
-    return form and protocol[2] == W8 and offered and actions == _to_service(network)
-
-
-def _to_service(network: Network) -> Actions:
-    return (
-        load(DESTINATION_VNID, network.vnid),
-        load(OUTPUT_PORT, 2),
-        load(BY_SERVICE, 1),
-        goto(Table.DELIVERY),
-    )
-
-
-def _serves_owed(view: View) -> Iterator[Match]:
-    keys: Iterable[ServiceKey] = view.snapshot.services if view.focus.whole else view.focus.services
-    for key in keys:
-        service = view.snapshot.services.get(key)
-        network = None if service is None else _network_of(service, view)
-        if service is not None and network is not None and may_use_here(network, view):
-            kind, to = is_to(service.address)
-            for offer in service.ports:
-                number, _, field = fields.TRANSPORT[offer.protocol]
-                yield kind, (fields.IP_PROTO, number, W8), to, (field, offer.port, W16)
-
-
 CLAIMS: Final[tuple[Claim, ...]] = (
     Claim(pipeline.TRACK, Kind.LEAK, About.REACHED, _committed, _committed_owed),
     always(pipeline.NO_TRACK, Kind.LEAK, (goto(Table.CROSSING),)),
@@ -225,8 +163,5 @@ CLAIMS: Final[tuple[Claim, ...]] = (
     Claim(pipeline.CROSS_TRANSLATED, Kind.LEAK, About.CONNECTIONS, _translates, _translates_owed),
     Claim(pipeline.CROSS_LEAVE, Kind.LEAK, About.NETWORKS, _leaves, _leaves_owed),
     always(pipeline.CROSS_SHARED, Kind.LEAK, (goto(Table.SERVICES),), (SHARED,)),
-    Claim(pipeline.SERVICE_PORT, Kind.LEAK, About.SERVICES, _serves, _serves_owed),
-    of_cluster(pipeline.SERVICE_RANGE, Kind.LEAK, _service_ranges),
-    always(pipeline.NO_SERVICE, Kind.LEAK, (goto(Table.EGRESS_POLICY),)),
     always(pipeline.EGRESS_POLICY_NONE, Kind.LEAK, (goto(Table.ROUTING),)),
 )

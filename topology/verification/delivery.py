@@ -8,12 +8,11 @@ from typing import Final, NamedTuple
 from topology import fields, pipeline
 from topology.flow import Actions, Match, Op
 from topology.model import TUN_OFPORT, ConnectionKey, Network, Scope
-from topology.pipeline import DESTINATION_VNID, NODE_ZONE, OUTPUT_PORT, SOURCE_VNID, Table
+from topology.pipeline import BY_SERVICE, DESTINATION_VNID, NODE_ZONE, OUTPUT_PORT, SOURCE_VNID, Table
 from topology.verification.claim import About, Claim, Kind, always, of_cluster, of_node
 from topology.verification.crossing import is_tracked
 from topology.verification.ingress import own_addresses
 from topology.verification.shape import (
-    ANY_SERVICE,
     IS_IP,
     TO_OUTPUT,
     W8,
@@ -140,15 +139,32 @@ def _connected_owed(view: View, talk: Talk) -> Iterator[Match]:
         yield talk.pair
 
 
+def _is_by_services(scope: Scope | None, server: Network) -> bool:
+    """Whether a scope is of services of `server`; VNID 0 says that a packet is by no service, so it names none."""
+    return scope is not None and scope.services_only and bool(server.vnid)
+
+
 def _by_service(view: View, match: Match, actions: Actions) -> bool:
     talk = _talk(view, match)
-    allowed = talk is not None and talk.may is not None and talk.may.services_only
-    return allowed and match[2:] == (ANY_SERVICE,) and actions == TO_OUTPUT
+    return talk is not None and actions == TO_OUTPUT and match in set(_by_service_owed(view, talk))
 
 
 def _by_service_owed(view: View, talk: Talk) -> Iterator[Match]:
-    if talk.may is not None and talk.may.services_only:
-        yield *talk.pair, ANY_SERVICE
+    """By a service of the receiver's own network; one of a third leads nobody there."""
+    if _is_by_services(talk.may, talk.destination):
+        yield *talk.pair, (BY_SERVICE, talk.destination.vnid, W32)
+
+
+def _answered_by_service(view: View, match: Match, actions: Actions) -> bool:
+    talk = _talk(view, match)
+    return talk is not None and actions == TO_OUTPUT and match in set(_answered_by_service_owed(view, talk))
+
+
+def _answered_by_service_owed(view: View, talk: Talk) -> Iterator[Match]:
+    """Against the direction of what was begun by a service of the network that answers, and nothing else."""
+    if _is_by_services(talk.begun, talk.source):
+        against = (fields.CT_STATE, fields.IS_ANSWER, fields.IS_ANSWER)
+        yield *talk.pair, against, (fields.CT_MARK, talk.source.vnid, W32)
 
 
 def _to_port(view: View, match: Match, actions: Actions) -> bool:
@@ -223,6 +239,13 @@ CLAIMS: Final[tuple[Claim, ...]] = (
     Claim(pipeline.DELIVER_WITHIN, Kind.LEAK, About.NETWORKS, _within, _within_owed, lambda view: len(view.networks)),
     Claim(pipeline.DELIVER_PORT, Kind.LEAK, About.CONNECTIONS, _to_port, _owed(_to_port_owed)),
     Claim(pipeline.DELIVER_SERVICE, Kind.LEAK, About.CONNECTIONS, _by_service, _owed(_by_service_owed)),
+    Claim(
+        pipeline.DELIVER_ANSWER,
+        Kind.LEAK,
+        About.CONNECTIONS,
+        _answered_by_service,
+        _owed(_answered_by_service_owed),
+    ),
     Claim(pipeline.DELIVER_REPLY, Kind.LEAK, About.CONNECTIONS, _asks, _owed(_asks_owed)),
     Claim(pipeline.DELIVER_CONNECTED, Kind.LEAK, About.CONNECTIONS, _connected, _owed(_connected_owed)),
     Claim(

@@ -6,7 +6,7 @@ at fault are left out, so that they fail closed, and the node's table says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,9 +43,16 @@ def passed(step: Step, *, may_refuse: bool) -> Tables:
     return _without(step.new, findings)
 
 
-def provable(snapshot: Snapshot, tables: Tables) -> Tables:
-    """Return tables that were compiled in full, without the sections at fault; so it begins."""
-    return _without(tables, [finding for proof in prove(snapshot, tables) for finding in proof.findings])
+def provable(snapshot: Snapshot, tables: Tables, pause: Callable[[], object] = lambda: None) -> Tables:
+    """Return tables that were compiled in full, without the sections at fault; so it begins.
+
+    `pause` is called between nodes.
+    """
+    findings: list[Finding] = []
+    for proof in prove(snapshot, tables):
+        findings += proof.findings
+        pause()
+    return _without(tables, findings)
 
 
 def _was_so(finding: Finding, step: Step) -> bool:

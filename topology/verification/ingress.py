@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from topology import fields, pipeline
 from topology.fields import IN_PORT
 from topology.flow import Actions, Match
-from topology.model import TUN_OFPORT, VXLAN_OFPORT, Address, Prefix
-from topology.pipeline import NODE_ZONE, Table
+from topology.model import HAIRPIN, NODE_PORTS, TUN_OFPORT, VXLAN_OFPORT, Address, Prefix
+from topology.pipeline import NODE_HAIRPIN_ZONE, NODE_ZONE, Table
 from topology.verification import attachment
-from topology.verification.claim import About, Claim, Kind, always, of_cluster, of_node
+from topology.verification.claim import About, Claim, Kind, always, of_cluster, of_node, of_peers
 from topology.verification.shape import (
     ADDRESS_MASK,
     ANSWER_ARP,
     FROM_PEER,
     IS_ARP,
     IS_IP,
+    NO_IN_PORT,
     SHARED,
-    TO_LOCAL,
+    TO_SERVICE_REPLIES,
     W16,
     W32,
     Facts,
@@ -27,18 +28,20 @@ from topology.verification.shape import (
     family_of,
     goto,
     in_prefix,
+    is_to,
+    known_ends,
 )
 from topology.verification.world import View, World
 
 _ASKS: Final = (fields.ARP_OP, 1, W16)
 
 
-def _from_peer(view: View, match: Match, actions: Actions) -> bool:
+def _from_peer(world: World, match: Match, actions: Actions) -> str | None:
     outer, kind = match
-    peer = view.world.by_vtep[outer]
+    peer = world.by_vtep[outer]
     is_source = outer[0] in (fields.TUN_IPV4_SRC, fields.TUN_IPV6_SRC)
-    known = peer is not None and peer.name != view.node
-    return known and is_source and kind in view.world.kinds and actions == FROM_PEER
+    known = peer is not None and is_source and kind in world.kinds and actions == FROM_PEER
+    return peer.name if known and peer is not None else None
 
 
 def _peers(view: View) -> Iterator[Match]:
@@ -47,7 +50,7 @@ def _peers(view: View) -> Iterator[Match]:
 
 
 def _count_peers(view: View) -> int:
-    return sum(len(peer.sources) for peer in view.peers)
+    return view.count_of_peers(lambda peer: len(peer.sources), view.world.every_source)
 
 
 def own_addresses(view: View, version: int) -> list[Address]:
@@ -57,24 +60,35 @@ def own_addresses(view: View, version: int) -> list[Address]:
     return [*gateways, underlay] if gateways and underlay.version == version else gateways
 
 
-def _cidrs(view: View, version: int) -> tuple[Prefix, ...]:
-    return tuple(cidr for cidr in view.snapshot.cluster.cluster_cidrs if cidr.version == version)
-
-
 def _own_arp(view: View) -> Facts:
-    to = (goto(Table.ARP_RESPONDER),)
-    return {(IS_ARP, _ASKS, (fields.ARP_SPA, int(own), W32)): to for own in own_addresses(view, 4)}
+    """From whichever address: who asks by tun0 is the node, and is answered there."""
+    return {(IS_ARP, _ASKS): (goto(Table.ARP_RESPONDER),)} if own_addresses(view, 4) else {}
 
 
-def _own_source(view: View) -> Facts:
+def _from_itself(view: View, cidrs: Iterable[Prefix], table: Table) -> Facts:
+    """What the node sends by addresses of its own to some ranges."""
     facts: Facts = {}
-    for version in view.world.versions:
-        source, mask = family_of(version).source, ADDRESS_MASK[version]
-        for own in own_addresses(view, version):
-            for cidr in _cidrs(view, version):
-                kind, destination = in_prefix(cidr)
-                facts[kind, (source, int(own), mask), destination] = (goto(Table.ROUTING),)
+    for cidr in cidrs:
+        kind, destination = in_prefix(cidr)
+        source, mask = family_of(cidr.version).source, ADDRESS_MASK[cidr.version]
+        for own in own_addresses(view, cidr.version):
+            facts[kind, (source, int(own), mask), destination] = (goto(table),)
     return facts
+
+
+def _to_pods(view: View) -> Facts:
+    return _from_itself(view, view.snapshot.cluster.cluster_cidrs, Table.ROUTING)
+
+
+def _to_services(view: View) -> Facts:
+    node_ports = (NODE_PORTS[cidr.version] for cidr in view.this.subnets)
+    return _from_itself(view, (*view.snapshot.cluster.service_cidrs, *node_ports), Table.SERVICES)
+
+
+def _to_itself(view: View) -> Facts:
+    """What answers to the node's hairpin address gets its own again; to whom that leads, LOCAL says."""
+    again = known_ends(NODE_HAIRPIN_ZONE, Table.SERVICE_REPLIES)
+    return {is_to(HAIRPIN[cidr.version]): (NO_IN_PORT, again) for cidr in view.this.subnets}
 
 
 def _tracked(view: View) -> Facts:
@@ -83,7 +97,7 @@ def _tracked(view: View) -> Facts:
 
 def _in_state(view: View, bits: int) -> Facts:
     state = (fields.CT_STATE, bits, bits)
-    return {(state, IS_IP[cidr.version]): TO_LOCAL for cidr in view.this.subnets}
+    return {(state, IS_IP[cidr.version]): TO_SERVICE_REPLIES for cidr in view.this.subnets}
 
 
 def _replies(view: View) -> Facts:
@@ -137,9 +151,11 @@ CLAIMS: Final[tuple[Claim, ...]] = (
     ),
     always(pipeline.DISPATCH_NODE, Kind.SPOOF, (goto(Table.NODE_INGRESS),), ((IN_PORT, TUN_OFPORT, W32),)),
     always(pipeline.DISPATCH_POD, Kind.SPOOF, (goto(Table.POD_INGRESS),)),
-    Claim(pipeline.TUNNEL_PEER, Kind.SPOOF, About.PEERS, _from_peer, _peers, _count_peers),
+    of_peers(pipeline.TUNNEL_PEER, Kind.SPOOF, _from_peer, _peers, _count_peers),
     of_node(pipeline.NODE_ARP, Kind.SPOOF, _own_arp),
-    of_node(pipeline.NODE_SOURCE, Kind.SPOOF, _own_source),
+    of_node(pipeline.NODE_HAIRPIN, Kind.SPOOF, _to_itself),
+    of_node(pipeline.NODE_SOURCE, Kind.SPOOF, _to_pods),
+    of_node(pipeline.NODE_SERVICE, Kind.SPOOF, _to_services),
     of_node(pipeline.NODE_TRACK, Kind.LEAK, _tracked),
     of_node(pipeline.NODE_REPLY, Kind.LEAK, _replies),
     of_node(pipeline.NODE_RELATED, Kind.LEAK, _related),

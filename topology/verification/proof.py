@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from topology.compiler import FlowTable, SectionKey, Tables
-from topology.flow import DIGEST_MASK, Actions, Flow, FlowKey, Op
-from topology.pipeline import SPACE, Table
+from topology.flow import DIGEST_MASK, Entry, Flow, FlowKey
 from topology.snapshot import Change, Snapshot
+from topology.verification.circling import circles
 from topology.verification.claim import About, Claim, Kind
 from topology.verification.concern import concerned
 from topology.verification.finding import Finding
 from topology.verification.registry import BY_PLACE, CLAIMS
+from topology.verification.shared import FORMLESS, Difference, Differences, Known, Rest
 from topology.verification.world import Focus, View, World
 
-_FORMLESS: Final = (IndexError, KeyError, TypeError, ValueError)
 _WHOLE: Final = Focus(whole=True)
 _EMPTY: Final = FlowTable()
 
@@ -47,11 +47,11 @@ class Step:
 
 def holds(view: View, flow: Flow) -> bool:
     """Whether a flow is one that the model asks for on the node."""
-    table, priority, match, actions = flow
+    table, priority, match, actions, groups = flow
     claim = BY_PLACE.get((table, priority))
     try:
-        return claim is not None and claim.holds(view, match, actions)
-    except _FORMLESS:
+        return claim is not None and claim.holds(view, match, actions + groups)
+    except FORMLESS:
         return False
 
 
@@ -66,35 +66,38 @@ def prove(snapshot: Snapshot, tables: Tables) -> tuple[NodeProof, ...]:
 def proofs(snapshot: Snapshot, tables: Tables) -> Iterator[NodeProof]:
     """Yield the proof of one node after the other: whoever has something else to do can do it in between."""
     world = World(snapshot)
+    known = Known(world)
     for name in snapshot.nodes:
-        yield _prove_node(View(world, snapshot.nodes[name], _WHOLE), tables.get(name, _EMPTY))
+        table = tables.get(name, _EMPTY)
+        yield _prove_node(View(world, snapshot.nodes[name], _WHOLE), table, known.rest(name, table))
 
 
-def _prove_node(view: View, table: FlowTable) -> NodeProof:
+def _prove_node(view: View, table: FlowTable, rest: Rest) -> NodeProof:
     findings: list[Finding] = []
-    asked = {place: [claim.holds, 0] for place, claim in BY_PLACE.items()}
-    sums: dict[int, int] = {}
-    flows = 0
-    for section, entries in table.sections.items():
+    asked = {place: [claim.holds, rest.settled.counts.get(place, 0)] for place, claim in BY_PLACE.items()}
+    sums = {**rest.settled.sums}
+    flows, groups = rest.settled.flows, rest.settled.groups
+    for section, entries in rest.sections:
         owner = entries[0][0] >> 48 if entries else 0
         total = 0
         flows += len(entries)
         for cookie, flow in entries:
-            number, priority, match, actions = flow
+            number, priority, match, actions, held = flow
             total += cookie
+            groups += len(held)
             try:
                 record = asked[number, priority]
-                if record[0](view, match, actions) and cookie >> 48 == owner:  # type: ignore[operator]
+                if record[0](view, match, actions + held) and cookie >> 48 == owner:  # type: ignore[operator]
                     record[1] += 1  # type: ignore[operator]
                     continue
-            except _FORMLESS:
+            except FORMLESS:
                 pass
             findings.append(_wrong(view.node, flow, section))
         sums[owner] = sums.get(owner, 0) + total
     findings.extend(_sums(view.node, table, sums))
     counts: dict[tuple[int, int], int] = {place: record[1] for place, record in asked.items()}  # type: ignore[misc]
-    # The index has each key and each cookie once; with fewer of them than flows, some flow stands there twice.
-    twice = len(table.owners) != 2 * flows
+    # The index has each key, cookie and group once; with fewer of them than flows, some flow stands there twice.
+    twice = not rest.is_one or len(table.owners) != 2 * flows + groups
     findings.extend(_twice(view.node, table) if twice else ())
     short = [claim for place, claim in BY_PLACE.items() if twice or claim.count(view) != counts[place]]
     if short:
@@ -103,13 +106,28 @@ def _prove_node(view: View, table: FlowTable) -> NodeProof:
 
 
 def _twice(node: str, table: FlowTable) -> Iterator[Finding]:
-    seen: set[FlowKey] = set()
+    """What a switch has once only: flows by their keys, and groups by their ids."""
+    keys: set[FlowKey] = set()
+    ids: set[int] = set()
     for section, entries in table.sections.items():
         for entry in entries:
-            if entry.flow.key in seen:
-                said = "stands there twice: a switch keeps one of the two"
-                yield Finding(Kind.UNEXPLAINED, node, said, entry.flow.key, entry.flow.actions, section)
-            seen.add(entry.flow.key)
+            key, own = entry.flow.key, [group.group_id for group in entry.flow.groups]
+            if key in keys:
+                yield _same_key(node, entry, section)
+            if ids.intersection(own) or len(set(own)) < len(own):
+                yield _same_group(node, entry, section)
+            keys.add(key)
+            ids.update(own)
+
+
+def _same_key(node: str, entry: Entry, section: SectionKey) -> Finding:
+    said = "stands there twice: a switch keeps one of the two"
+    return Finding(Kind.UNEXPLAINED, node, said, entry.flow.key, entry.flow.actions, section)
+
+
+def _same_group(node: str, entry: Entry, section: SectionKey) -> Finding:
+    said = "has a group whose id another has: a switch keeps one of the two"
+    return Finding(Kind.LEAK, node, said, entry.flow.key, entry.flow.actions, section)
 
 
 def _missing(view: View, table: FlowTable, claims: Iterable[Claim], told: Collection[object]) -> Iterator[Finding]:
@@ -136,6 +154,7 @@ def check(step: Step) -> tuple[Finding, ...]:
     """Return what a change makes wrong, given that nothing was wrong before. It costs what the change costs."""
     concern = concerned(step.changes, step.before, step.after)
     before, after = World(step.before), World(step.after)
+    known, differences = Known(after), Differences(before, after)
     findings: list[Finding] = []
     for node in {*concern, *step.dirty}:
         this = step.after.nodes.get(node)
@@ -145,11 +164,28 @@ def check(step: Step) -> tuple[Finding, ...]:
         # Where something was wrong before, nothing may be taken for granted.
         focus = _WHOLE if old.faults else concern.get(node) or Focus()
         view = View(after, this, focus)
-        findings.extend(_sections(view, old, table, dirty))
-        if node in concern or old.faults:
+        difference = differences.of(old, table, dirty)
+        if focus.whole:
+            findings.extend(_prove_node(view, table, known.rest(node, table)).findings)
+        elif node in concern:
             was = step.before.nodes.get(node)
-            findings.extend(_owed(view, None if was is None else View(before, was, focus), table, dirty))
+            past = None if was is None else View(before, was, focus)
+            findings.extend(_owed(*_narrowed(view, past, table, difference), table, dirty))
+        if old.sections or not focus.whole:
+            asked = dirty if difference is None else difference.sections(node, old, table, dirty)
+            findings.extend(_sections(view, old, table, asked))
+            findings.extend(_doubled(node, old, table, asked, dirty))
     return tuple(dict.fromkeys(findings))
+
+
+def _narrowed(
+    view: View, was: View | None, table: FlowTable, difference: Difference | None
+) -> tuple[View, View | None]:
+    """Leave out of the focus the peers and services of which is known that all nodes have what they owe for them."""
+    if difference is None or was is None or not (view.focus.nodes or view.focus.services):
+        return view, was
+    focus = difference.focus(view, was, table)
+    return View(view.world, view.this, focus), View(was.world, was.this, focus)
 
 
 def _sections(view: View, old: FlowTable, new: FlowTable, dirty: Iterable[SectionKey]) -> Iterator[Finding]:
@@ -160,6 +196,7 @@ def _sections(view: View, old: FlowTable, new: FlowTable, dirty: Iterable[Sectio
         for entry in fresh:
             if not holds(view, entry[1]):
                 yield _wrong(view.node, entry[1], section)
+        yield from _shared(view.node, new, section, fresh)
         past = old.sections.get(section, ())
         if past is not fresh and past != fresh:
             for entry in past:
@@ -168,26 +205,55 @@ def _sections(view: View, old: FlowTable, new: FlowTable, dirty: Iterable[Sectio
                     yield Finding(Kind.BLACK_HOLE, view.node, "is gone, and is still needed", key, None, section)
 
 
+def _doubled(
+    node: str, old: FlowTable, new: FlowTable, asked: Iterable[SectionKey], dirty: Collection[SectionKey]
+) -> Iterator[Finding]:
+    """A flow that passed from one section to another stands there twice if the first was not computed anew."""
+    for section in asked:
+        for entry in new.sections.get(section, ()):
+            had = old.owners.get(entry.flow.key)
+            if had is not None and had != section and had not in dirty and had in new.sections:
+                yield _same_key(node, entry, section)
+
+
+def _shared(node: str, table: FlowTable, section: SectionKey, entries: Iterable[Entry]) -> Iterator[Finding]:
+    """A section's groups have ids that are nobody else's, and no two of them one."""
+    ids: set[int] = set()
+    for entry in entries:
+        for group in entry.flow.groups:
+            if group.group_id in ids or table.owners.get(group.group_id) != section:
+                yield _same_group(node, entry, section)
+            ids.add(group.group_id)
+
+
 def _owed(view: View, was: View | None, table: FlowTable, dirty: Collection[SectionKey]) -> Iterator[Finding]:
     """What the concerned objects owe now must be there; what they owed before and no more must not."""
     owners = table.owners
+    kept: set[SectionKey] = set()
     for claim in _claims(view.focus):
         table_number, priority = int(claim.stage.table), claim.stage.priority
         now = set(claim.owed(view))
         for match in now:
             key = (table_number, priority, match)
-            if key not in owners:
+            section = owners.get(key)
+            if section is None:
                 yield Finding(Kind.BLACK_HOLE, view.node, f"is missing ({claim.stage.purpose})", key)
+            else:
+                kept.add(section)
         for match in () if was is None else claim.owed(was):
-            section = owners.get((table_number, priority, match)) if match not in now else None
-            if section is not None and section not in dirty:
-                yield from _left(view, table, section, (table_number, priority, match))
+            if match not in now:
+                section = owners.get((table_number, priority, match))
+                if section is not None:
+                    kept.add(section)
+    yield from _kept(view, table, kept.difference(dirty))
 
 
-def _left(view: View, table: FlowTable, section: SectionKey, key: FlowKey) -> Iterator[Finding]:
-    for entry in table.sections.get(section, ()):
-        if entry.flow.key == key and not holds(view, entry.flow):
-            yield _wrong(view.node, entry.flow, section)
+def _kept(view: View, table: FlowTable, sections: Iterable[SectionKey]) -> Iterator[Finding]:
+    """What a change concerns and nobody computed anew must be as it should be by now: its matches may be the same."""
+    for section in sections:
+        for entry in table.sections.get(section, ()):
+            if not holds(view, entry.flow):
+                yield _wrong(view.node, entry.flow, section)
 
 
 _BY_ABOUT: Final[dict[About, tuple[Claim, ...]]] = {
@@ -220,25 +286,8 @@ def _wrong(node: str, flow: Flow, section: SectionKey) -> Finding:
         said, kind = "stands where the pipeline has no stage", Kind.UNEXPLAINED
     else:
         said, kind = f"is not one that the network asks for ({claim.stage.purpose})", claim.kind
-    if _goes_back(flow):
+    if circles(flow):
         kind = Kind.LOOP
     elif not flow.actions and kind is not Kind.UNEXPLAINED:
         kind = Kind.BLACK_HOLE
     return Finding(kind, node, said, flow.key, flow.actions, section)
-
-
-def _goes_back(flow: Flow) -> bool:
-    """Whether a packet comes to a table that it has seen; by icmp0, to one that sends it there again."""
-    seen = max(flow.table, Table.LEAVING_ERRORS) if flow.table == Table.ICMP_INGRESS else flow.table
-    targets = tuple(_targets(flow.actions))
-    # LOCAL takes errors back in the pod's own space; in the shared one it would send them to icmp0 again.
-    own_space = any(action[:2] == (Op.SET, SPACE) and action[2] for action in flow.actions)
-    again = flow.table == Table.LOCAL and Table.ARRIVING_ERRORS in targets and not own_space
-    return again or any(target <= seen for target in targets)
-
-
-def _targets(actions: Actions) -> Iterator[int]:
-    for action in actions:
-        match action:
-            case (Op.GOTO | Op.RESUBMIT, int(table)) | (Op.CT, _, _, int(table), _):
-                yield table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from topology.pipeline import SENTINEL
-from topology.verification import crossing, delivery, errors, ingress, routing
+from topology.verification import crossing, delivery, errors, ingress, routing, services
 from topology.verification.claim import About, Claim, Kind
 
 # Sentinels are no part of a table's sections: nothing may stand there, and what they say is checked as sums.
@@ -15,6 +15,7 @@ CLAIMS: Final[tuple[Claim, ...]] = (
     *ingress.CLAIMS,
     *crossing.CLAIMS,
     *errors.CLAIMS,
+    *services.CLAIMS,
     *routing.CLAIMS,
     *delivery.CLAIMS,
     _SENTINEL,

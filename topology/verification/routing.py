@@ -11,12 +11,13 @@ from topology.flow import Actions, Match
 from topology.model import AddressBlock, Prefix
 from topology.pipeline import SPACE
 from topology.verification import attachment
-from topology.verification.claim import About, Claim, Kind, always, of_cluster, of_node
+from topology.verification.claim import EVERYWHERE, About, Claim, Kind, always, of_cluster, of_node, of_peers
 from topology.verification.shape import (
     IS_IP,
     SHARED,
     TO_GUARD,
     TO_LOCAL,
+    TO_SERVICE_REPLIES,
     TO_TUN,
     TO_TUNNEL,
     W8,
@@ -41,10 +42,11 @@ def _nobody(world: World) -> Facts:
     return {in_prefix(cidr): () for version in world.versions for cidr in _NOBODY[version]}
 
 
-def _guarded(view: View, match: Match, actions: Actions) -> bool:
+def _guarded(world: World, match: Match, actions: Actions) -> str | None:
     space, kind, to = match
     of_family = IS_IP[4] if to[0] == fields.IPV4_DST else IS_IP[6]
-    return space == SHARED and kind == of_family and actions == TO_GUARD and view.world.guarded[to]
+    known = space == SHARED and kind == of_family and actions == TO_GUARD and world.guarded[to]
+    return EVERYWHERE if known else None
 
 
 def _guarded_owed(view: View) -> Collection[Match]:
@@ -55,7 +57,7 @@ def _guarded_owed(view: View) -> Collection[Match]:
 
 
 def _here(view: View) -> Facts:
-    return {(SHARED, *in_prefix(cidr)): TO_LOCAL for cidr in view.this.subnets}
+    return {(SHARED, *in_prefix(cidr)): TO_SERVICE_REPLIES for cidr in view.this.subnets}
 
 
 def _block(view: View, match: Match) -> AddressBlock | None:
@@ -130,9 +132,9 @@ def _guarded_ports(world: World) -> Facts:
 # --- tunnels -------------------------------------------------------------------------------------
 
 
-def _route(view: View, match: Match, actions: Actions) -> bool:
-    peer = view.world.by_vtep[actions[3][1:]]  # type: ignore[index]
-    return peer is not None and peer.name != view.node and match in peer.routes and actions == peer.envelope
+def _route(world: World, match: Match, actions: Actions) -> str | None:
+    peer = world.by_vtep[actions[5][1:]]  # type: ignore[index]
+    return peer.name if peer is not None and match in peer.routes and actions == peer.envelope else None
 
 
 def _routes_owed(view: View) -> Iterator[Match]:
@@ -141,14 +143,12 @@ def _routes_owed(view: View) -> Iterator[Match]:
 
 
 def _count_routes(view: View) -> int:
-    return sum(len(peer.routes) for peer in view.peers)
+    return view.count_of_peers(lambda peer: len(peer.routes), view.world.every_route)
 
 
 CLAIMS: Final[tuple[Claim, ...]] = (
     of_cluster(pipeline.ROUTE_MULTICAST, Kind.LEAK, _nobody),
-    Claim(
-        pipeline.ROUTE_GUARDED, Kind.LEAK, About.PEERS, _guarded, _guarded_owed, lambda view: len(_guarded_owed(view))
-    ),
+    of_peers(pipeline.ROUTE_GUARDED, Kind.LEAK, _guarded, _guarded_owed, lambda view: len(_guarded_owed(view))),
     of_node(pipeline.ROUTE_LOCAL, Kind.LEAK, _here),
     Claim(pipeline.ROUTE_BLOCK, Kind.LEAK, About.BLOCKS, _block_here, lambda view: _blocks_owed(view, here=True)),
     of_cluster(pipeline.ROUTE_CLUSTER, Kind.LEAK, _cluster),
@@ -158,6 +158,6 @@ CLAIMS: Final[tuple[Claim, ...]] = (
     attachment.claim(pipeline.LOCAL_POD, Kind.LEAK, 2, attachment.found),
     of_cluster(pipeline.GUARDED_PORT, Kind.LEAK, _guarded_ports),
     always(pipeline.GUARD_PASS, Kind.LEAK, TO_TUN),
-    Claim(pipeline.TUNNEL_ROUTE, Kind.LEAK, About.PEERS, _route, _routes_owed, _count_routes),
+    of_peers(pipeline.TUNNEL_ROUTE, Kind.LEAK, _route, _routes_owed, _count_routes),
     Claim(pipeline.TUNNEL_BLOCK, Kind.LEAK, About.BLOCKS, _block_there, lambda view: _blocks_owed(view, here=False)),
 )

@@ -18,6 +18,7 @@ from topology.pipeline import (
     DESTINATION_VNID,
     OUTPUT_PORT,
     SCRATCH,
+    SERVICE_MAC,
     SOURCE_VNID,
     SPACE,
     SPACE_MAC,
@@ -67,6 +68,17 @@ def commit(zone: int, table: Table | None = None) -> Action:
     return (Op.CT, 1, zone, NO_TABLE if table is None else int(table), ())
 
 
+def known_ends(zone: int, table: Table) -> Action:
+    """Give a packet the ends that its connection has in a conntrack zone, if it has one there, and continue."""
+    return (Op.CT, 0, zone, int(table), ((Op.NAT, 2, 0, 0, 0, 0, 0),))
+
+
+def begun_from(address: Address, zone: int, table: Table) -> Action:
+    """Commit in a conntrack zone as coming from an address, by whichever port is free there, and continue."""
+    value = int(address)
+    return (Op.CT, 1, zone, int(table), ((Op.NAT, 0, address.version, value, value, 0, 0),))
+
+
 def in_prefix(cidr: Prefix) -> tuple[MatchTerm, MatchTerm]:
     """Return the terms that say that a packet is to a prefix."""
     return IS_IP[cidr.version], (family_of(cidr.version).destination, int(cidr.network_address), int(cidr.netmask))
@@ -83,12 +95,13 @@ def pair(source: int, destination: int) -> tuple[MatchTerm, MatchTerm]:
     return (SOURCE_VNID, source, W32), (DESTINATION_VNID, destination, W32)
 
 
+NO_IN_PORT: Final[Action] = (Op.NO_IN_PORT,)
 TO_OUTPUT: Final[Actions] = (goto(Table.OUTPUT),)
 TO_EGRESS_POLICY: Final[Actions] = (goto(Table.EGRESS_POLICY),)
 TO_LOCAL: Final[Actions] = (goto(Table.LOCAL),)
+TO_SERVICE_REPLIES: Final[Actions] = (goto(Table.SERVICE_REPLIES),)
 TO_TUNNEL: Final[Actions] = (goto(Table.TUNNEL_EGRESS),)
 TO_GUARD: Final[Actions] = (goto(Table.NODE_GUARD),)
-ANY_SERVICE: Final[MatchTerm] = (BY_SERVICE, 1, W32)
 # What an error quotes is in the sender's own address, so that is kept where it is changed.
 KEEP_SOURCE: Final[Action] = (Op.COPY, fields.IPV4_SRC, 0, SCRATCH, 0, 32)
 TO_LEAVING_ERRORS: Final[Action] = goto(Table.LEAVING_ERRORS)
@@ -98,22 +111,29 @@ LEAVE_SPACE: Final[Actions] = (
     load(SPACE, 0),
     TO_LEAVING_ERRORS,
 )
-# Of a tunnel packet the VNID is the tunnel id, and the destination's space the low bits of the inner MAC.
+# Of a tunnel packet the VNID is the tunnel id; the low bits of the inner MACs are the destination's space and the VNID
+# of the service by which it was named.
 FROM_PEER: Final[Actions] = (
     (Op.COPY, fields.TUNNEL_ID, 0, SOURCE_VNID, 0, 24),
     (Op.COPY, fields.ETH_DST, 0, SPACE, 0, 24),
-    goto(Table.LOCAL),
+    (Op.COPY, fields.ETH_SRC, 0, BY_SERVICE, 0, 24),
+    goto(Table.SERVICE_REPLIES),
 )
 _ENVELOPE: Final[Actions] = (
     (Op.COPY, SOURCE_VNID, 0, fields.TUNNEL_ID, 0, 24),
     (Op.SET, fields.ETH_DST, SPACE_MAC, W48),
     (Op.COPY, SPACE, 0, fields.ETH_DST, 0, 24),
+    (Op.SET, fields.ETH_SRC, SERVICE_MAC, W48),
+    (Op.COPY, BY_SERVICE, 0, fields.ETH_SRC, 0, 24),
 )
 TO_TUN: Final[Actions] = (load(OUTPUT_PORT, 2), goto(Table.OUTPUT))
 
 
 def to_peer(vtep: Address) -> Actions:
-    """Return what hands a packet to another node: VNID and space in the envelope, out by the tunnel."""
+    """Return what hands a packet to another node: VNID, space and service in the envelope, out by the tunnel.
+
+    Both inner MACs are written in full: nothing that a pod put there arrives.
+    """
     kind = family_of(vtep.version)
     return (
         *_ENVELOPE,

@@ -89,8 +89,7 @@ def _node(proof: NodeProof, scene: Scene) -> NodeStatement:
     table, has = scene.tables.get(proof.node, FlowTable()), scene.committed.get(proof.node)
     digest = table_digest(table)
     installed = has is not None and (has is table or table_digest(has) == digest)
-    flows = sum(map(len, table.sections.values()))
-    return NodeStatement(proof.node, flows, digest, installed, len(proof.findings))
+    return NodeStatement(proof.node, table.size, digest, installed, len(proof.findings))
 
 
 def table_digest(table: FlowTable) -> str:
@@ -115,9 +114,11 @@ def _objects(snapshot: Snapshot) -> Iterator[str]:
         (value for _, value in sorted(snapshot.nodes.items())),
         (value for _, value in sorted(snapshot.networks.items())),
         (value for _, value in sorted(snapshot.projects.items())),
+        (value for _, value in sorted(snapshot.moves.items())),
         (value for _, value in sorted(snapshot.connections.items())),
         (value for _, value in sorted(snapshot.blocks.items(), key=lambda item: (item[0][0], str(item[0][1])))),
         (value for _, value in sorted(snapshot.services.items())),
+        (value for _, value in sorted(snapshot.slices.items())),
         (value for _, value in sorted(snapshot.ports.items())),
     )
     for values in parts:

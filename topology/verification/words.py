@@ -18,7 +18,7 @@ from topology.verification.finding import Finding, Witness
 _PROTOCOLS: Final = {number: (name, source, destination) for name, (number, source, destination) in TRANSPORT.items()}
 _PLACES: Final = {
     Where.NODE: "sent to the node",
-    Where.SERVICE: "sent to the node's service proxy",
+    Where.SERVICE: "sent to the node, which refuses it",
     Where.OUTSIDE: "sent outside",
 }
 

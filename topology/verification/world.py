@@ -16,6 +16,7 @@ from topology.flow import Actions, Match, MatchTerm
 from topology.model import AddressBlock, ConnectionKey, Network, Node, PortKey, Prefix, ServiceKey
 from topology.pipeline import SPACE
 from topology.snapshot import Snapshot
+from topology.verification.endpoints import Balances, Offers, offers
 from topology.verification.lazily import lazily
 from topology.verification.shape import ADDRESS_MASK, IS_IP, SHARED, W32, Facts, family_of, in_prefix, is_to, to_peer
 from topology.verification.translation import Translations
@@ -186,6 +187,28 @@ class World:
         return Translations(self.snapshot)
 
     @lazily
+    def offers(self) -> Offers:
+        """Ports of services, by the terms of what is sent there."""
+        return Offers(self.snapshot)
+
+    @lazily
+    def offered(self) -> tuple[Match, ...]:
+        """These terms, of all services."""
+        services = self.snapshot.services.values()
+        return tuple(offer.match for service in services for offer in offers(service, self.snapshot))
+
+    @lazily
+    def staying(self) -> tuple[Match, ...]:
+        """Those of services whose clients stay with an endpoint."""
+        services = (service for service in self.snapshot.services.values() if service.affinity)
+        return tuple(offer.match for service in services for offer in offers(service, self.snapshot))
+
+    @lazily
+    def balances(self) -> Balances:
+        """Whether services lead to their endpoints."""
+        return Balances(self.snapshot)
+
+    @lazily
     def guarded(self) -> _Guarded:
         """Whether a term names a node or a controller."""
         return _Guarded(self.snapshot)
@@ -195,6 +218,22 @@ class World:
         """The matches of all addresses of nodes and controllers."""
         addresses = {*self.snapshot.node_by_underlay, *self.snapshot.cluster.control_plane}
         return frozenset((SHARED, *is_to(address)) for address in addresses)
+
+    @lazily
+    def every_peer(self) -> tuple[Peer, ...]:
+        """All nodes as others see them."""
+        peers = (self.peers[name] for name in self.snapshot.nodes)
+        return tuple(peer for peer in peers if peer is not None)
+
+    @lazily
+    def every_source(self) -> int:
+        """By how many matches all nodes are believed."""
+        return sum(len(peer.sources) for peer in self.every_peer)
+
+    @lazily
+    def every_route(self) -> int:
+        """By how many matches is sent to all nodes."""
+        return sum(len(peer.routes) for peer in self.every_peer)
 
     def facts(self, make: Callable[[World], Facts]) -> Facts:
         """Return what every node must hold by the cluster's settings."""
@@ -249,6 +288,13 @@ class View:
         names: Iterable[str] = self.snapshot.nodes if self.focus.whole else self.focus.nodes
         peers = (self.world.peers[name] for name in names if name != self.node)
         return tuple(peer for peer in peers if peer is not None)
+
+    def count_of_peers(self, of: Callable[[Peer], int], of_all: int) -> int:
+        """Return how many of something the other nodes in focus have, of which all nodes have `of_all`."""
+        if not self.focus.whole:
+            return sum(map(of, self.peers))
+        this = self.world.peers[self.node]
+        return of_all - (0 if this is None else of(this))
 
     @lazily
     def networks(self) -> tuple[Network, ...]:

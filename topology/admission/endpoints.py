@@ -1,0 +1,36 @@
+"""Requests about slices of endpoints. A slice may be there before its service, and stay when that is gone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from topology import names
+from topology.admission.checks import known_project, require
+from topology.endpoints import slice_fault
+from topology.model import SliceKey
+from topology.requests import DeleteEndpoints, PutEndpoints, Reason, Refused
+from topology.snapshot import Event, Put, Remove, Snapshot
+
+
+def put_endpoints(snapshot: Snapshot, request: PutEndpoints) -> tuple[Event, ...]:
+    """Make or replace a slice of endpoints."""
+    given = request.slice
+    require(names.subdomain_fault, "slice of endpoints", given.key.name)
+    known_project(snapshot, given.key.project)
+    fault = slice_fault(given)
+    if fault is not None:
+        raise Refused(Reason.INVALID, _named(given.key), *fault)
+    found = replace(given, ports=tuple(sorted(given.ports)), endpoints=tuple(sorted(given.endpoints)))
+    return () if snapshot.slices.get(found.key) == found else (Put(found),)
+
+
+def delete_endpoints(snapshot: Snapshot, request: DeleteEndpoints) -> tuple[Event, ...]:
+    """Remove a slice of endpoints."""
+    found = snapshot.slices.get(request.key)
+    if found is None:
+        raise Refused(Reason.UNKNOWN, _named(request.key), "does not exist", "correct project and name")
+    return (Remove(found),)
+
+
+def _named(key: SliceKey) -> str:
+    return f'endpoints "{key.project}/{key.name}"'
