@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
 from topology.history import Turn
 from topology.model import Address
-from topology.snapshot import Event
+from topology.snapshot import Event, Snapshot
 
 
 class StoreError(Exception):
@@ -16,6 +16,25 @@ class StoreError(Exception):
     def __init__(self, name: str, cause: str, remedy: str) -> None:
         super().__init__(f"{name}: {cause}; {remedy}")
         self.name, self.cause, self.remedy = name, cause, remedy
+
+
+class Outdated(Exception):
+    """What was to be kept was decided on what others have changed meanwhile; nothing of it was kept.
+
+    `events` leads a snapshot to what is so now; then the same requests can be decided again.
+    """
+
+    def __init__(self, events: Callable[[Snapshot], tuple[Event, ...]]) -> None:
+        super().__init__("what it was decided on has changed meanwhile")
+        self.events = events
+
+
+class Mark(NamedTuple):
+    """That an object of a store which others watch was written, and is at this version: `vteps`, `n1`, 812. 0: gone."""
+
+    plural: str
+    name: str
+    resource_version: int
 
 
 class Record(NamedTuple):
@@ -28,9 +47,9 @@ class Record(NamedTuple):
 class Store(Protocol):
     """Keeps what was decided.
 
-    Settings, nodes, networks and their address blocks, projects, connections, services, ports, quarantined addresses,
-    and the numbers last given.
-    What follows from these (`Hosting`) is not kept. One caller at a time; it may be another thread each time.
+    Settings, nodes, networks and their address blocks, projects, connections, services, endpoints, ports, quarantined
+    addresses, and the numbers last given. What follows from these (`Hosting`) is not kept.
+    One caller at a time; it may be another thread each time.
     All calls raise StoreError when the store fails.
     """
 
@@ -38,11 +57,16 @@ class Store(Protocol):
         """Return the events that make what is kept out of `topology.snapshot.empty()`, when applied in order."""
         ...
 
-    def commit(self, events: Iterable[Event], turns: Iterable[Turn] = ()) -> None:
+    def commit(self, events: Iterable[Event], turns: Iterable[Turn] = ()) -> tuple[Mark, ...]:
         """Keep the events' outcome: all of them or, when it raises, none. On return they survive a crash.
 
-        What became of addresses by them (`turns`) is added to the history, with the time of now.
+        What became of addresses by them (`turns`) is added to the history, with the time of now. Returns what others
+        who share the store will see. Raises Outdated, besides, where others write too.
         """
+        ...
+
+    def released(self, snapshot: Snapshot, events: Iterable[Event]) -> tuple[Event, ...]:
+        """Return what can be so now that `events` have been kept: what others wrote, and what waited for these."""
         ...
 
     def history(self, space: int, address: Address, most: int) -> tuple[Record, ...]:

@@ -16,7 +16,9 @@ from topology.model import FIRST_VNID, LAST_VNID, Address, Prefix
 # In Python `$` also matches before a last newline, in JSON Schema (ECMA-262) it does not; `(?!\n)` makes them equal.
 END: Final = r"$(?!\n)"
 LABEL: Final = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?" + END  # RFC 1123, section 2.1; Kubernetes: "DNS label"
+PORT_NAME: Final = "^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?" + END  # a label, or none
 SUBDOMAIN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*" + END
+NODE_NAME: Final = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?" + END  # as above, or none
 CONTAINER: Final = r"^[a-zA-Z0-9][a-zA-Z0-9_.\-]*" + END  # CNI 1.1.0, "Parameters": CNI_CONTAINERID
 INTERFACE: Final = r"^(?!\.{1,2}$)[!-.0-9;-~]{1,15}" + END  # what Linux takes as a name, and OVS in ASCII
 DPID: Final = "^[0-9a-f]{16}" + END
@@ -52,6 +54,8 @@ Space = Annotated[int, Meta(ge=0, le=(1 << 32) - 1, description="Address space; 
 # At least what every host of IPv4 must accept (RFC 791, section 3.1); at most what its length field can say.
 Mtu = Annotated[int, Meta(ge=576, le=65535, description="Most bytes of an IP packet.")]
 Zone = Annotated[int, Meta(ge=1, le=65535, description="Conntrack zone; 16 bits.")]
+PortName = Annotated[str, Meta(pattern=PORT_NAME, max_length=63, examples=["web"])]
+NodeName = Annotated[str, Meta(pattern=NODE_NAME, max_length=253, examples=["node-1"])]
 L4Port = Annotated[int, Meta(ge=1, le=65535)]
 Protocol = Annotated[str, Meta(pattern=PROTOCOL, examples=["TCP"])]
 

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from store.bindings import Binding, LabelMap, Pod, label_map
-from store.connections import Connection, ServicePort, service_ports
+from store.connections import Connection
 from store.fields import (
     AddressText,
     ContainerId,
@@ -22,6 +22,7 @@ from store.fields import (
     L4Port,
     Label,
     MacAddress,
+    Malformed,
     Mtu,
     Object,
     PodUid,
@@ -36,11 +37,34 @@ from store.fields import (
     prefixes,
 )
 from store.moves import Move
+from store.services import EndpointSlice, Service
 from topology import model
 from topology.labels import labels_of
 from topology.model import SHARED_SPACE, format_mac
 
-_TRANSLATION_CIDRS: Final = tuple(map(str, model.Cluster().translation_cidrs))  # also of stores older than these
+_USUAL: Final = model.Cluster()  # what stores say that are older than a setting
+_TRANSLATION_CIDRS: Final = tuple(map(str, _USUAL.translation_cidrs))
+
+
+class PortRange(Object, frozen=True):
+    """Transport ports from the first to the last."""
+
+    first: L4Port
+    last: L4Port
+
+    @classmethod
+    def of(cls, value: model.PortRange) -> PortRange:
+        """Return the shape of a value."""
+        return cls(first=value.first, last=value.last)
+
+    def value(self, path: str) -> model.PortRange:
+        """Return the value of this shape, which stands at `path`. Raises Malformed."""
+        if self.first > self.last:
+            raise Malformed(path, f"{self.first} is above {self.last}", "name the first port first")
+        return model.PortRange(self.first, self.last)
+
+
+_NODE_PORTS: Final = None if _USUAL.node_ports is None else PortRange.of(_USUAL.node_ports)
 
 
 class Cluster(Object, frozen=True):
@@ -54,6 +78,8 @@ class Cluster(Object, frozen=True):
     guarded_udp_ports: tuple[L4Port, ...] = ()
     own_networks: bool = False
     translation_cidrs: tuple[PrefixText, ...] = _TRANSLATION_CIDRS
+    external_cidrs: tuple[PrefixText, ...] = ()
+    node_ports: PortRange | None = _NODE_PORTS
 
     @classmethod
     def of(cls, value: model.Cluster) -> Cluster:
@@ -67,6 +93,8 @@ class Cluster(Object, frozen=True):
             guarded_udp_ports=value.guarded_udp_ports,
             own_networks=value.own_networks,
             translation_cidrs=tuple(map(str, value.translation_cidrs)),
+            external_cidrs=tuple(map(str, value.external_cidrs)),
+            node_ports=None if value.node_ports is None else PortRange.of(value.node_ports),
         )
 
     def value(self) -> model.Cluster:
@@ -80,6 +108,8 @@ class Cluster(Object, frozen=True):
             guarded_udp_ports=self.guarded_udp_ports,
             own_networks=self.own_networks,
             translation_cidrs=prefixes(self.translation_cidrs, "$.translation_cidrs"),
+            external_cidrs=prefixes(self.external_cidrs, "$.external_cidrs"),
+            node_ports=None if self.node_ports is None else self.node_ports.value("$.node_ports"),
         )
 
 
@@ -212,28 +242,6 @@ class Project(Object, frozen=True):
         return model.Project(self.name, self.network, self.home or "", labels_of(self.labels), self.is_placed)
 
 
-class Service(Object, frozen=True):
-    """A service address of a project; who may use it is decided by the project's network."""
-
-    name: Label
-    project: Label
-    address: AddressText
-    ports: Annotated[tuple[ServicePort, ...], Meta(max_length=1000)]
-
-    @classmethod
-    def of(cls, value: model.Service) -> Service:
-        """Return the shape of a value."""
-        return cls(
-            name=value.key.name, project=value.key.project, address=str(value.address), ports=service_ports(value.ports)
-        )
-
-    def value(self) -> model.Service:
-        """Return the value of this shape. Raises Malformed."""
-        key = model.ServiceKey(self.project, self.name)
-        ports = tuple(model.ServicePort(item.protocol, item.port) for item in self.ports)
-        return model.Service(key, address(self.address, "$.address"), ports)
-
-
 class Port(Object, frozen=True):
     """A pod's attachment to a network. `ofport` is a hint: the switch tells its number anew when it connects.
 
@@ -347,6 +355,7 @@ KINDS: Final = (
     Kind("connection", Connection, model.Connection, lambda connection: "/".join(connection.key)),
     Kind("block", AddressBlock, model.AddressBlock, lambda block: f"{block.network}/{block.prefix}"),
     Kind("service", Service, model.Service, lambda service: "/".join(service.key)),
+    Kind("endpoints", EndpointSlice, model.EndpointSlice, lambda found: "/".join(found.key)),
     Kind("port", Port, model.Port, lambda port: "/".join(port.key)),
     Kind("quarantine", Quarantine, model.Quarantine, lambda item: f"{item.space}/{item.address}"),
     Kind("watermark", Watermark, model.Watermark, lambda watermark: watermark.pool),

@@ -19,15 +19,15 @@ from typing import Any, Final
 import msgspec
 
 from store import history
-from store.base import Record, StoreError
+from store.base import Mark, Record, StoreError
 from store.fields import Malformed
 from store.objects import KINDS
 from topology.history import Turn
 from topology.model import Address, Hosting
-from topology.snapshot import Event, Put
+from topology.snapshot import Event, Put, Snapshot
 
 APPLICATION_ID: Final = 0x48644C65  # "HdLe": tells our files from other programs' SQLite files
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 _SCHEMA: Final = f"""
 CREATE TABLE object (kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID;
@@ -42,6 +42,8 @@ _MIGRATIONS: Final = {
     1: "UPDATE object SET body = json_remove(body, '$.space') WHERE kind = 'network' AND json_valid(body);",
     # The history, moves, bindings and pods: kinds that an older version would not miss, so it must not open the file.
     2: history.SCHEMA,
+    # Endpoints: another such kind. What an older version cannot read in services are names of ports, and more.
+    3: "",
 }
 # An object that is as it was costs no write.
 _PUT: Final = """
@@ -73,11 +75,11 @@ class SqliteStore:
         """See `Store.load`."""
         return tuple(self._load())
 
-    def commit(self, events: Iterable[Event], turns: Iterable[Turn] = ()) -> None:
-        """See `Store.commit`."""
+    def commit(self, events: Iterable[Event], turns: Iterable[Turn] = ()) -> tuple[Mark, ...]:
+        """See `Store.commit`. Nobody shares the file."""
         rows = [_statement(event) for event in events if not isinstance(event.value, Hosting)]
         if not rows:
-            return
+            return ()
         gone = {row[1][1] for row in rows if row[0] is _REMOVE and row[1][0] == "node"}
         with self._transaction():
             for sql, parameters in rows:
@@ -87,6 +89,11 @@ class SqliteStore:
             history.record(self._connection, turns, time.time())
         if gone:
             self._tokens = {digest: node for digest, node in self._tokens.items() if node not in gone}
+        return ()
+
+    def released(self, snapshot: Snapshot, events: Iterable[Event]) -> tuple[Event, ...]:
+        """See `Store.released`: nobody else writes."""
+        return ()
 
     def set_token(self, node: str, digest: str) -> None:
         """See `Store.set_token`."""

@@ -1,7 +1,11 @@
-"""Files of older schemas open, and nothing in them is lost: 1, before networks had subnets; 2, before bindings."""
+"""Files of older schemas open, and nothing in them is lost.
+
+1: before networks had subnets; 2: before bindings; 3: before endpoints.
+"""
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -17,6 +21,9 @@ from topology.model import (
     Binding,
     Connection,
     ConnectionKey,
+    Endpoint,
+    EndpointSlice,
+    NamedPort,
     Network,
     Node,
     Pod,
@@ -27,7 +34,7 @@ from topology.model import (
     Quarantine,
     Service,
     ServiceKey,
-    ServicePort,
+    SliceKey,
 )
 from topology.snapshot import Put, apply_all, empty
 
@@ -68,7 +75,7 @@ VALUES = {
     Network("red", 10),
     Project("red", "red"),
     Connection(ConnectionKey("blue", "red"), EVERYTHING, EVERYTHING),
-    Service(ServiceKey("red", "web"), IPv4Address("172.30.0.10"), (ServicePort("TCP", 80),)),
+    Service(ServiceKey("red", "web"), IPv4Address("172.30.0.10"), (NamedPort("TCP", 80),)),
     Port(
         PortKey("n1", "c1", "eth0"),
         "red",
@@ -133,6 +140,28 @@ def test_everything_of_a_file_of_schema_2_is_there(path: Path) -> None:
     assert version(path) == SCHEMA_VERSION
     again = SqliteStore(path)
     assert {event.value for event in again.load()} == VALUES - {Project("red", "red")} | {bound, labelled, pod}
+    again.close()
+
+
+def test_everything_of_a_file_of_schema_3_is_there(path: Path) -> None:
+    """Ports had no names, and several in a service were told apart without: they have names from now on."""
+    SqliteStore(path).close()
+    ports = '[{"protocol":"UDP","port":53},{"protocol":"TCP","port":443}]'
+    body = f'{{"name":"old","project":"red","address":"172.30.0.20","ports":{ports}}}'
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("INSERT INTO object VALUES ('service', 'red/old', ?)", (body,))
+        connection.execute("PRAGMA user_version = 3")
+        connection.commit()
+    named = (NamedPort("TCP", 443, "443-tcp"), NamedPort("UDP", 53, "53-udp"))
+    old = Service(ServiceKey("red", "old"), IPv4Address("172.30.0.20"), named)
+    found = EndpointSlice(SliceKey("red", "old-1"), "old", named[:1], (Endpoint(IPv4Address("10.128.0.2"), "n1"),))
+    store = SqliteStore(path)
+    assert {event.value for event in store.load()} == VALUES | {old}
+    store.commit([Put(replace(old, affinity=10800)), Put(found)])
+    store.close()
+    assert version(path) == SCHEMA_VERSION
+    again = SqliteStore(path)
+    assert {event.value for event in again.load()} == VALUES | {replace(old, affinity=10800), found}
     again.close()
 
 

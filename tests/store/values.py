@@ -16,13 +16,17 @@ from topology.model import (
     Cluster,
     Connection,
     ConnectionKey,
+    Endpoint,
+    EndpointSlice,
     Move,
+    NamedPort,
     Network,
     Node,
     Pod,
     PodKey,
     Port,
     PortKey,
+    PortRange,
     Prefix,
     Project,
     Quarantine,
@@ -30,16 +34,19 @@ from topology.model import (
     Service,
     ServiceKey,
     ServicePort,
+    SliceKey,
     Stage,
     Subject,
     Subnet,
     Translation,
     Watermark,
+    in_order,
     mac_of,
 )
 from topology.snapshot import Event, Put, Remove
 
 labels = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,5}[a-z0-9])?", fullmatch=True)
+subdomains = st.lists(labels, min_size=1, max_size=3).map(".".join)
 few = st.sampled_from(["a", "b", "c"])  # names that meet often
 interfaces = st.text("abz019.-_@", min_size=1, max_size=15).filter(lambda name: name not in {".", ".."})
 containers = st.from_regex(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]{0,63}", fullmatch=True)
@@ -66,6 +73,8 @@ clusters = st.builds(
     guarded_udp_ports=st.lists(l4_ports, max_size=3).map(tuple),
     own_networks=st.booleans(),
     translation_cidrs=st.lists(prefixes(), max_size=2).map(tuple),
+    external_cidrs=st.lists(prefixes(), max_size=2).map(tuple),
+    node_ports=st.none() | st.lists(l4_ports, min_size=2, max_size=2).map(lambda ends: PortRange(*sorted(ends))),
 )
 nodes = st.builds(
     Node,
@@ -144,12 +153,38 @@ connections = st.builds(
     scopes,
     st.lists(translations(), max_size=3).map(tuple),
 )
+
+
+def named_ports(node_ports: st.SearchStrategy[int]) -> st.SearchStrategy[tuple[NamedPort, ...]]:
+    """Of several, at most one has no name."""
+    one = st.builds(NamedPort, st.sampled_from(["TCP", "UDP", "SCTP"]), l4_ports, st.just("") | labels, node_ports)
+    some = st.lists(one, max_size=3, unique_by=lambda port: port.name)
+    return some.map(lambda found: tuple(sorted(found)))
+
+
 services = st.builds(
     Service,
     key=st.builds(ServiceKey, few, labels),
     address=addresses,
-    ports=st.lists(service_ports, max_size=3).map(tuple),
+    ports=named_ports(st.just(0) | l4_ports),
+    affinity=st.integers(0, 86400),
+    internal_local=st.booleans(),
+    publish_not_ready=st.booleans(),
+    external=st.lists(addresses, max_size=3).map(in_order),
 )
+
+
+@st.composite
+def slices(draw: st.DrawFn) -> EndpointSlice:
+    """Endpoints of one address family, by address."""
+    version = draw(st.sampled_from([4, 6]))
+    flags = [st.booleans()] * 3
+    one = st.builds(Endpoint, st.ip_addresses(v=version), st.just("") | few | subdomains, *flags)
+    found = draw(st.lists(one, max_size=3, unique_by=lambda endpoint: endpoint.address))
+    key = SliceKey(draw(few), draw(few | subdomains))
+    return EndpointSlice(key, draw(few), draw(named_ports(st.just(0))), tuple(sorted(found)))
+
+
 ports = st.builds(
     Port,
     key=st.builds(PortKey, few, containers | few, interfaces | few),
@@ -178,6 +213,7 @@ values: st.SearchStrategy[Subject] = (
     | pods
     | connections
     | services
+    | slices()
     | ports
     | quarantines
     | watermarks

@@ -1,0 +1,138 @@
+"""What Services and EndpointSlices say about the network: from their shapes to `mirror.Version`s. Pure.
+
+What the API server has let pass is looked at once more: flows are made of it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Final
+
+from kube.mirror import Name, Version
+from kube.objects import (
+    ENDPOINT_SLICES,
+    SERVICE_NAME,
+    SERVICES,
+    Endpoint,
+    EndpointPort,
+    EndpointSlice,
+    Service,
+    ServicePort,
+)
+from kube.objects import ServiceSpec as Spec
+from kube.reading import version_number
+from store.fields import Malformed, address
+from topology import model
+from topology.endpoints import Fault, service_fault, slice_fault
+from topology.model import Address, Subject
+
+USUAL_AFFINITY: Final = 10800  # seconds: v1, ClientIPConfig
+_FAMILIES: Final = ("IPv4", "IPv6")
+
+
+def service_version(found: Service) -> Version:
+    """Return a service, if it has an address. Raises Malformed."""
+    meta = found.metadata
+    name = Name(SERVICES.plural, f"{meta.namespace}/{meta.name}")
+    return Version(name, version_number(meta.resource_version), _service(found))
+
+
+def slice_version(found: EndpointSlice) -> Version:
+    """Return the endpoints of a slice, if it is a service's and has addresses. Raises Malformed."""
+    meta = found.metadata
+    name = Name(ENDPOINT_SLICES.plural, f"{meta.namespace}/{meta.name}")
+    return Version(name, version_number(meta.resource_version), _slice(found))
+
+
+def _service(found: Service) -> tuple[Subject, ...]:
+    spec = found.spec
+    addresses = [text for text in spec.cluster_ips if text not in ("", "None")]
+    if not addresses or spec.type == "ExternalName":
+        return ()
+    service = model.Service(
+        key=model.ServiceKey(found.metadata.namespace, found.metadata.name),
+        address=address(addresses[0], "$.spec.clusterIPs[0]"),
+        ports=tuple(sorted(map(_offered, spec.ports))),
+        affinity=_affinity(spec),
+        internal_local=spec.internal_traffic_policy == "Local",
+        publish_not_ready=spec.publish_not_ready_addresses,
+        external=_external(found),
+    )
+    _check(service_fault(service), "$.spec")
+    return (service,)
+
+
+def _offered(port: ServicePort) -> model.NamedPort:
+    return model.NamedPort(port.protocol, port.port, port.name, port.node_port)
+
+
+def _external(found: Service) -> tuple[Address, ...]:
+    """Return the addresses that were asked for, and those of a load balancer that leads them to nodes as they are.
+
+    Of mode Proxy is one that comes to nodes by node ports (v1, LoadBalancerIngress).
+    """
+    asked = [(text, f"$.spec.externalIPs[{at}]") for at, text in enumerate(found.spec.external_ips)]
+    for at, ingress in enumerate(found.status.load_balancer.ingress or ()):
+        if ingress.ip and ingress.ip_mode != "Proxy":
+            asked.append((ingress.ip, f"$.status.loadBalancer.ingress[{at}].ip"))
+    return model.in_order(address(*each) for each in asked)
+
+
+def _affinity(spec: Spec) -> int:
+    """Return for how many seconds a client stays with its endpoint."""
+    if spec.session_affinity != "ClientIP":
+        return 0
+    config = spec.session_affinity_config
+    given = None if config is None or config.client_ip is None else config.client_ip.timeout_seconds
+    return USUAL_AFFINITY if given is None else given
+
+
+def _slice(found: EndpointSlice) -> tuple[Subject, ...]:
+    service = found.metadata.labels.get(SERVICE_NAME, "")
+    if not service or found.address_type not in _FAMILIES:
+        return ()
+    endpoints = model.EndpointSlice(
+        key=model.SliceKey(found.metadata.namespace, found.metadata.name),
+        service=service,
+        ports=_ports(found.ports or ()),
+        endpoints=_endpoints(found.endpoints or ()),
+    )
+    _check(slice_fault(endpoints), "$")
+    return (endpoints,)
+
+
+def _ports(ports: Iterable[EndpointPort]) -> tuple[model.NamedPort, ...]:
+    """Return the ports that have a number: without one, it is for whoever reads the slice to say."""
+    named = (model.NamedPort(one.protocol or "TCP", one.port, one.name or "") for one in ports if one.port is not None)
+    return tuple(sorted(named))
+
+
+def _endpoints(endpoints: Iterable[Endpoint]) -> tuple[model.Endpoint, ...]:
+    """Return endpoints in order, one for each address.
+
+    Of two that share one, as a pod of the host's network that ends and the one after it, that which is good for more.
+    """
+    best: dict[Address, model.Endpoint] = {}
+    for position, each in enumerate(endpoints):
+        if each.addresses:  # of several, the others are for nobody to use
+            made = _endpoint(each, address(each.addresses[0], f"$.endpoints[{position}].addresses[0]"))
+            best[made.address] = max(best.get(made.address, made), made, key=_worth)
+    return tuple(sorted(best.values(), key=lambda one: (one.address.version, one)))
+
+
+def _endpoint(found: Endpoint, where: Address) -> model.Endpoint:
+    conditions = found.conditions
+    ready = conditions.ready is not False
+    serving = ready if conditions.serving is None else conditions.serving
+    node = sys.intern(found.node_name or "")  # few nodes, many endpoints
+    return model.Endpoint(where, node, ready, serving, conditions.terminating is True)
+
+
+def _worth(endpoint: model.Endpoint) -> tuple[bool, bool, bool]:
+    return endpoint.ready, endpoint.serving, not endpoint.terminating
+
+
+def _check(fault: Fault | None, path: str) -> None:
+    if fault is not None:
+        raise Malformed(path, *fault)
