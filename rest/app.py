@@ -16,6 +16,7 @@ from webob import Request, Response
 
 from rest.auth import NOBODY, Authority
 from rest.control import Control
+from rest.forwarding import answerer, forward
 from rest.metrics import Meter, metrics_route
 from rest.openapi import document_route
 from rest.options import Options
@@ -90,6 +91,10 @@ class Application:
             found = self._find(request)
             route = _choose(found, request.method)
             caller = self._authority.check(route.access, found.where, request)
+            control, options = self._setting
+            other = answerer(route, found.where, request, control.published)
+            if other is not None:
+                return _Outcome(forward(control, options, other, route, request), route, caller)
             return _Outcome(route.handle(make_call(request, route, found.where, self._setting)), route, caller)
         except Planned as planned:
             return _Outcome(Answer(200, planned.view), route, caller)

@@ -9,15 +9,12 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
-from store.connections import Scope, ServicePort
 from store.fields import (
     AddressText,
     DatapathId,
     InterfaceName,
     Label,
-    Mtu,
     Object,
-    OwnVnid,
     PodUid,
     PrefixText,
     Subdomain,
@@ -122,50 +119,6 @@ class NodeCreation(Object, frozen=True):
     underlay: AddressText
     dpid: DatapathId | None = None
     subnets: Annotated[tuple[PrefixText, ...], Meta(max_length=2)] = ()
-
-
-class SubnetCreation(Object, frozen=True):
-    """A range of addresses of a network's own. Unless given, the gateway is its first address, and it gets a name."""
-
-    cidr: PrefixText
-    name: Label | None = None
-    gateway: AddressText | None = None
-
-
-class NetworkCreation(Object, frozen=True):
-    """Make a network, with the projects that are to be on it; the VNID is allotted unless given.
-
-    With `subnets` its pods have addresses of those, which may overlap any other network's; `flat`: an address may be on
-    any node; `mtu` (bytes) bounds that of its pods; `provider` supplies its specification.
-    """
-
-    name: Label
-    vnid: OwnVnid | None = None
-    is_global: bool = field(default=False, name="global")
-    projects: Annotated[tuple[Label, ...], Meta(max_length=10000)] = ()
-    subnets: Annotated[tuple[SubnetCreation, ...], Meta(max_length=64)] = ()
-    flat: bool = False
-    mtu: Mtu | None = None
-    provider: Label = DEFAULT_PROVIDER
-
-
-class AskedScope(Scope, frozen=True):
-    """What one network is to be allowed to begin towards another: everything, or only services, or these ports."""
-
-    ports: Annotated[tuple[ServicePort, ...], Meta(max_length=1000)] = ()
-
-
-class ConnectionCreation(Object, frozen=True):
-    """Two networks that are to talk; `forward` is what the first may begin towards the second, null for nothing.
-
-    `translated`: each is to know the other's subnets by prefixes that are allotted with the connection, so that their
-    ranges may overlap. They stay as long as the connection does, also when this says false later.
-    """
-
-    networks: tuple[Label, Label]
-    forward: AskedScope | None = AskedScope()
-    backward: AskedScope | None = AskedScope()
-    translated: bool = False
 
 
 class NetworkChange(Object, frozen=True):

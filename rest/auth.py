@@ -14,8 +14,8 @@ from typing import Final
 from webob import Request
 
 from rest.control import Control
-from rest.options import Options
-from rest.problems import FORBIDDEN, UNAUTHENTICATED, Problem
+from rest.options import Options, Reviewer
+from rest.problems import FORBIDDEN, NOT_READY, UNAUTHENTICATED, Problem
 from rest.routing import Access
 
 ADMINISTRATOR: Final = "administrator"
@@ -43,11 +43,34 @@ class Authority:
         if self._is_admin(token):
             return ADMINISTRATOR
         node = self._control.node_of_token(token)
+        if node is None and self._options.reviewer is not None:
+            return self._reviewed(self._options.reviewer, token, (access, where, request))
         if node is None:
             remedy = f"{_HOW_ADMIN}, or the one that heddle create-node printed"
             raise Problem(UNAUTHENTICATED, "token", "is not one that is known", remedy).sending(_WRONG)
         _check_node(node, access, where)
         return f"node {node}"
+
+    def _reviewed(self, reviewer: Reviewer, token: str, call: tuple[Access, Mapping[str, str], Request]) -> str:
+        """Return who makes a call with a token that somebody else knows. Raises Problem when they may not."""
+        access, where, request = call
+        try:
+            person = reviewer.review(token)
+            if person is None:
+                remedy = f"{_HOW_ADMIN}, a node's, or one that the API server knows"
+                raise Problem(UNAUTHENTICATED, "token", "is not one that is known", remedy).sending(_WRONG)
+            if person.node is not None:
+                _check_node(person.node, access, where)
+                return f"node {person.node}"
+            verb = "get" if request.method in ("GET", "HEAD") else "update"
+            if not reviewer.may(person, verb):
+                cause = f"may not {verb} networks.heddle.sdn"
+                raise Problem(FORBIDDEN, f"user {person.username}", cause, "ask for that right (RBAC)")
+        except ConnectionError as error:
+            remedy = "ask again; the administrator's and the nodes' own tokens need no API server"
+            problem = Problem(NOT_READY, "token", f"cannot be reviewed now: {error}", remedy)
+            raise problem.sending(("Retry-After", "2")) from None
+        return f"user {person.username}"
 
     def _is_admin(self, token: str) -> bool:
         digest = sha256(token.encode()).hexdigest()

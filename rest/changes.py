@@ -35,8 +35,9 @@ def ask(call: Call[Any, Any], request: Request) -> Changed:
 def late(call: Call[Any, Any], submitted: Submitted, *, without: str | None = None) -> tuple[str, ...]:
     """Wait until a change is in force; return the nodes on which it is not. Node `without` is not asked."""
     query: Timeout = call.query
-    wanted = Submitted(submitted.revision, submitted.nodes - {without} if without else submitted.nodes)
-    return call.control.late(wanted, query.timeout) if wanted.nodes else ()
+    wanted = submitted._replace(nodes=submitted.nodes - {without}) if without else submitted
+    left = call.control.late(wanted, query.timeout) if wanted.nodes or wanted.marks else ()
+    return tuple(node for node in left if node != without)
 
 
 def settled(call: Call[Any, Any], changed: Changed, projects: Iterable[str] = ()) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ Each application has a registry of its own; nothing is global.
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -17,7 +17,9 @@ from rest.control import Control, Published, SwitchPhase
 from rest.routing import Access, Answer, Call, Empty, Route, Text
 from rest.views import switch_status
 from topology.allocation import free_addresses
-from topology.compiler import FlowTable
+from topology.compiler import FlowTable, SectionKey
+from topology.flow import Entry
+from topology.layered import Layered
 from topology.model import SHARED_SPACE, Port
 from topology.pipeline import FeatureId
 
@@ -68,6 +70,7 @@ class _State(Collector):
         self._control = control
         # A table is a value: while a node's is the same object, so is what was counted in it.
         self._counted: dict[str, tuple[FlowTable, Tally[int]]] = {}
+        self._common: tuple[FlowTable, Tally[int]] = (FlowTable(), Tally())  # so is what nodes have in common
 
     def collect(self) -> Iterator[Metric]:
         """Return the gauges of what is published now."""
@@ -86,17 +89,26 @@ class _State(Collector):
         counted: dict[str, tuple[FlowTable, Tally[int]]] = {}
         for node, table in sorted(published.tables.items()):
             known = self._counted.get(node)
-            tally = known[1] if known is not None and known[0] is table else _count(table)
+            tally = known[1] if known is not None and known[0] is table else self._count(table)
             counted[node] = (table, tally)
             for feature, number in sorted(tally.items()):
                 gauge.add_metric((node, FeatureId(feature).name.lower()), number)
         self._counted = counted
         return gauge
 
+    def _count(self, table: FlowTable) -> Tally[int]:
+        common, sections = table.common, table.sections
+        if common is None or not isinstance(sections, Layered):
+            return _count(sections.items())
+        if self._common[0].sections is not common.sections:
+            self._common = (common, _count(common.sections.items()))
+        absent = ((key, common.sections.get(key, ())) for key in sections.absent)
+        return self._common[1] + _count(sections.own.items()) - _count(absent)
 
-def _count(table: FlowTable) -> Tally[int]:
+
+def _count(sections: Iterable[tuple[SectionKey, tuple[Entry, ...]]]) -> Tally[int]:
     tally: Tally[int] = Tally()
-    for key, flows in table.sections.items():
+    for key, flows in sections:
         tally[key.feature] += len(flows)
     return tally
 

@@ -79,7 +79,8 @@ class _Shapes:
     def __init__(self, routes: list[Route]) -> None:
         used: dict[Any, None] = {ProblemDocument: None, Empty: None}
         for route in routes:
-            used.update(dict.fromkeys(shape for shape in route.answers.values() if shape not in (None, Text)))
+            shapes = (shape for answer in route.answers.values() for shape in _each(answer))
+            used.update(dict.fromkeys(shape for shape in shapes if shape not in (None, Text)))
             used.update({PlanView: None} if _can_be_planned(route) else {})
             used.update({route.query: None, route.body: None})
             used.update(dict.fromkeys(PARAMETERS[name] for name in parameters(route.path)))
@@ -150,9 +151,9 @@ def _can_be_planned(route: Route) -> bool:
 
 def _planned(route: Route, shapes: _Shapes) -> dict[str, Any]:
     """Return what 200 means where it may be a plan as well."""
-    schemas = [shapes.schema(shape) for shape in (route.answers.get(200), PlanView) if shape is not None]
-    content = {"application/json": {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}
-    return {"description": "As asked, or the plan" if len(schemas) > 1 else "The plan", "content": content}
+    answers = [shape for shape in (*_each(route.answers.get(200)), PlanView) if shape is not None]
+    description = "As asked, or the plan" if len(answers) > 1 else "The plan"
+    return {"description": description, **_content(tuple(answers), shapes)}
 
 
 def _content(shape: Any, shapes: _Shapes) -> dict[str, Any]:
@@ -160,7 +161,13 @@ def _content(shape: Any, shapes: _Shapes) -> dict[str, Any]:
         return {}
     if shape is Text:
         return {"content": {"text/plain": {"schema": {"type": "string"}}}}
-    return {"content": {"application/json": {"schema": shapes.schema(shape)}}}
+    schemas = [shapes.schema(each) for each in _each(shape)]
+    return {"content": {"application/json": {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}}
+
+
+def _each(answer: Any) -> tuple[Any, ...]:
+    """Return the shapes that an answer may have."""
+    return answer if isinstance(answer, tuple) else (answer,)
 
 
 def _refusals(route: Route) -> set[int]:

@@ -125,6 +125,9 @@ def _faults(published: Published, network: Network) -> Iterator[tuple[str, str]]
     ]
     nodes: Iterable[str] = snapshot.nodes if network.is_global else snapshot.hosts.get(network.name, {})
     for node in sorted(nodes):
+        status = published.switches.get(node)
+        if status is not None and status.phase is SwitchPhase.STANDBY:
+            continue  # another replica knows
         wanted, had = published.tables.get(node, _EMPTY), published.committed.get(node, _EMPTY)
         if any(conflict.left_out in keys for conflict in wanted.conflicts):
             yield node, "Conflict"
@@ -165,7 +168,9 @@ def _terminating(snapshot: Snapshot, network: Network) -> Condition:
     nodes = sorted(snapshot.hosts.get(network.name, {}))
     ports = sum(snapshot.hosted[node, network.name] for node in nodes)
     services = sum(len(snapshot.services_of.get(one, ())) for one in snapshot.projects_of.get(network.name, {}))
+    slices = sum(snapshot.slices_in.get(one, 0) for one in snapshot.homes_of.get(network.name, {}))
     left = f"pods left: {ports}{f', on {_listed(nodes)}' if nodes else ''}; services left: {services}"
+    left += f"; slices of endpoints left: {slices}" if slices else ""
     return Condition("Terminating", True, "Draining", f"it takes in nobody new and goes by itself; {left}")
 
 

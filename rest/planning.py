@@ -18,7 +18,19 @@ from rest.verification_shapes import (
 )
 from store.connections import Scope
 from topology import model
-from topology.model import AddressBlock, Binding, Cluster, Connection, Network, Node, Pod, Project, Service, Subject
+from topology.model import (
+    AddressBlock,
+    Binding,
+    Cluster,
+    Connection,
+    EndpointSlice,
+    Network,
+    Node,
+    Pod,
+    Project,
+    Service,
+    Subject,
+)
 from topology.plan import Plan, ReachChange, plan_request
 from topology.requests import Refused, Request
 from topology.snapshot import Change
@@ -33,6 +45,7 @@ _KINDS: Final[dict[type, str]] = {
     Connection: "connection",
     AddressBlock: "address block",
     Service: "service",
+    EndpointSlice: "endpoints",
 }
 
 
@@ -111,7 +124,7 @@ def _what(change: Change) -> Literal["made", "changed", "removed"]:
 
 def _name(subject: Subject) -> str:
     match subject:
-        case Connection(key=key) | Service(key=key) | Pod(key=key):
+        case Connection(key=key) | Service(key=key) | EndpointSlice(key=key) | Pod(key=key):
             return "/".join(key)
         case AddressBlock(network=network, prefix=prefix, node=node):
             return f"{prefix} of {network} on {node}"

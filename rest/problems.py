@@ -49,6 +49,9 @@ UNSAFE: Final = Kind(
     "unsafe", 500, "Not sound", "The change's flows would not do what the network allows; nothing was changed."
 )
 NOT_READY: Final = Kind("not-ready", 503, "Not ready", "What was asked about is not ready; the detail says why.")
+NO_REPLICA: Final = Kind(
+    "no-replica", 503, "No replica answers", "The replica that answers for this is gone; another takes over in seconds."
+)
 STORE: Final = Kind("store", 503, "The store failed", "Nothing was changed, for it could not be kept.")
 EXHAUSTED: Final = Kind("exhausted", 507, "Exhausted", "A pool of addresses or numbers is empty.")
 
@@ -68,6 +71,7 @@ KINDS: Final = (
     INTERNAL,
     UNSAFE,
     NOT_READY,
+    NO_REPLICA,
     STORE,
     EXHAUSTED,
 )

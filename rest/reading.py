@@ -59,7 +59,7 @@ def read_body(request: Request, route: Route) -> Any:
     if media_type != "application/json":
         cause = f'its media type is "{media_type}"' if media_type else "its media type is missing"
         raise Problem(NOT_JSON, "body", cause, "send JSON, with Content-Type: application/json")
-    content = _content(request)
+    content = read_content(request)
     try:
         return _decode(content, route)
     except msgspec.ValidationError as error:
@@ -101,7 +101,7 @@ def _decoded(request: Request) -> list[tuple[str, str]]:
         raise Problem(MALFORMED, "query", "is not UTF-8", "encode it as UTF-8, then in percent notation") from None
 
 
-def _content(request: Request) -> bytes:
+def read_content(request: Request) -> bytes:
     """Return the whole body. Raises Problem, also when it is larger than any valid one."""
     stated = request.headers.get("Content-Length")
     if stated is not None and not re.fullmatch("[0-9]{1,18}", stated):

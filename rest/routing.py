@@ -30,6 +30,14 @@ class Access(Enum):
     PORTS = "the node in the path, or whoever has the administrator's token"
 
 
+class Answerer(Enum):
+    """Which replica answers a call, where there are several."""
+
+    ANY = "whichever is asked"
+    NODE = "the one that answers for the node in the path"
+    DECISIONS = "the one that decides about the whole network"
+
+
 class Empty(Object, frozen=True):
     """A query or a body without fields."""
 
@@ -65,8 +73,8 @@ class Answer:
 class Route:
     """A method of a path.
 
-    `answers` has the shape of each success (None: no content), `refusals` the other statuses that the resource itself
-    can answer with. The shapes of query and body are those that `handle` declares of its call.
+    `answers` has the shape of each success (None: no content; a tuple: one of these), `refusals` the other statuses
+    that the resource itself can answer with. The shapes of query and body are those that `handle` declares of its call.
     """
 
     method: str
@@ -76,6 +84,7 @@ class Route:
     access: Access
     answers: Mapping[int, Any]
     refusals: frozenset[int] = frozenset()
+    by: Answerer | None = None  # None: what changes something is for DECISIONS, the rest for ANY
     query: type[Any] = field(init=False)
     body: type[Any] = field(init=False)
 
@@ -84,6 +93,13 @@ class Route:
         query, body = get_args(declared)
         object.__setattr__(self, "query", query)
         object.__setattr__(self, "body", body)
+
+    @property
+    def answerer(self) -> Answerer:
+        """Which replica answers."""
+        if self.by is not None:
+            return self.by
+        return Answerer.ANY if self.method == "GET" else Answerer.DECISIONS
 
     @property
     def has_body(self) -> bool:
@@ -108,6 +124,7 @@ PARAMETERS: Final[dict[str, Any]] = {
     "binding": Label,
     "pod": Subdomain,
     "service": Label,
+    "slice": Subdomain,
     "container": ContainerId,
     "interface": InterfaceName,
     "address": AddressText,

@@ -14,16 +14,19 @@ from store.fields import (
     AddressText,
     DatapathId,
     InterfaceName,
+    L4Port,
     Label,
     MacAddress,
     Mtu,
     Object,
     PrefixText,
+    Protocol,
     Space,
     Subdomain,
     Vnid,
 )
-from store.objects import Service, Subnet
+from store.objects import Subnet
+from store.services import EndpointSlice, NodePort, Service
 
 Counter = Annotated[int, Meta(ge=0)]
 LateNodes = Annotated[
@@ -139,6 +142,12 @@ class ServiceMade(Service, frozen=True):
     late: LateNodes = ()
 
 
+class EndpointsMade(EndpointSlice, frozen=True):
+    """A slice of endpoints that was made or replaced."""
+
+    late: LateNodes = ()
+
+
 class AddressView(Object, frozen=True):
     """A pod's address with its prefix length, and the gateway of that subnet."""
 
@@ -246,8 +255,31 @@ class Topology(Object, frozen=True):
     connections: tuple[ConnectionView, ...]
 
 
+class NodePortsView(Object, frozen=True):
+    """Ports of a node's own addresses that its kernel leads into the switch, and the ranges that stand for it there."""
+
+    first: L4Port
+    last: L4Port
+    prefixes: tuple[PrefixText, ...]
+
+
+class DoorView(Object, frozen=True):
+    """A port of an external address, and where a node leads it: to its `node_port`, or if that is 0 to `service`."""
+
+    address: AddressText
+    protocol: Protocol
+    port: L4Port
+    service: AddressText
+    node_port: NodePort
+
+
 class Configuration(Object, frozen=True):
-    """What a node sets itself up by. `revision` changes whenever anything else in it does; it has no order."""
+    """What a node sets itself up by. `revision` changes whenever anything else in it does; it has no order.
+
+    `controllers` are its switch's OpenFlow targets; `api`, where there are several replicas, the URLs of their APIs.
+    `hairpin`, one for each address family: from where the node is met that reaches itself by a service. `node_ports`
+    null: somebody else leads them to services.
+    """
 
     revision: int
     node: Subdomain
@@ -257,12 +289,45 @@ class Configuration(Object, frozen=True):
     gateways: tuple[str, ...]
     cluster_cidrs: tuple[PrefixText, ...]
     service_cidrs: tuple[PrefixText, ...]
+    hairpin: tuple[AddressText, ...]
+    node_ports: NodePortsView | None
+    external: tuple[DoorView, ...]
     mtu_overhead: int
     controllers: tuple[str, ...]
+    api: tuple[str, ...]
     peers: tuple[AddressText, ...]
     guarded_tcp_ports: tuple[int, ...]
     guarded_udp_ports: tuple[int, ...]
     programmed: bool
+
+
+class ShareView(Object, frozen=True):
+    """A part of what is to be decided; `since` when it is its holder's, by the holder's clock (null: not known)."""
+
+    name: str
+    since: str | None
+
+
+class ReplicaView(Object, frozen=True):
+    """One replica of the controller, and what it answers for: `decides` about the whole network, and these nodes.
+
+    `me` is the one that answers this call; `since` when each is there, by its own clock (null: not known).
+    """
+
+    name: str
+    api: str
+    openflow: str
+    since: str | None
+    me: bool
+    decides: bool
+    shares: tuple[ShareView, ...]
+    nodes: tuple[Subdomain, ...]
+
+
+class ReplicasView(Object, frozen=True):
+    """All living replicas; none, when the controller is alone."""
+
+    replicas: tuple[ReplicaView, ...]
 
 
 class Readiness(Object, frozen=True):
@@ -300,6 +365,12 @@ class Services(Object, frozen=True):
     """All services."""
 
     services: tuple[Service, ...]
+
+
+class Endpoints(Object, frozen=True):
+    """All slices of endpoints."""
+
+    endpoints: tuple[EndpointSlice, ...]
 
 
 class Ports(Object, frozen=True):

@@ -5,9 +5,7 @@ No decision is taken here and no state of the network is kept here: that is `own
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from functools import partial
 from hashlib import sha256
 from ipaddress import ip_address
@@ -24,9 +22,12 @@ from ryu.controller import ofp_event  # isort: skip
 from ryu.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls  # isort: skip
 from ryu.ofproto import ofproto_v1_5  # isort: skip
 
+from kube.errors import ApiError
 from rest.app import make_app
 from rest.options import Options
 from ryu_apps import settings as controller_settings
+from ryu_apps.cluster.starting import start_cluster
+from ryu_apps.collector import resting_collector
 from ryu_apps.logs import configure_logs
 from ryu_apps.moves import Conductor
 from ryu_apps.openflow import channel, decode, messages
@@ -37,13 +38,17 @@ from ryu_apps.plane import ControlPlane
 from ryu_apps.server import serve
 from ryu_apps.session import SwitchSession
 from ryu_apps.settings import Settings
+from ryu_apps.started import Started
 from store.base import Store, StoreError
 from store.sqlite import SqliteStore
 from topology.admission import admit
 from topology.compiler import Delta
+from topology.fields import TRANSPORT
 from topology.model import Cluster
+from topology.pipeline import SERVICE_ZONE
 from topology.requests import Refused, SetCluster
 from topology.snapshot import Snapshot, apply_all, empty
+from topology.targets import Gone
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +73,19 @@ class OpenFlowWire:
         """Return a request for the number of flows in each table."""
         return messages.table_stats_request(xid)
 
+    def read_groups(self, xid: int) -> bytes:
+        """Return a request for all groups."""
+        return messages.group_desc_request(xid)
+
+    def forget(self, xid: int, gone: Gone) -> bytes:
+        """Return a request to forget the connections that a service led to an endpoint that is gone."""
+        protocol, _, _ = TRANSPORT[gone.protocol]
+        return messages.ct_flush(xid, SERVICE_ZONE, protocol, *gone.target)
+
+    def ask_role(self, xid: int, role: messages.Role, generation: int) -> bytes:
+        """Return a request for a role."""
+        return messages.role_request(xid, role, generation)
+
 
 class HeddleController(RyuApp):
     """Starts store, owner thread, OpenFlow and REST; ends the process when one of them cannot start."""
@@ -79,21 +97,24 @@ class HeddleController(RyuApp):
         configure_logs()
         try:
             settings = controller_settings.load(CONF)
-            store = SqliteStore(settings.store)
-            with _resting_collector():
-                self._owner = Owner(store, OpenFlowWire(), _restore(store, settings.cluster))
-            plane = ControlPlane(self._owner, store)
+            with resting_collector():
+                put_together = _alone if settings.kubernetes is None else start_cluster
+                self._started = put_together(settings, OpenFlowWire())
+            self._owner = self._started.owner
             channel.intercept(self._on_message)
-            serve(settings.rest_listen, settings.tls, partial(_application, plane, settings))
-        except (controller_settings.SettingsError, StoreError, Refused, OSError) as error:
+            serve(settings.rest_listen, settings.tls, partial(_application, self._started, settings))
+        except (controller_settings.SettingsError, StoreError, ApiError, Refused, OSError) as error:
             raise SystemExit(f"heddle: cannot start: {error}") from error
 
     def start(self) -> None:
         """Called by Ryu when all applications exist."""
         super().start()
-        eventlet.spawn(self._owner.run)
-        eventlet.spawn(Conductor(self._owner).run)
-        eventlet.spawn(self._audit)
+        for thread in (self._owner.run, *self._started.threads, self._audit):
+            eventlet.spawn(thread)
+
+    def close(self) -> None:
+        """Called by Ryu when the process ends in order."""
+        self._started.leave()
 
     def accept_switch(self, dpid: int, address: str) -> bool | str:
         """Accept registered switches, from their node's address only. See `compat.first_connection_stays`."""
@@ -134,10 +155,13 @@ class HeddleController(RyuApp):
                     return False
                 owner.switch_says(datapath, tell)
             case MessageType.ERROR:
-                refusal = decode.error(raw)
-                owner.switch_says(
-                    datapath, lambda session: session.error(refusal.text, ends_bundle=refusal.ends_bundle)
-                )
+                owner.switch_says(datapath, _refusal(raw))
+            case MessageType.ROLE_REPLY:
+                given = decode.role_reply(raw)
+                owner.switch_says(datapath, lambda session: session.role_given(*given))
+            case MessageType.ROLE_STATUS:
+                changed = decode.role_status(raw)
+                owner.switch_says(datapath, lambda session: session.role_changed(changed.role))
             case _:
                 return False
         return True
@@ -153,27 +177,34 @@ class HeddleController(RyuApp):
                 eventlet.sleep(_AUDIT_SECONDS)
 
 
-@contextmanager
-def _resting_collector() -> Iterator[None]:
-    """Keep Python's cycle collector away from what is made here, now and later.
-
-    The network is made of values, which refer to each other in one direction: counting references frees them. To look
-    through them for cycles again and again while they are made takes longer than making them, and later the whole
-    controller would stand still for it: a second, with 200 nodes.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
-def _application(plane: ControlPlane, settings: Settings, local: bool) -> Any:
+def _application(started: Started, settings: Settings, local: bool) -> Any:
     """Return the REST application; where no administrator's token is set up, local users are administrators."""
     token = settings.admin_token
-    digest = None if token is None else sha256(token.encode()).hexdigest()
-    return make_app(plane, Options(digest, open_administration=local, controllers=settings.controllers))
+    options = Options(
+        admin_sha256=None if token is None else sha256(token.encode()).hexdigest(),
+        open_administration=local,
+        controllers=settings.controllers,
+        own_authorization=None if token is None else f"Bearer {token}",
+        reviewer=started.reviewer,
+    )
+    return make_app(started.control, options)
+
+
+def _alone(settings: Settings, wire: OpenFlowWire) -> Started:
+    """Return the parts of a controller without others, whose state is in a file."""
+    store = SqliteStore(settings.store)
+    owner = Owner(store, wire, _restore(store, settings.cluster))
+    return Started(owner, ControlPlane(owner, store), (Conductor(owner).run,), store.close)
+
+
+def _refusal(raw: bytes) -> Callable[[SwitchSession], None]:
+    """Return what an error tells a session: about its role, or about what it sent."""
+    refusal = decode.error(raw)
+    if refusal.is_stale_role:
+        return lambda session: session.role_refused(refusal.xid)
+    if refusal.is_slave:
+        return lambda session: session.forbidden(refusal.text, ends_bundle=refusal.ends_bundle)
+    return lambda session: session.error(refusal.text, ends_bundle=refusal.ends_bundle)
 
 
 def _answer(raw: bytes) -> Callable[[SwitchSession], None] | None:
@@ -185,6 +216,9 @@ def _answer(raw: bytes) -> Callable[[SwitchSession], None] | None:
     if found.kind == MultipartType.TABLE_STATS:
         counts = decode.flow_counts(raw)
         return lambda session: session.counts_read(counts)
+    if found.kind == MultipartType.GROUP_DESC:
+        groups = list(decode.groups(raw))
+        return lambda session: session.groups_read(groups)
     return None
 
 

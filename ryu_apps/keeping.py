@@ -11,33 +11,46 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final
 
-from store.base import Store
+from store.base import Mark, Store
 from topology.history import turns
 from topology.model import Port, PortKey
-from topology.snapshot import Change, Event, Put
+from topology.snapshot import Change, Event, Put, Snapshot
 
 HINT_SECONDS: Final = 1.0  # that a number may wait for company
 
 
 class Keeper:
-    """Writes to a store. `later(seconds, action)` lets an action run in the owner's thread, after that time."""
+    """Writes to a store. `later(seconds, action)` lets an action run in the owner's thread, after that time.
 
-    def __init__(self, store: Store, later: Callable[[float, Callable[[], None]], object]) -> None:
+    Without `later`, numbers are not kept: replicas that share a store learn them all by themselves.
+    """
+
+    def __init__(self, store: Store, later: Callable[[float, Callable[[], None]], object] | None) -> None:
         self._store = store
         self._later = later
         self._hints: dict[PortKey, Put] = {}
 
-    def keep(self, events: Collection[Event], changes: Collection[Change]) -> None:
-        """Store a batch; on return its decisions survive a crash. Raises StoreError with nothing stored."""
+    def keep(self, events: Collection[Event], changes: Collection[Change]) -> tuple[Mark, ...]:
+        """Store a batch; on return its decisions survive a crash. Raises StoreError with nothing stored, or Outdated.
+
+        Returns what others who share the store will see of it.
+        """
         if all(map(_is_number_only, changes)):
             self._remember(changes)
-            return
+            return ()
         spoken_of = {event.value.key for event in events if isinstance(event.value, Port)}
         hints = tuple(put for key, put in self._hints.items() if key not in spoken_of)
-        self._store.commit((*hints, *events), turns(changes))
+        marks = self._store.commit((*hints, *events), turns(changes))
         self._hints.clear()
+        return marks
+
+    def released(self, snapshot: Snapshot, events: Collection[Event]) -> tuple[Event, ...]:
+        """Return what can be so now that events have been kept, and waited for that."""
+        return self._store.released(snapshot, events)
 
     def _remember(self, changes: Collection[Change]) -> None:
+        if self._later is None:
+            return
         if changes and not self._hints:
             self._later(HINT_SECONDS, self._write_hints)
         self._hints.update({port.key: Put(port) for _, port in changes if isinstance(port, Port)})

@@ -120,27 +120,48 @@ def _announce(settings: Settings, prog: str) -> None:
 
 
 def _run(arguments: list[str], prog: str) -> int:
-    import eventlet.hubs
-    import greenlet
     from ryu.base.app_manager import AppManager
     from ryu.cmd import manager
 
-    stopped = []
-    main_thread = greenlet.getcurrent()
-
-    def stop(number: int, _frame: object) -> None:
-        stopped.append(number)
-        signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
-        hub = eventlet.hubs.get_hub()
-        if greenlet.getcurrent() in (hub.greenlet, main_thread):
-            raise KeyboardInterrupt
-        # Not into whichever green thread runs just now: Ryu would log it there and go on.
-        hub.schedule_call_global(0, main_thread.throw, KeyboardInterrupt)
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
+    stopped = _throw_when_signalled(signal.SIGINT, signal.SIGTERM)
     try:
         manager.main(args=arguments, prog=prog)
     except KeyboardInterrupt:  # while still starting: Ryu closes its applications only once all of them run
         AppManager.get_instance().close()
     return 0 if stopped else 1
+
+
+def _throw_when_signalled(*numbers: int) -> Sequence[int]:
+    """Throw KeyboardInterrupt into this green thread when one of the signals comes; a second one ends the process.
+
+    Returns a list that holds the signals that came. The thread gets it where it waits, never in the midst of its work.
+    """
+    import eventlet
+    import eventlet.hubs
+    import greenlet
+
+    came: list[int] = []
+    thread = greenlet.getcurrent()
+    # Python's handler must not raise: in eventlet's loop that loses the timer just taken from the heap, and with it
+    # the green thread that waits for it; in another green thread Ryu would log it and go on. And it may not run at
+    # all: a signal just before epoll_wait(2) is noticed when that returns. The interpreter's own handler in C writes
+    # to a socket instead, which the loop watches.
+    reading, writing = socket.socketpair()
+    writing.setblocking(False)
+    signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+
+    def note(number: int, _frame: object) -> None:
+        came.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    def wait() -> None:
+        with reading, writing:
+            while not came:
+                reading.recv(1)
+            signal.set_wakeup_fd(-1)
+        eventlet.hubs.get_hub().schedule_call_global(0, thread.throw, KeyboardInterrupt)
+
+    for number in numbers:
+        signal.signal(number, note)
+    eventlet.spawn(wait)
+    return came

@@ -7,6 +7,7 @@ stored with it: after a restart it is led on from there. What the stages are is 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -29,10 +30,20 @@ _RETRY_SECONDS: Final = 1.0
 log = structlog.get_logger(__name__)
 
 
-class Conductor:
-    """Leads all moves that are in the published snapshot."""
+Reached = Callable[[Move, frozenset[str], float], bool]
 
-    def __init__(self, owner: Owner) -> None:
+
+class Conductor:
+    """Leads all moves that are in the published snapshot, while `leads` says that it is for this replica to do.
+
+    `reached(move, nodes, seconds)` waits for switches that other replicas program, and says whether all have a stage.
+    """
+
+    def __init__(
+        self, owner: Owner, leads: Callable[[], bool] = lambda: True, reached: Reached = lambda *_: True
+    ) -> None:
+        self._leads = leads
+        self._reached = reached
         self._owner = owner
         self._led: set[str] = set()
         self._arrival = time.monotonic() + ARRIVAL_SECONDS
@@ -41,6 +52,9 @@ class Conductor:
         """Begin to lead every move as it appears, for ever."""
         while True:
             found = self._owner.publication.wait("moves", self._not_led, _IDLE_SECONDS)
+            if found and not self._leads():
+                eventlet.sleep(_RETRY_SECONDS)
+                continue
             for project in sorted(found or ()):
                 self._led.add(project)
                 eventlet.spawn(self._lead, project)
@@ -50,7 +64,7 @@ class Conductor:
 
     def _lead(self, project: str) -> None:
         try:
-            while (move := self._owner.publication.current.snapshot.moves.get(project)) is not None:
+            while self._leads() and (move := self._owner.publication.current.snapshot.moves.get(project)) is not None:
                 try:
                     self._finish_stage(move)
                 except Exception:  # the store may fail; the move stays where it is
@@ -77,6 +91,9 @@ class Conductor:
             wanted = partial(settled, node=node, revision=published.revision)
             if self._owner.publication.wait(node, wanted, limit - time.monotonic()) is None:
                 log.warning("a move goes on without a switch", project=move.project, node=node, stage=move.stage.value)
+        nodes = frozenset(concerned(published.snapshot, move))
+        if not self._reached(move, nodes, max(0.0, deadline - time.monotonic())):
+            log.warning("a move goes on without another's switches", project=move.project, stage=move.stage.value)
 
 
 def concerned(snapshot: Snapshot, move: Move) -> set[str]:
@@ -93,6 +110,8 @@ def settled(published: Published, node: str, revision: int) -> bool | None:
     One that has acknowledged nothing since the controller started is not away but on its way.
     """
     status = published.switches.get(node)
-    if status is None or status.committed_revision >= min(revision, status.desired_revision):
+    if status is None or status.phase is SwitchPhase.STANDBY:
+        return True
+    if status.committed_revision >= min(revision, status.desired_revision):
         return True
     return True if status.phase is SwitchPhase.AWAY and status.committed_revision > 0 else None

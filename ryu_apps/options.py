@@ -15,7 +15,7 @@ GROUP: Final = "heddle"
 
 def declared() -> tuple[cfg.Opt, ...]:
     """Return the declarations of all options, new ones at each call (oslo.config writes into them)."""
-    return (*_of_this_controller(), *_of_the_cluster())
+    return (*_of_this_controller(), *_of_the_cluster(), *_of_kubernetes(), *_of_this_replica())
 
 
 def _of_this_controller() -> tuple[cfg.Opt, ...]:
@@ -75,6 +75,20 @@ def _of_the_cluster() -> tuple[cfg.Opt, ...]:
             default=["172.30.0.0/16"],
             help="addresses of services, one for each address family (default: 172.30.0.0/16)",
         ),
+        cfg.StrOpt(
+            "node-ports",
+            metavar="FIRST-LAST|none",
+            default="30000-32767",
+            help="ports of every node's own addresses that lead to services, the same as the API server's"
+            " --service-node-port-range; none: somebody else leads them (default: 30000-32767)",
+        ),
+        cfg.ListOpt(
+            "external-cidr",
+            metavar="CIDR[,...]",
+            default=[],
+            help="external and load balancers' addresses that services may have: whoever makes a service gets what is"
+            " sent to such an address (default: none)",
+        ),
         cfg.BoolOpt(
             "own-networks",
             default=False,
@@ -85,6 +99,75 @@ def _of_the_cluster() -> tuple[cfg.Opt, ...]:
             metavar="CIDR[,...]",
             default=["100.64.0.0/10"],
             help="from where networks joined with translation get prefixes for each other (default: 100.64.0.0/10)",
+        ),
+    )
+
+
+def _of_kubernetes() -> tuple[cfg.Opt, ...]:
+    """Whether the state is in Kubernetes' API, where that is, and what is taken over from there."""
+    return (
+        cfg.BoolOpt(
+            "kubernetes",
+            default=False,
+            help="keep the state in Kubernetes' API and share the switches with other replicas, in place of --store;"
+            " reached by the pod's service account unless --heddle-kubeconfig names a file",
+        ),
+        cfg.StrOpt("kubeconfig", metavar="FILE", help="kubeconfig of the API server (with --heddle-kubernetes)"),
+        cfg.StrOpt(
+            "apiserver",
+            metavar="URL",
+            help="the API server's own address, in place of the one that kubeconfig or environment name: a service"
+            " address is not there before this controller has made it",
+        ),
+        cfg.StrOpt(
+            "namespace",
+            metavar="NAME",
+            default="heddle-system",
+            help="namespace of the replicas' leases (default: heddle-system)",
+        ),
+        cfg.ListOpt(
+            "token-audience",
+            metavar="AUDIENCE[,...]",
+            default=["heddle"],
+            help="callers are known by tokens that the API server knows, if they are for one of these or for the API"
+            " server itself (default: heddle)",
+        ),
+        cfg.BoolOpt(
+            "pod-cidrs",
+            default=False,
+            help="nodes' subnets are their spec.podCIDRs, in place of ones that are allotted here",
+        ),
+    )
+
+
+def _of_this_replica() -> tuple[cfg.Opt, ...]:
+    """What it is among the others, and what all of them say alike."""
+    return (
+        cfg.StrOpt("replica", metavar="NAME", help="name of this replica (default: host name, and a part by chance)"),
+        cfg.StrOpt(
+            "api-url",
+            metavar="URL",
+            help="where other replicas and nodes reach this one's API (default: from --heddle-advertise and"
+            " --heddle-rest-listen)",
+        ),
+        cfg.StrOpt(
+            "lease-seconds",
+            metavar="SECONDS",
+            default="5",
+            help="after how many seconds without a sign of life a replica is replaced (default: 5)",
+        ),
+        cfg.StrOpt(
+            "shards",
+            metavar="NUMBER",
+            default="8",
+            help="into how many shares the switches are divided among replicas; the same for all (default: 8)",
+        ),
+        cfg.ListOpt(
+            "control-plane",
+            metavar="ADDRESS[,...]",
+            default=[],
+            help="addresses, besides the nodes', at which controllers are: pods do not reach their ports there; with"
+            " --heddle-kubernetes, and the same for all replicas",
         ),
     )
 

@@ -7,8 +7,9 @@ as does the verifier (`gate`) when flows are not sound.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -17,17 +18,19 @@ import structlog
 from eventlet.event import Event as GreenEvent
 from eventlet.queue import LightQueue
 
-from rest.control import Published, Submitted, SwitchPhase
+from rest.control import Published, Replicas, Submitted, SwitchPhase
 from ryu_apps.departures import Departures
+from ryu_apps.domain import ALONE, Domain
 from ryu_apps.gate import compiled, updated
 from ryu_apps.keeping import Keeper
+from ryu_apps.lost import LostInterfaces
 from ryu_apps.openflow.decode import FlowStats
 from ryu_apps.publication import Publication, topics_of
 from ryu_apps.session import Link, SwitchSession, Wire
-from store.base import Store
+from store.base import Mark, Outdated, Store, StoreError
 from topology.admission import admit
 from topology.compiler import FlowTable, SectionKey, Tables
-from topology.model import Node, PortKey, Quarantine
+from topology.model import EndpointSlice, Node, Port, PortKey, Quarantine
 from topology.requests import (
     ForgetPort,
     PortSeen,
@@ -39,8 +42,10 @@ from topology.requests import (
     SwitchPorts,
 )
 from topology.snapshot import Change, Event, Snapshot, apply_all
+from topology.targets import gone
 
 _BATCH = 64
+_TRIES = 8  # of deciding anew what others were first to change
 _RETRY_SECONDS = 0.5
 _LONGEST_RETRY_SECONDS = 30.0
 
@@ -68,6 +73,7 @@ class _Batch:
     events: list[Event] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     accepted: list[_Submission] = field(default_factory=list)
+    marks: tuple[Mark, ...] = ()
     # Answered with the others: if the batch fails, its requests are tried one by one, these among them.
     refused: list[tuple[_Submission, Refused]] = field(default_factory=list)
 
@@ -76,14 +82,16 @@ class _Outcome(NamedTuple):
     """A batch worked out."""
 
     tables: Tables
-    changed: dict[str, set[SectionKey]]  # nodes whose flows differ, and the sections computed anew
+    changed: dict[str, Set[SectionKey]]  # nodes whose flows differ, and the sections computed anew
 
 
 class Owner:
     """State, sessions and the queue in front of them."""
 
-    def __init__(self, store: Store, wire: Wire, snapshot: Snapshot) -> None:
-        self._keeper = Keeper(store, lambda seconds, action: eventlet.spawn_after(seconds, self.call, action))
+    def __init__(self, store: Store, wire: Wire, snapshot: Snapshot, domain: Domain = ALONE) -> None:
+        self._domain = domain
+        alone = domain is ALONE
+        self._keeper = Keeper(store, self._later if alone else None)
         self._wire = wire
         self._queue: LightQueue = LightQueue()
         self._sessions: dict[str, SwitchSession] = {}
@@ -92,6 +100,8 @@ class Owner:
         self._departures = Departures()
         # Ports of an earlier run: what their switch does not have when it first connects went away meanwhile.
         self._restored: dict[str, tuple[PortKey, ...]] = {node: tuple(keys) for node, keys in snapshot.ports_on.items()}
+        self._standing_by: set[str] = set()  # switches that were not led when they should have been, last time
+        self._lost = LostInterfaces(lambda: self.publication.current.snapshot)
         tables = compiled(snapshot)
         self.publication = Publication(Published(1, snapshot, tables))
         for node in snapshot.nodes.values():
@@ -116,6 +126,33 @@ class Owner:
     def call(self, action: Callable[[], None]) -> None:
         """Let `action` run in the owner thread."""
         self._queue.put(_Call(action))
+
+    def follow(self, observe: Callable[[Snapshot], tuple[Event, ...]]) -> None:
+        """Take over what was decided elsewhere: `observe` is given the snapshot, and returns what it lacks."""
+        self.call(lambda: self._take_over(observe))
+
+    def begin_with(self, snapshot: Snapshot, pause: Callable[[], object], done: Callable[[], object]) -> None:
+        """Take over a whole network, in place of an empty one; `pause` lets others run meanwhile."""
+        self.call(lambda: self._begin_with(snapshot, pause, done))
+
+    def lead(self, nodes: Mapping[str, int]) -> None:
+        """Answer for these nodes from now on, as OpenFlow master of the generation given with each."""
+        self.call(lambda: self._lead(dict(nodes)))
+
+    def step_back(self, nodes: Iterable[str]) -> None:
+        """Leave these nodes to another replica."""
+        self.call(lambda: self._step_back(tuple(nodes)))
+
+    def insist(self, nodes: Mapping[str, int]) -> None:
+        """These nodes are this replica's, as it has just seen: lead those that it leads not, for longer than a moment.
+
+        Another may have taken the role and gone; or a switch knows a newer generation than that of the present lease.
+        """
+        self.call(lambda: self._insist(dict(nodes)))
+
+    def say(self, *, replicas: Replicas | None = None, waiting_for: tuple[str, ...] | None = None) -> None:
+        """Publish who answers for what, or which inputs are not known yet."""
+        self.call(lambda: self._say(replicas, waiting_for))
 
     def connected(self, dpid: int, link: Link, ofports: Mapping[str, int]) -> None:
         """A registered switch has connected, and has these ports by name."""
@@ -146,11 +183,6 @@ class Owner:
     def audit(self, node: str) -> None:
         """Let a switch be read back and repaired, if nothing else is under way there."""
         self.call(lambda: self._audit(node))
-
-    def _audit(self, node: str) -> None:
-        session = self._sessions.get(node)
-        if session is not None:
-            self._told(session, SwitchSession.audit)
 
     # --- the thread ----------------------------------------------------------------------------
 
@@ -187,26 +219,58 @@ class Owner:
         except Exception:
             log.exception("an entry of the queue failed")
 
-    def _requests(self, submissions: list[_Submission]) -> None:
+    def _requests(self, submissions: list[_Submission], tries: int = _TRIES) -> None:
         try:
             batch = self._admit(submissions)
             outcome = self._compile(batch)
-            self._keeper.keep(batch.events, batch.changes)
+            batch.marks = self._keeper.keep(batch.events, batch.changes)
+        except Outdated as outdated:
+            self._take_over(outdated.events)
+            if tries:
+                self._requests(submissions, tries - 1)
+                return
+            self._failed(submissions, StoreError("the store", str(outdated), "ask again"))
+            return
         except Exception as error:
             if len(submissions) > 1:  # one of them must not fail the others
                 for submission in submissions:
                     self._requests([submission])
                 return
-            if not isinstance(error, Refused):
+            if isinstance(error, StoreError):
+                log.error("a request was not kept", request=type(submissions[0].request).__name__, why=str(error))
+            elif not isinstance(error, Refused):
                 log.exception("a request failed", request=submissions[0].request)
             submissions[0].reply.send_exception(error)
             return
         self._install(batch, outcome)
+        if batch.changes:
+            self._take_over(lambda snapshot: self._keeper.released(snapshot, batch.events))
+
+    def _failed(self, submissions: Iterable[_Submission], error: Exception) -> None:
+        log.error("requests failed", why=str(error))
+        for submission in submissions:
+            submission.reply.send_exception(error)
+
+    def _take_over(self, observe: Callable[[Snapshot], tuple[Event, ...]]) -> None:
+        batch = _Batch(self.publication.current.snapshot)
+        self._apply(batch, observe(batch.snapshot))
+        if batch.changes:
+            self._apply(batch, self._numbers(batch))
+            self._install(batch, self._compile(batch, decided_here=False))
+
+    def _begin_with(self, snapshot: Snapshot, pause: Callable[[], object], done: Callable[[], object]) -> None:
+        tables = compiled(snapshot, pause)
+        revision = next(self._revisions)
+        for node in snapshot.nodes.values():
+            self._add_session(node, tables[node.name])
+        self._publish((), Published(revision, snapshot, tables))
+        done()
 
     def _admit(self, submissions: list[_Submission]) -> _Batch:
         batch = _Batch(self.publication.current.snapshot)
         for submission in submissions:
             try:
+                self._domain.check(submission.request)
                 events = admit(batch.snapshot, submission.request)
             except Refused as refusal:
                 batch.refused.append((submission, refusal))
@@ -225,15 +289,29 @@ class Owner:
         """A port may be on the switch before the node has reported it."""
         if not isinstance(request, ReportPort):
             return ()
-        session = self._sessions.get(request.key.node)
-        ofport = session.ofports.get(request.host_interface) if session is not None else None
+        ofport = self._ofport(request.key.node, request.host_interface)
         if ofport is None:
             return ()
         return admit(snapshot, PortSeen(request.key.node, request.host_interface, ofport))
 
-    def _compile(self, batch: _Batch) -> _Outcome:
+    def _numbers(self, batch: _Batch) -> tuple[Event, ...]:
+        """Return the numbers of ports that switches have told before anybody told of the ports."""
+        events: list[Event] = []
+        for before, after in batch.changes:
+            if isinstance(after, Port) and before is None:
+                ofport = self._ofport(after.node, after.host_interface)
+                if ofport not in (None, after.ofport):
+                    events.extend(admit(batch.snapshot, PortSeen(after.node, after.host_interface, ofport)))
+        return tuple(events)
+
+    def _ofport(self, node: str, interface: str) -> int | None:
+        """Return the number that an interface has on its switch, None when that is not known."""
+        session = self._sessions.get(node)
+        return None if session is None else session.ofports.get(interface)
+
+    def _compile(self, batch: _Batch, *, decided_here: bool = True) -> _Outcome:
         published = self.publication.current
-        requests = (submission.request for submission in batch.accepted)
+        requests = (submission.request for submission in batch.accepted) if decided_here else None
         tables, dirty = updated(published, batch.changes, batch.snapshot, requests)
         changed = {
             node: keys
@@ -252,16 +330,25 @@ class Owner:
             session = self._sessions.get(node)
             if session is not None:
                 session.want(outcome.tables[node], revision, keys)
+        self._forget_connections(batch)
         if batch.changes:
             topics = topics_of(batch.changes) | {*outcome.changed}
             self._publish(topics, Published(revision, batch.snapshot, outcome.tables))
             self._release_addresses(topics)
-        submitted = Submitted(revision, frozenset(outcome.changed))
+        submitted = Submitted(revision, frozenset(outcome.changed), batch.marks)
         for submission in batch.accepted:
             submission.reply.send(submitted)
         for submission, refusal in batch.refused:
             log.info("refused", request=type(submission.request).__name__, why=str(refusal))
             submission.reply.send_exception(refusal)
+
+    def _forget_connections(self, batch: _Batch) -> None:
+        """Let switches forget what they led to endpoints that are gone; connections to others go on."""
+        slices = (change.before for change in batch.changes if isinstance(change.before, EndpointSlice))
+        found = [each for before in slices for each in gone(before, batch.snapshot)]
+        for session in self._sessions.values() if found else ():
+            if session.leads:
+                session.forget(found)
 
     def _follow(self, change: Change, outcome: _Outcome) -> None:
         """Keep what stands beside the snapshot: sessions of nodes, addresses in quarantine."""
@@ -270,17 +357,59 @@ class Owner:
                 self._add_session(node, outcome.tables[node.name])
             case Change(before=Node(name=name), after=None):
                 self._sessions.pop(name).close()
-            case Change(after=Quarantine() as quarantine):
+                self._lost.without(name)
+            case Change(before=Port() as port, after=None):
+                self._lost.forgotten(port)
+            case Change(after=Quarantine() as quarantine) if self._domain.answers_for(quarantine.node):
                 # Other switches name the subnet of a node: that one went, they have to forget it first.
                 there = quarantine.node in outcome.tables
                 self._quarantine(quarantine, (quarantine.node,) if there else outcome.changed)
 
     def _add_session(self, node: Node, table: FlowTable) -> None:
-        session = SwitchSession(node.name, node.dpid, self._wire)
+        session = SwitchSession(node.name, node.dpid, self._wire, leads=self._domain is ALONE)
         session.want(table, 1, ())
         self._sessions[node.name] = session
 
     # --- switches ------------------------------------------------------------------------------
+
+    def _lead(self, nodes: Mapping[str, int]) -> None:
+        """Become the one that answers for nodes: catch up on what their switches told another replica."""
+        for quarantine in self.publication.current.snapshot.quarantined.values():
+            if quarantine.node in nodes and quarantine.node in self._sessions:
+                self._quarantine(quarantine, (quarantine.node,))
+        for node, generation in sorted(nodes.items()):
+            session = self._sessions.get(node)
+            if session is None:
+                continue
+            self._forget_lost(session)
+            log.info("leading", node=node, generation=generation)
+            self._told(session, lambda session, generation=generation: session.lead(generation))  # type: ignore[misc]
+
+    def _step_back(self, nodes: Iterable[str]) -> None:
+        for node in nodes:
+            session = self._sessions.get(node)
+            if session is not None:
+                log.info("following", node=node)
+                self._told(session, SwitchSession.follow)
+
+    def _insist(self, nodes: Mapping[str, int]) -> None:
+        standing_by, again = set(), {}
+        for node, generation in nodes.items():
+            session = self._sessions.get(node)
+            if session is None:
+                continue
+            self._forget_lost(session)
+            if session.phase is not SwitchPhase.STANDBY:
+                continue
+            if node not in self._standing_by:
+                standing_by.add(node)
+            elif session.is_stale:
+                self._told(session, SwitchSession.overcome)
+            else:
+                again[node] = generation
+        self._standing_by = standing_by
+        if again:
+            self._lead(again)
 
     def _connected(self, dpid: int, link: Link, ofports: dict[str, int]) -> None:
         name = self.publication.current.snapshot.node_by_dpid.get(dpid)
@@ -291,13 +420,27 @@ class Owner:
         self._linked[link] = session
         session.ofports = ofports
         # The ports come first, so that flows are compared with what the ports of now need.
-        self._quietly(SwitchPorts(session.node, tuple(sorted(ofports.items()))))
-        for key in self._restored.pop(session.node, ()):
-            port = self.publication.current.snapshot.ports.get(key)
-            if port is not None and port.ofport is None:
-                self._quietly(ForgetPort(key))
+        self._compare_ports(session, ofports)
         log.info("switch connected", node=session.node, dpid=f"{dpid:016x}")
         self._told(session, lambda session: session.connect(link))
+
+    def _compare_ports(self, session: SwitchSession, ofports: Mapping[str, int]) -> None:
+        forget = self._domain.answers_for(session.node)
+        self._lost.compare(session.node, ofports)
+        self._quietly(SwitchPorts(session.node, tuple(sorted(ofports.items())), forget))
+        for key in self._restored.pop(session.node, ()):
+            port = self.publication.current.snapshot.ports.get(key)
+            if port is not None and port.ofport is None and forget:
+                self._quietly(ForgetPort(key))
+
+    def _forget_lost(self, session: SwitchSession) -> None:
+        """Forget the ports of interfaces that went while another answered for them, or while that could not be kept.
+
+        What cannot be kept now either is tried again; what is forgotten is struck off by `_follow`.
+        """
+        if session.phase is not SwitchPhase.AWAY:  # else they may have come back
+            for key in self._lost.ports(session.node, session.ofports):
+                self._quietly(ForgetPort(key))
 
     def _disconnected(self, link: Link) -> None:
         session = self._linked.pop(link, None)
@@ -328,7 +471,9 @@ class Owner:
         request: Request
         if ofport is None:
             session.ofports.pop(interface, None)
-            request = PortVanished(session.node, interface)
+            forget = self._domain.answers_for(session.node)
+            self._lost.went(session.node, interface)
+            request = PortVanished(session.node, interface, forget)
         else:
             session.ofports[interface] = ofport
             request = PortSeen(session.node, interface, ofport)
@@ -337,6 +482,11 @@ class Owner:
     def _quietly(self, request: Request) -> None:
         """Handle a request of our own in the owner thread; a refusal is logged."""
         self._requests([_Submission(request, GreenEvent())])
+
+    def _audit(self, node: str) -> None:
+        session = self._sessions.get(node)
+        if session is not None:
+            self._told(session, SwitchSession.audit)
 
     def _ask(self, node: str, done: GreenEvent) -> None:
         session = self._sessions.get(node)
@@ -358,6 +508,9 @@ class Owner:
         if self._departures.depart(place, (node for node in nodes if node in self._sessions)):
             self.post(ReleaseAddresses((place,)))
 
+    def _later(self, seconds: float, action: Callable[[], None]) -> object:
+        return eventlet.spawn_after(seconds, self.call, action)
+
     def _release_addresses(self, nodes: Iterable[str]) -> None:
         """Free the addresses whose removal the last of their switches has acknowledged; a deleted node names none."""
         for node in nodes:
@@ -368,6 +521,15 @@ class Owner:
                     self.post(ReleaseAddresses(free))
 
     # --- publication ---------------------------------------------------------------------------
+
+    def _say(self, replicas: Replicas | None, waiting_for: tuple[str, ...] | None) -> None:
+        current = self.publication.current
+        said = dataclasses.replace(
+            current,
+            replicas=current.replicas if replicas is None else replicas,
+            waiting_for=current.waiting_for if waiting_for is None else waiting_for,
+        )
+        self.publication.publish(said, {*self._sessions, "nodes"})
 
     def _publish(self, topics: Iterable[str], published: Published | None = None) -> None:
         base = published or self.publication.current
@@ -384,7 +546,9 @@ class Owner:
                 continue
             committed = committed.set(node, session.committed)
             switches = switches.set(node, session.status)
-        current = Published(base.revision, base.snapshot, base.tables, committed, switches)
+        current = Published(
+            base.revision, base.snapshot, base.tables, committed, switches, previous.replicas, previous.waiting_for
+        )
         self.publication.publish(current, changed)
 
 

@@ -11,9 +11,9 @@ from typing import Final, TypeVar
 import eventlet
 from eventlet.event import Event as GreenEvent
 
-from rest.control import Published, Submitted, SwitchPhase
+from rest.control import Forwarded, Published, Replica, Reply, Submitted, SwitchPhase
 from ryu_apps.owner import Owner
-from store.base import Record, Store
+from store.base import Mark, Record, Store
 from topology.model import Address
 from topology.requests import Request
 
@@ -28,6 +28,7 @@ class ControlPlane:
     def __init__(self, owner: Owner, store: Store) -> None:
         self._owner = owner
         self._store = store
+        self._asked: GreenEvent | None = None
 
     @property
     def published(self) -> Published:
@@ -56,11 +57,32 @@ class ControlPlane:
 
     def late(self, submitted: Submitted, timeout: float) -> tuple[str, ...]:
         """Wait until a request is in force; return the nodes on which it is not, at once for switches that are away."""
+        return self.behind(submitted, timeout)
+
+    def behind(self, submitted: Submitted, timeout: float) -> tuple[str, ...]:
+        """As `late`, of the switches that this controller programs."""
         with eventlet.Timeout(timeout, False):
             for node in sorted(submitted.nodes):
                 self.wait(node, partial(_settled, node=node, revision=submitted.revision), timeout)
         published = self.published
         return tuple(node for node in sorted(submitted.nodes) if not _in_force(published, node, submitted.revision))
+
+    def in_force(self, marks: tuple[Mark, ...], timeout: float, nodes: frozenset[str] | None = None) -> tuple[str, ...]:
+        """See `rest.control.Control`: alone, what is asked for is this controller's own."""
+        return ()
+
+    def forward(self, replica: Replica, call: Forwarded) -> Reply:
+        """See `rest.control.Control`: alone, there is nobody to forward to."""
+        raise ConnectionError(f"this controller is alone, {replica.name} is not known")
+
+    def responds(self, timeout: float) -> bool:
+        """Whether the owner thread takes up what it is given; one question at a time is on its way."""
+        if self._asked is None or self._asked.ready():
+            self._asked = GreenEvent()
+            self._owner.call(self._asked.send)
+        with eventlet.Timeout(timeout, False):
+            self._asked.wait()
+        return bool(self._asked.ready())
 
     def history(self, space: int, address: Address, most: int) -> tuple[Record, ...]:
         """Return the newest entries of what became of an address, newest first."""

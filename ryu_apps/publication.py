@@ -12,7 +12,7 @@ import eventlet
 from eventlet.event import Event as GreenEvent
 
 from rest.control import Published
-from topology.model import Cluster, Move, Node
+from topology.model import Cluster, Move, Node, Project
 from topology.snapshot import Change
 
 Found = TypeVar("Found")
@@ -97,6 +97,8 @@ def topics_of(changes: Iterable[Change]) -> set[str]:
             topics.add("nodes")
         if isinstance(subject, Move):
             topics.add("moves")
+        if isinstance(subject, Project):
+            topics.add("projects")
         node = subject.name if isinstance(subject, Node) else getattr(subject, "node", None)
         if node is not None:
             topics.add(node)

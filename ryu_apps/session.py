@@ -5,6 +5,10 @@
                              +--differ--> read those classes --> PROGRAMMING <-change-+  |
                                                                      +----- committed ---+
 
+Where several replicas share switches, one that does not lead a switch is in STANDBY: connected, an OpenFlow slave, and
+silent. `lead` asks for the role of master (OpenFlow 1.5.1, 6.3.7), and what follows is as after a connection; `follow`,
+or the switch's word that another is master now, ends it.
+
 Rules of this file
 ------------------
 - Only the owner thread calls it; bytes leave by the link it was given, time comes as retries that the owner schedules.
@@ -13,6 +17,7 @@ Rules of this file
 - "Committed" is the commit reply with no error since the bundle was opened. After any error the sentinels of the
   classes concerned are not believed, and the switch is read again.
 - After a disconnection `committed` still says what the switch was last known to have: it goes on forwarding.
+- Nothing is written before the switch has confirmed the role, and nothing after it has said that another has it.
 """
 
 from __future__ import annotations
@@ -26,13 +31,21 @@ from typing import Protocol
 
 from rest.control import SwitchPhase, SwitchStatus
 from ryu_apps.openflow.decode import FlowStats
+from ryu_apps.openflow.messages import Role
 from ryu_apps.openflow.wire import WireError
 from topology.compiler import Delta, FlowTable, SectionKey, diff, reconcile, unlike
-from topology.flow import DIGEST_MASK, Entry, owner_class, sentinel
-from topology.pipeline import Table
+from topology.flow import DIGEST_MASK, Entry, Group, owner_class, sentinel
+from topology.pipeline import APART, Table
+from topology.targets import Gone
 
 # Above this many classes that differ, one read of everything is cheaper than one for each.
 _MANY_CLASSES = 8
+
+# Endpoints that went while a switch is away: its connections to those before these end by their time-outs.
+_MOST_GONE = 4096
+
+# In the others the switch is compared with the whole table before anything is sent; they may last for weeks.
+_TRACKING = frozenset({SwitchPhase.SYNCHRONISING, SwitchPhase.PROGRAMMING, SwitchPhase.IN_SYNC})
 
 
 class Wire(Protocol):
@@ -48,6 +61,18 @@ class Wire(Protocol):
 
     def read_counts(self, xid: int) -> bytes:
         """Return a request for the number of flows in each table."""
+        ...
+
+    def read_groups(self, xid: int) -> bytes:
+        """Return a request for all groups."""
+        ...
+
+    def forget(self, xid: int, gone: Gone) -> bytes:
+        """Return a request to forget the connections that a service led to an endpoint that is gone."""
+        ...
+
+    def ask_role(self, xid: int, role: Role, generation: int) -> bytes:
+        """Return a request for a role."""
         ...
 
 
@@ -73,9 +98,14 @@ class _InFlight:
 class SwitchSession:
     """What the controller knows of one node's switch."""
 
-    def __init__(self, node: str, dpid: int, wire: Wire) -> None:
+    def __init__(self, node: str, dpid: int, wire: Wire, *, leads: bool = True) -> None:
         self.node = node
         self.dpid = dpid
+        self.leads = leads  # whether this replica programs it
+        self.is_stale = False  # whether the switch refused the role, for it knows a newer generation
+        self._generation: int | None = None  # None: no other replica, so no role is asked for
+        self._asked_role = False  # whether the role of master was asked for, and nothing answered yet
+        self._role_request = 0  # the last request for a role: only its answer counts
         self.ofports: dict[str, int] = {}
         self.committed = FlowTable()
         self.committed_revision = 0
@@ -101,15 +131,35 @@ class SwitchSession:
         self._scope: frozenset[int] | None = frozenset()  # classes being read; None: all
         self._found: list[FlowStats] = []
         self._counts: dict[int, int] = {}  # flows by table, as the switch counts them
+        self._gone: dict[Gone, None] = {}  # endpoints whose connections are to be forgotten, once none is led there
+        self._groups: dict[int, Group] | None = None  # those that the switch has, once they were asked for
 
     # --- what the owner tells it ---------------------------------------------------------------
 
     def connect(self, link: Link) -> None:
         """The switch is here: ask for its sentinels, and how many flows it has."""
         self._link = link
+        self._asked_role = False
         self._in_flight = None
         self._refused = None
-        self._synchronise()
+        self._begin()
+
+    def lead(self, generation: int) -> None:
+        """Program the switch from now on, as master of this generation."""
+        self.leads, self._generation, self.is_stale = True, generation, False
+        if self._link is not None:
+            self._begin()
+
+    def follow(self) -> None:
+        """Leave the switch to another replica."""
+        if self.leads and self._link is not None and self._generation is not None:
+            self._ask_role(Role.SLAVE, self._generation)
+        self._step_back()
+
+    def overcome(self) -> None:
+        """Ask for the role with a generation above the one that the switch knows. Only for who surely has the lead."""
+        if self.is_stale and self._link is not None:
+            self._ask_role(Role.NO_CHANGE, 0)
 
     def disconnect(self) -> None:
         """The switch is away; it keeps forwarding by what it has."""
@@ -154,9 +204,20 @@ class SwitchSession:
         """From `revision` on the switch must hold `table`; only sections in `dirty` can differ from before."""
         self._desired = table
         self._revision = revision
-        self._dirty.update(dirty)
+        if self.phase in _TRACKING:
+            self._dirty.update(dirty)
         if self.phase is SwitchPhase.IN_SYNC:
             self._program()
+
+    def forget(self, gone: Iterable[Gone]) -> None:
+        """After what the switch was told just now: forget what services led to endpoints that are gone.
+
+        Whoever goes on there is sent to another endpoint, which refuses what it does not know.
+        """
+        self._gone.update(dict.fromkeys(gone))
+        for oldest in tuple(self._gone)[: max(0, len(self._gone) - _MOST_GONE)]:
+            del self._gone[oldest]
+        self._forget()
 
     def is_connected_by(self, link: Link) -> bool:
         """Whether `link` is its present connection."""
@@ -170,6 +231,38 @@ class SwitchSession:
         return SwitchStatus(self.node, self.dpid, phase, *revisions, self._last_error, self._synchronised)
 
     # --- what the switch says ------------------------------------------------------------------
+
+    def role_given(self, xid: int, role: int, generation: int) -> None:
+        """The switch answers a request for a role."""
+        if xid != self._role_request or not self.leads or self._link is None:
+            return
+        self._asked_role = False
+        if role == Role.MASTER:
+            self.is_stale = False
+            if self.phase is SwitchPhase.STANDBY:
+                self._synchronise()
+        elif self.is_stale:
+            self.is_stale = False
+            self._generation = generation + 1
+            self._ask_role(Role.MASTER, self._generation)
+
+    def role_changed(self, role: int) -> None:
+        """The switch says what this replica is now, for another has asked for a role."""
+        if self._is_alone or role in (Role.MASTER, Role.EQUAL):
+            return  # to one without others it can only be a stranger, who is noticed when the switch refuses something
+        if self._asked_role:
+            self._stand_by()  # that was before what is asked for now
+        else:
+            self._step_back()
+
+    def role_refused(self, xid: int) -> None:
+        """The switch knows a newer generation of masters."""
+        if xid != self._role_request:
+            return
+        self._asked_role = False
+        if self.leads:
+            self._stand_by()
+            self.is_stale = True
 
     def flows_read(self, xid: int, flows: Iterable[FlowStats], more: bool) -> None:
         """A part of the answer to a request for flows; `more` says that it is not the last one."""
@@ -194,8 +287,13 @@ class SwitchSession:
 
     def counts_read(self, counts: Mapping[int, int]) -> None:
         """A part of the answer to a request for the number of flows, by table."""
-        flows = {table: count for table, count in counts.items() if count and table != Table.SENTINELS}
+        flows = {table: count for table, count in counts.items() if count and table not in APART}
         self._counts.update(flows)
+
+    def groups_read(self, groups: Iterable[Group]) -> None:
+        """A part of the answer to the request for groups."""
+        if self._groups is not None:
+            self._groups.update((group.group_id, group) for group in groups)
 
     def committed_reply(self) -> None:
         """The switch has committed the bundle in flight."""
@@ -213,6 +311,8 @@ class SwitchSession:
 
     def error(self, text: str, *, ends_bundle: bool) -> None:
         """The switch refused a message; when it was the commit, no commit reply follows."""
+        if self.phase in (SwitchPhase.STANDBY, SwitchPhase.AWAY):
+            return  # about what was sent before another became master
         if self._in_flight is None:
             self._fail(text)
             return
@@ -220,7 +320,47 @@ class SwitchSession:
         if ends_bundle:
             self._fail(self._refused)
 
+    def forbidden(self, text: str, *, ends_bundle: bool) -> None:
+        """The switch takes nothing from this controller, for it is a slave there."""
+        if self._is_alone:
+            self.error(text, ends_bundle=ends_bundle)
+        else:
+            self.role_changed(Role.SLAVE)
+
     # --- inside --------------------------------------------------------------------------------
+
+    @property
+    def _is_alone(self) -> bool:
+        return self.leads and self._generation is None
+
+    def _begin(self) -> None:
+        """The switch is here, or is this replica's now: become its master if it has to be asked, and compare."""
+        if self._is_alone:
+            self._synchronise()
+            return
+        self._stand_by()
+        if self.leads and self._generation is not None:
+            self._ask_role(Role.MASTER, self._generation)
+
+    def _stand_by(self) -> None:
+        """Be silent: what the switch has from now on is another's doing."""
+        self._in_flight = None
+        self._refused = None
+        self._reads.clear()
+        self._last_error = None
+        self.is_stale = False
+        self._gone.clear()
+        if self._link is not None:
+            self._enter(SwitchPhase.STANDBY)
+
+    def _step_back(self) -> None:
+        self.leads = False
+        self._stand_by()
+
+    def _ask_role(self, role: Role, generation: int) -> None:
+        self._asked_role = role is Role.MASTER
+        self._role_request = next(self._xids)
+        self._transmit(self._wire.ask_role(self._role_request, role, generation))
 
     def _enter(self, phase: SwitchPhase) -> None:
         self.phase = phase
@@ -240,6 +380,14 @@ class SwitchSession:
         for done in asking:
             done(flows)
 
+    def _read_classes(self, scope: frozenset[int] | None) -> None:
+        """Ask for the flows of classes (None: all), and for groups first: answers come in the order of requests."""
+        self._scope = scope
+        self._groups = {}
+        self._transmit(self._wire.read_groups(next(self._xids)))
+        for owner in [None] if scope is None else sorted(scope):
+            self._read(None, owner)
+
     def _read(self, table: int | None, owner: int | None) -> None:
         xid = next(self._xids)
         self._reads[xid] = []
@@ -253,9 +401,9 @@ class SwitchSession:
         self._reads.clear()
         self._found = []
         self._counts = {}
+        self._groups = None
         if everything:
-            self._scope = None
-            self._read(None, None)
+            self._read_classes(None)
         else:
             self._scope = frozenset()
             # Answers come in the order of the requests: the counts are there when the sentinels are.
@@ -268,15 +416,13 @@ class SwitchSession:
             self._in_sync()
             return
         # Where sentinels agree and numbers do not, somebody edited flows by hand: only reading all of them tells which.
-        self._scope = differing if 0 < len(differing) <= _MANY_CLASSES else None
-        for owner in [None] if self._scope is None else sorted(self._scope):
-            self._read(None, owner)
+        self._read_classes(differing if 0 < len(differing) <= _MANY_CLASSES else None)
 
     def _repair(self, found: list[FlowStats]) -> None:
         sentinels = [flow for flow in found if flow.table == Table.SENTINELS]
-        flows = {flow.cookie for flow in found if flow.table != Table.SENTINELS}
-        delta = reconcile(self._base, flows, self._scope)
-        as_wanted = not delta.deletes and all(_is_sentinel(entry) for entry in delta.adds)
+        flows = {flow.cookie for flow in found if flow.table not in APART}
+        delta = reconcile(self._base, flows, self._scope, self._groups)
+        as_wanted = not delta.deletes and not delta.groups and all(_is_sentinel(entry) for entry in delta.adds)
         if self._scope is None and as_wanted and not unlike(self._base, _sums(sentinels)):
             self._in_sync()
         else:
@@ -297,6 +443,13 @@ class SwitchSession:
         else:
             self.committed, self.committed_revision = self._desired, self._revision
             self._enter(SwitchPhase.IN_SYNC)
+            self._forget()
+
+    def _forget(self) -> None:
+        if self.phase is SwitchPhase.IN_SYNC:
+            for gone in self._gone:
+                self._transmit(self._wire.forget(next(self._xids), gone))
+            self._gone.clear()
 
     def _commit(self, delta: Delta, table: FlowTable, revision: int) -> None:
         self._enter(SwitchPhase.PROGRAMMING)

@@ -12,11 +12,12 @@ from rest.control import Published
 from rest.lookup import known
 from rest.options import Options
 from rest.problems import NOT_READY, Problem
-from rest.routing import Access, Answer, Call, Empty, Route
-from rest.shapes import Configuration, Readiness
+from rest.routing import Access, Answer, Answerer, Call, Empty, Route
+from rest.shapes import Configuration, DoorView, NodePortsView, Readiness
 from rest.views import gateways, is_programmed
 from topology.allocation import free_addresses
-from topology.model import Node
+from topology.doors import Door, doors
+from topology.model import HAIRPIN, NODE_PORTS, Cluster, Node
 
 BRIDGE: Final = "br0"
 _VXLAN_OVERHEAD: Final = {4: 50, 6: 70}  # RFC 7348: inner Ethernet 14, VXLAN 8, UDP 8, outer IP 20 or 40
@@ -42,14 +43,16 @@ class _News:
         self._name = call.where["node"]
         self._after = call.query.after
         self._options = call.options
-        self._seen: tuple[object, object, bool] | None = None
+        self._seen: tuple[object, object, object, object, bool] | None = None
 
     def __call__(self, published: Published) -> Configuration | bool | None:
         snapshot = published.snapshot
         node = snapshot.nodes.get(self._name)
         if node is None:
             return False
-        sources = (snapshot.nodes, snapshot.cluster, is_programmed(published, self._name))
+        programmed = is_programmed(published, self._name)
+        replicas = published.replicas.living
+        sources = (snapshot.nodes, snapshot.cluster, snapshot.services_outside, replicas, programmed)
         if self._seen is not None and all(new is old for new, old in zip(sources, self._seen, strict=True)):
             return None
         self._seen = sources
@@ -76,7 +79,7 @@ def readiness(call: Call[Empty, Empty]) -> Answer:
 
 def _configuration(published: Published, node: Node, options: Options) -> Configuration:
     snapshot = published.snapshot
-    cluster = snapshot.cluster
+    cluster, living = snapshot.cluster, published.replicas.living
     others = (other.underlay for other in snapshot.nodes.values() if other.name != node.name)
     peers = sorted(others, key=lambda peer: (peer.version, int(peer)))
     unnumbered = Configuration(
@@ -88,14 +91,35 @@ def _configuration(published: Published, node: Node, options: Options) -> Config
         gateways=gateways(node),
         cluster_cidrs=tuple(map(str, cluster.cluster_cidrs)),
         service_cidrs=tuple(map(str, cluster.service_cidrs)),
+        hairpin=tuple(str(HAIRPIN[version]) for version in _versions(cluster)),
+        node_ports=_node_ports(cluster),
+        external=tuple(map(_door, doors(snapshot))),
         mtu_overhead=_VXLAN_OVERHEAD[node.underlay.version],
-        controllers=options.controllers,
+        controllers=tuple(replica.openflow for replica in living) or options.controllers,
+        api=tuple(replica.api for replica in living),
         peers=tuple(map(str, peers)),
         guarded_tcp_ports=cluster.guarded_tcp_ports,
         guarded_udp_ports=cluster.guarded_udp_ports,
         programmed=is_programmed(published, node.name),
     )
     return msgspec.structs.replace(unnumbered, revision=_digest(unnumbered))
+
+
+def _versions(cluster: Cluster) -> tuple[int, ...]:
+    return tuple(sorted({cidr.version for cidr in cluster.cluster_cidrs}))
+
+
+def _node_ports(cluster: Cluster) -> NodePortsView | None:
+    offered = cluster.node_ports
+    if offered is None:
+        return None
+    prefixes = tuple(str(NODE_PORTS[version]) for version in _versions(cluster))
+    return NodePortsView(first=offered.first, last=offered.last, prefixes=prefixes)
+
+
+def _door(door: Door) -> DoorView:
+    address, protocol, port, service, node_port = door
+    return DoorView(address=str(address), protocol=protocol, port=port, service=str(service), node_port=node_port)
 
 
 def _digest(content: Configuration) -> int:
@@ -112,6 +136,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         Access.NODE,
         answers={200: Configuration},
         refusals=frozenset({404}),
+        by=Answerer.NODE,
     ),
     Route(
         "GET",
@@ -121,5 +146,6 @@ ROUTES: Final[tuple[Route, ...]] = (
         Access.NODE,
         answers={200: Readiness},
         refusals=frozenset({404, 503}),
+        by=Answerer.NODE,
     ),
 )

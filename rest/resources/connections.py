@@ -6,14 +6,14 @@ from typing import Final
 
 import msgspec
 
-from rest.asked import ConnectionCreation, Listing, Timeout
+from rest.asked import Listing, Timeout
 from rest.changes import ask, done, late, status
 from rest.lookup import known
 from rest.routing import Access, Answer, Call, Empty, Route
 from rest.shapes import ConnectionMade, Connections, ConnectionView, Late
 from rest.views import connection_view, connections
-from store.connections import Scope as ScopeShape
-from topology.model import Connection, ConnectionKey, Scope
+from store.asked import ConnectionCreation
+from topology.model import Connection, ConnectionKey
 from topology.requests import IsolateNetworks, JoinNetworks, TrackConnection
 
 # How long the tracker sees what is under way before answers are left to it; one that takes longer can be lost.
@@ -35,7 +35,7 @@ def show(call: Call[Empty, Empty]) -> Answer:
 def create(call: Call[Timeout, ConnectionCreation]) -> Answer:
     """Let two networks talk to each other, or change what each of them may begin."""
     body = call.body
-    join = JoinNetworks(*body.networks, _scope(body.forward), _scope(body.backward), body.translated)
+    join = body.request()
     if not call.query.plan:
         _make_known(call, join)
     changed = ask(call, join)
@@ -51,15 +51,9 @@ def create(call: Call[Timeout, ConnectionCreation]) -> Answer:
 def _make_known(call: Call[Timeout, ConnectionCreation], join: JoinNetworks) -> None:
     """Before a connection is narrowed: let the tracker see what is under way, whose answers are left to it then."""
     tracked = ask(call, TrackConnection(join)).submitted
-    if tracked.nodes:
+    if tracked.nodes or tracked.marks:
         call.control.late(tracked, call.query.timeout)
         call.control.wait("", lambda _: None, _KNOWN_SECONDS)
-
-
-def _scope(asked: ScopeShape | None) -> Scope | None:
-    """Return a scope with its ports in order: the same ones in another order are no change."""
-    scope = None if asked is None else asked.value()
-    return None if scope is None else scope._replace(ports=tuple(sorted(scope.ports)))
 
 
 def delete(call: Call[Timeout, Empty]) -> Answer:

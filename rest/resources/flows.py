@@ -10,7 +10,7 @@ import structlog
 from rest.control import Control, Published, SwitchPhase
 from rest.lookup import known
 from rest.owners import feature_text, owner_text
-from rest.routing import Access, Answer, Call, Empty, Route
+from rest.routing import Access, Answer, Answerer, Call, Empty, Route
 from rest.shapes import FlowView
 from topology.compiler import FlowTable, SectionKey
 from topology.flow import Entry
@@ -87,5 +87,6 @@ ROUTES: Final[tuple[Route, ...]] = (
         Access.NODE,
         answers={200: list[FlowView]},
         refusals=frozenset({404}),
+        by=Answerer.NODE,
     ),
 )

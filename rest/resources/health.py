@@ -8,6 +8,8 @@ from rest.problems import KINDS, NOT_READY, Problem
 from rest.routing import Access, Answer, Call, Empty, Route
 from rest.shapes import Health, ProblemKind, ProblemKinds
 
+_RESPONSE_SECONDS: Final = 2.0
+
 
 def health(call: Call[Empty, Empty]) -> Answer:
     """It answers, so it lives."""
@@ -15,10 +17,14 @@ def health(call: Call[Empty, Empty]) -> Answer:
 
 
 def ready(call: Call[Empty, Empty]) -> Answer:
-    """Whether all inputs are in sync."""
+    """Whether all inputs are in sync, and what is asked for is taken up."""
     waiting_for = call.control.published.waiting_for
     if waiting_for:
         cause, remedy = f"it waits for {', '.join(waiting_for)}", "ask again; its log says what it is doing"
+        raise Problem(NOT_READY, "controller", cause, remedy)
+    if not call.control.responds(_RESPONSE_SECONDS):
+        cause = f"what it was asked to decide was not taken up within {_RESPONSE_SECONDS:g} s"
+        remedy = "ask again; if that goes on, its log says what it is doing, and restarting it disturbs no pod"
         raise Problem(NOT_READY, "controller", cause, remedy)
     return Answer(200, Health(status="ready"))
 

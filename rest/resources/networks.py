@@ -6,15 +6,14 @@ from typing import Any, Final
 
 import msgspec
 
-from rest.asked import Listing, NetworkChange, NetworkCreation, NetworkDeletion, SubnetCreation, Timeout
+from rest.asked import Listing, NetworkChange, NetworkDeletion, Timeout
 from rest.changes import Changed, ask, done, late, status
 from rest.lookup import known
 from rest.routing import Access, Answer, Call, Empty, Route
 from rest.shapes import Late, NetworkDetail, NetworkMade, Networks
 from rest.views import network_detail, network_view, networks
-from store.fields import address, prefix
-from topology.model import Subnet
-from topology.requests import CreateNetwork, DeleteNetwork, SetGlobal
+from store.asked import NetworkCreation
+from topology.requests import DeleteNetwork, SetGlobal
 
 
 def index(call: Call[Listing, Empty]) -> Answer:
@@ -33,18 +32,7 @@ def show(call: Call[Empty, Empty]) -> Answer:
 def create(call: Call[Timeout, NetworkCreation]) -> Answer:
     """Make a network and its projects."""
     body = call.body
-    subnets = tuple(_subnet(position, len(body.subnets), asked) for position, asked in enumerate(body.subnets))
-    request = CreateNetwork(
-        name=body.name,
-        vnid=body.vnid,
-        is_global=body.is_global,
-        projects=body.projects,
-        subnets=subnets,
-        flat=body.flat,
-        mtu=body.mtu,
-        provider=body.provider,
-    )
-    changed = ask(call, request)
+    changed = ask(call, body.request())
     made = body.name not in changed.before.snapshot.networks
     return _made(call, body.name, changed, made=made)
 
@@ -62,20 +50,6 @@ def delete(call: Call[NetworkDeletion, Empty]) -> Answer:
     if name in changed.after.snapshot.networks:
         return _made(call, name, changed, made=False)
     return done(call, changed)
-
-
-def _subnet(position: int, count: int, asked: SubnetCreation) -> Subnet:
-    """Return the subnet asked for at a position. Raises Malformed.
-
-    A single one without a name is called "default", several "s1", "s2", …: the same body again means the same.
-    """
-    path = f"$.subnets[{position}]"
-    cidr = prefix(asked.cidr, f"{path}.cidr")
-    name = asked.name or ("default" if count == 1 else f"s{position + 1}")
-    if asked.gateway is not None:
-        return Subnet(name, cidr, address(asked.gateway, f"{path}.gateway"))
-    # A single address has no second one; that it is no subnet is for admission to say.
-    return Subnet(name, cidr, cidr[min(1, cidr.num_addresses - 1)])
 
 
 def _made(call: Call[Any, Any], name: str, changed: Changed, *, made: bool) -> Answer:
@@ -120,7 +94,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "Remove a network with its connections and its unused projects; with drain, when nobody uses it any more",
         delete,
         Access.ADMINISTRATION,
-        answers={200: NetworkMade, 204: None, 202: Late},
+        answers={200: NetworkMade, 204: None, 202: (NetworkMade, Late)},
         refusals=frozenset({404, 409}),
     ),
 )

@@ -9,7 +9,7 @@ import msgspec
 from rest.asked import Deletion, NodeCreation, Timeout
 from rest.changes import ask, done, late, status
 from rest.lookup import known
-from rest.routing import Access, Answer, Call, Empty, Route
+from rest.routing import Access, Answer, Answerer, Call, Empty, Route
 from rest.shapes import Late, NodeMade, Nodes, NodeView, Token
 from rest.views import node_view
 from store.fields import address, prefixes
@@ -87,8 +87,9 @@ ROUTES: Final[tuple[Route, ...]] = (
         "/v1/nodes/{node}/token",
         "Make a new token for a node; earlier ones are void",
         renew_token,
-        Access.ADMINISTRATION,
+        Access.NODE,
         answers={201: Token},
         refusals=frozenset({404}),
+        by=Answerer.ANY,
     ),
 )

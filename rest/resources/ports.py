@@ -12,7 +12,7 @@ from rest.binding_views import other_interfaces
 from rest.changes import ask
 from rest.control import Published
 from rest.lookup import known
-from rest.routing import Access, Answer, Call, Empty, Route
+from rest.routing import Access, Answer, Answerer, Call, Empty, Route
 from rest.shapes import Assignment, Ports, PortView
 from rest.views import assignment, port_view
 from topology.model import Port, PortKey
@@ -113,6 +113,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         Access.PORTS,
         answers={200: Assignment, 201: Assignment},
         refusals=frozenset({404, 409, 422, 507}),
+        by=Answerer.NODE,
     ),
     Route(
         "GET",
@@ -122,6 +123,15 @@ ROUTES: Final[tuple[Route, ...]] = (
         Access.NODE,
         answers={200: PortView},
         refusals=frozenset({404}),
+        by=Answerer.NODE,
     ),
-    Route("DELETE", _ONE, "Report that an attachment is gone", forget, Access.PORTS, answers={204: None}),
+    Route(
+        "DELETE",
+        _ONE,
+        "Report that an attachment is gone",
+        forget,
+        Access.PORTS,
+        answers={204: None},
+        by=Answerer.NODE,
+    ),
 )

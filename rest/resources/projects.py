@@ -95,7 +95,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(
         "DELETE",
         "/v1/projects/{project}",
-        "Forget a project without pods and services",
+        "Forget a project without pods, services and endpoints",
         delete,
         Access.ADMINISTRATION,
         answers={204: None, 202: Late},

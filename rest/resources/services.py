@@ -11,7 +11,7 @@ from rest.changes import ask, done, late, status
 from rest.lookup import known
 from rest.routing import Access, Answer, Call, Empty, Route
 from rest.shapes import Late, ServiceMade, Services
-from store.objects import Service
+from store.services import Service
 from topology.model import ServiceKey
 from topology.requests import CreateService, DeleteService
 

@@ -24,7 +24,7 @@ from topology.text import actions_text, match_text
 _DEFAULT_PORT: Final = 80
 _SENT_TO: Final = {
     Where.NODE: "to the node itself",
-    Where.SERVICE: "to the node's service proxy",
+    Where.SERVICE: "to the node, which refuses it: the service has no endpoint",
     Where.OUTSIDE: "to the outside",
 }
 

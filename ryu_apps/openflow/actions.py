@@ -16,6 +16,7 @@ from ryu_apps.openflow.template import Layout, padded, size
 from topology import fields
 from topology.fields import Field
 from topology.flow import Action, Op
+from topology.pipeline import LEARNT_PRIORITY
 
 Shape: TypeAlias = tuple[Any, ...]
 # What is the second part of a NAT action: which side of a packet is rewritten.
@@ -147,6 +148,28 @@ def _conjunction(shape: Shape) -> Layout:
     return _nicira(wire.NX_CONJUNCTION, (pack(">BBI", clause, clauses, number),))
 
 
+def _learn(shape: Shape) -> Layout:
+    """NXAST_LEARN: what the learnt flow matches, as the packet has it or as is said here, and what it loads."""
+    _, table, idle, cookie, same, exact, kept = shape
+    head = pack(">HHHQHBxHH", idle, 0, LEARNT_PRIORITY, cookie, 0, table, 0, 0)
+    # Fields need their prerequisites before them.
+    fixed = b"".join(_learnt_value(field, value) for field, value in exact)
+    taken = b"".join(_learnt_field(0, field) for (field,) in same)
+    loaded = b"".join(_learnt_field(wire.LEARN_LOAD, field) for (field,) in kept)
+    return _nicira(wire.NX_LEARN, (head + fixed + taken + loaded,))
+
+
+def _learnt_value(field: Field, value: int) -> bytes:
+    bits = fields.spec(field).width
+    number = value.to_bytes(2 * -(-bits // 16), "big")
+    return pack(">H", wire.LEARN_IMMEDIATE | bits) + number + pack(">IH", BY_FIELD[field].header, 0)
+
+
+def _learnt_field(use: int, field: Field) -> bytes:
+    place = (BY_FIELD[field].header, 0)
+    return pack(">HIHIH", use | fields.spec(field).width, *place, *place)
+
+
 _LAYOUTS: Final[dict[int, Callable[[Shape], Layout]]] = {
     Op.SET: _set,
     Op.COPY: _copy,
@@ -160,4 +183,6 @@ _LAYOUTS: Final[dict[int, Callable[[Shape], Layout]]] = {
     Op.METER: lambda shape: _standard(wire.ACTION_METER, (4,)),
     Op.CONJUNCTION: _conjunction,
     Op.CT_CLEAR: lambda shape: _nicira(wire.NX_CT_CLEAR, (bytes(6),)),
+    Op.LEARN: _learn,
+    Op.NO_IN_PORT: lambda shape: _standard(wire.ACTION_SET_FIELD, (pack(">IH", wire.IN_PORT_16, 0),)),
 }

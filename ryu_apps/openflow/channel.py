@@ -163,7 +163,7 @@ class Channel(controller.Datapath):
 
     def _leave_to_ryu(self, version: int, kind: int, xid: int, raw: bytes) -> None:
         if kind == MessageType.MULTIPART_REPLY and raw[8:10] == _GROUP_DESC:
-            return  # nobody asked for it, and of all replies this is the one that Ryu's parser reads wrongly
+            return  # it came before its time, and of all replies this is the one that Ryu's parser reads wrongly
         msg = ofproto_parser.msg(self, version, kind, len(raw), xid, bytearray(raw))
         if not msg:
             return

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from ryu_apps.openflow import errors, wire
 from ryu_apps.openflow.decode_flow import decode_actions, decode_instructions, decode_match
+from ryu_apps.openflow.selection import selects_as
 from ryu_apps.openflow.wire import BundleControl, MessageType, MultipartType, WireError
 from topology.flow import DIGEST_MASK, Actions, Group, Match
 
@@ -78,6 +79,12 @@ class PortStatus(NamedTuple):
 PORT_ADDED, PORT_DELETED, PORT_MODIFIED = range(3)
 
 
+# 7.5.4.2 and 7.5.4.12.
+_BAD_REQUEST: Final = 1
+_IS_SLAVE: Final = 10
+_ROLE_REQUEST_FAILED: Final = 11
+
+
 class Refusal(NamedTuple):
     """An error message: what the switch refused, and the beginning of the refused message."""
 
@@ -111,6 +118,16 @@ class Refusal(NamedTuple):
         return f"{errors.name(self.kind, self.code, self.experimenter)}, about {subject}"
 
     @property
+    def is_stale_role(self) -> bool:
+        """Whether a role was refused because another controller has asked for one with a newer generation."""
+        return (self.kind, self.code, self.experimenter) == (_ROLE_REQUEST_FAILED, 0, None)
+
+    @property
+    def is_slave(self) -> bool:
+        """Whether it says that this controller may not write, for it is a slave."""
+        return (self.kind, self.code, self.experimenter) == (_BAD_REQUEST, _IS_SLAVE, None)
+
+    @property
     def ends_bundle(self) -> bool:
         """Whether it answers the open or the commit: no commit reply follows."""
         return self.xid in (wire.OPEN_XID, wire.COMMIT_XID)
@@ -130,7 +147,7 @@ class BundleReply(NamedTuple):
 
 
 class RoleReply(NamedTuple):
-    """The role this controller has now, and the newest generation the switch knows."""
+    """The role this controller has now, and the newest generation the switch knows (all ones: none yet)."""
 
     xid: int
     role: int
@@ -230,7 +247,10 @@ def port_status(raw: Buffer) -> PortStatus:
 
 
 def groups(raw: Buffer) -> Iterator[Group]:
-    """Read one part of the reply to `messages.group_desc_request`; a bucket without a weight has weight 1."""
+    """Read one part of the reply to `messages.group_desc_request`; a bucket without a weight has weight 1.
+
+    One that chooses among its buckets in another way than ours do is read without any: it is none of ours.
+    """
     data, position = _parts(raw, MultipartType.GROUP_DESC)
     while position < len(data):
         _need(data, position, _GROUP.size)
@@ -238,7 +258,9 @@ def groups(raw: Buffer) -> Iterator[Group]:
         first, following = position + _GROUP.size, position + length
         if length < _GROUP.size + buckets or following > len(data):
             raise WireError(f"group {group} of {length} bytes with buckets of {buckets}")
-        yield Group(group, tuple(_buckets(data, first, first + buckets)))
+        held = tuple(_buckets(data, first, first + buckets))
+        is_lower = selects_as(data, first + buckets, following, group)
+        yield Group(group, ()) if is_lower is None else Group(group, held, is_lower)
         position = following
 
 
@@ -276,6 +298,12 @@ def barrier_reply(raw: Buffer) -> int:
 def role_reply(raw: Buffer) -> RoleReply:
     """Read the reply to a role request."""
     head = _check(raw, MessageType.ROLE_REPLY, 24)
+    return RoleReply(head.xid, int.from_bytes(raw[8:12], "big"), int.from_bytes(raw[16:24], "big"))
+
+
+def role_status(raw: Buffer) -> RoleReply:
+    """Read the message by which a switch says that this controller's role has changed (7.4.4)."""
+    head = _check(raw, MessageType.ROLE_STATUS, 24)
     return RoleReply(head.xid, int.from_bytes(raw[8:12], "big"), int.from_bytes(raw[16:24], "big"))
 
 

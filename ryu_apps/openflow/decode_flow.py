@@ -6,15 +6,16 @@ Read is what we write, in any order that OpenFlow allows; anything else raises W
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from struct import unpack_from
+from struct import pack, unpack_from
 from typing import Final
 
 from ryu_apps.openflow import wire
-from ryu_apps.openflow.oxm import BY_HEADER
+from ryu_apps.openflow.oxm import BY_HEADER, BY_LEARNT_HEADER
 from ryu_apps.openflow.wire import WireError
 from topology import fields
 from topology.fields import BY_NAME, FULL_MASK, Field
 from topology.flow import Action, Actions, Match, MatchTerm, Op
+from topology.pipeline import LEARNT_PRIORITY
 
 
 def decode_match(data: bytes) -> Match:
@@ -105,7 +106,12 @@ def _action(kind: int, data: bytes) -> Action:
     return read(data)
 
 
+_NO_IN_PORT: Final = pack(">IH", wire.IN_PORT_16, 0)
+
+
 def _set(data: bytes) -> Action:
+    if data[4:10] == _NO_IN_PORT:
+        return (Op.NO_IN_PORT,)
     (field, value, mask), end = _term(data, 4)
     if len(data) - end >= 8:
         raise WireError("a set-field with more than one field")
@@ -152,6 +158,38 @@ def _output_field(data: bytes) -> Action:
 def _conjunction(data: bytes) -> Action:
     clause, clauses, number = unpack_from(">BBI", data, 10)
     return (Op.CONJUNCTION, number, clause, clauses)
+
+
+def _learn(data: bytes) -> Action:
+    _long_enough(data, 32)
+    idle, hard, priority, cookie, flags, table, *rest = unpack_from(">HHHQHBxHH", data, 10)
+    if hard or flags or any(rest) or priority != LEARNT_PRIORITY:
+        raise WireError("a learn action with time-outs, flags or a priority that are not of ours")
+    same: list[tuple[int]] = []
+    exact: list[tuple[int, int]] = []
+    kept: list[tuple[int]] = []
+    position = 32
+    while len(data) - position >= 2 and (head := unpack_from(">H", data, position)[0]):
+        position += 2
+        if head & wire.LEARN_IMMEDIATE:
+            end = position + 2 * -(-(head & 0x3FF) // 16)
+            _long_enough(data, end + 6)
+            found = (_learnt_field(data, end), int.from_bytes(data[position:end], "big"))
+            exact.append(found)
+            position = end + 6
+        else:
+            _long_enough(data, position + 12)
+            (kept if head & wire.LEARN_LOAD else same).append((_learnt_field(data, position),))
+            position += 12
+    return (Op.LEARN, table, idle, cookie, tuple(same), tuple(exact), tuple(kept))
+
+
+def _learnt_field(data: bytes, position: int) -> int:
+    header = int.from_bytes(data[position : position + 4], "big")
+    known = BY_LEARNT_HEADER.get(header)
+    if known is None:
+        raise WireError(f"field {header:#010x} is not one of ours")
+    return int(known)
 
 
 def _ct(data: bytes) -> Action:
@@ -219,6 +257,7 @@ _NICIRA: Final[dict[int, Callable[[bytes], Action]]] = {
     wire.NX_RESUBMIT_TABLE: _resubmit,
     wire.NX_OUTPUT_REG: _output_field,
     wire.NX_CONJUNCTION: _conjunction,
+    wire.NX_LEARN: _learn,
     wire.NX_CT: _ct,
     wire.NX_NAT: _nat,
     wire.NX_CT_CLEAR: lambda _data: (Op.CT_CLEAR,),

@@ -12,7 +12,7 @@ from typing import Final
 
 from ryu_apps.openflow import messages, wire
 from ryu_apps.openflow.actions import Shape, layout_instructions, layout_match_field, split
-from ryu_apps.openflow.groups import NO_GROUPS, GroupMessages, delete_group
+from ryu_apps.openflow.groups import after_flows, before_flows, delete_group
 from ryu_apps.openflow.template import Layout, Template, fitting, padded, size
 from ryu_apps.openflow.wire import BUNDLE_ID, COMMIT_XID, FLOW_XID, OPEN_XID, flow_xid
 from topology.compiler import Delta
@@ -58,21 +58,21 @@ class Encoder:
         self._young[cookie] = known
         return known[1]
 
-    def bundle(self, delta: Delta, groups: GroupMessages = NO_GROUPS, *, barrier: bool = False) -> bytes:
+    def bundle(self, delta: Delta, *, barrier: bool = False) -> bytes:
         """Return one bundle, from open to commit: groups, flows, deletions, groups that go.
 
         With `barrier`, a barrier request precedes the commit: its reply comes after the errors of all messages before.
         """
-        return b"".join(self.parts(delta, groups, barrier=barrier))
+        return b"".join(self.parts(delta, barrier=barrier))
 
-    def parts(self, delta: Delta, groups: GroupMessages = NO_GROUPS, *, barrier: bool = False) -> Iterator[bytes]:
+    def parts(self, delta: Delta, *, barrier: bool = False) -> Iterator[bytes]:
         """Return a bundle in at most MOST_PARTS parts to send one after the other, each made when it is asked for.
 
         A switch reads the first part of a large bundle while the next one is made. A small bundle is one part.
         """
         step = max(_PART, -(-len(delta.adds) // MOST_PARTS))
-        head = [messages.bundle_open(), *groups.before]
-        tail = [*map(delete, delta.deletes), *groups.after]
+        head = [messages.bundle_open(), *before_flows(delta.groups)]
+        tail = [*map(delete, delta.deletes), *after_flows(delta.groups)]
         tail += [messages.barrier(wire.BARRIER_XID)] if barrier else []
         tail.append(messages.bundle_commit())
         last = max(0, (len(delta.adds) - 1) // step * step)
@@ -83,15 +83,15 @@ class Encoder:
             head = []
         yield b"".join([*head, *map(add, delta.adds[last:]), *tail])
 
-    def prepared(self, delta: Delta, groups: GroupMessages = NO_GROUPS) -> bytes:
+    def prepared(self, delta: Delta) -> bytes:
         """Return a bundle without its commit, and a barrier: the commit may follow when no error preceded the reply."""
-        return self.bundle(delta, groups, barrier=True).removesuffix(messages.bundle_commit())
+        return self.bundle(delta, barrier=True).removesuffix(messages.bundle_commit())
 
     def _add_once(self, entry: Entry) -> bytes:
         return self._encode(*entry)
 
     def _encode(self, cookie: int, flow: Flow) -> bytes:
-        table, priority, match, actions = flow
+        table, priority, match, actions, _ = flow
         xid = FLOW_XID | (cookie & _LOW_BITS)
         values = [xid, xid, cookie]
         shape: list[Shape] = []

@@ -5,38 +5,44 @@ A group is added before the flows that use it and deleted after they are gone: d
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from struct import pack
-from typing import Final, NamedTuple, TypeAlias
 
 from ryu_apps.openflow import wire
 from ryu_apps.openflow.actions import Shape, layout_actions, split
 from ryu_apps.openflow.messages import bundled
+from ryu_apps.openflow.selection import selection_property
 from ryu_apps.openflow.template import Template, fitting
 from ryu_apps.openflow.wire import GroupCommand
-from topology.flow import Actions, Group
-
-Bucket: TypeAlias = tuple[int, int, Actions]
-
-
-class GroupMessages(NamedTuple):
-    """Group-mods of one bundle: those that precede its flows, and those that follow them."""
-
-    before: tuple[bytes, ...] = ()
-    after: tuple[bytes, ...] = ()
+from topology.flow import Actions, Bucket, Group
+from topology.groups import GroupChanges
 
 
-NO_GROUPS: Final = GroupMessages()
+def before_flows(changes: GroupChanges) -> Iterator[bytes]:
+    """Yield the messages that precede the flows of a bundle: of groups that are made, replaced, or change in part.
+
+    Raises ValueError when a group, or what comes to one, does not fit one message.
+    """
+    yield from map(put_group, changes.puts)
+    for change in changes.buckets:
+        for bucket_id in change.removed:
+            yield remove_bucket(change.group_id, bucket_id)
+        if change.inserted:
+            yield insert_buckets(change.group_id, change.inserted)
 
 
-def add_group(group: Group) -> bytes:
-    """Return the message that makes a select group. Raises ValueError when it does not fit one message."""
-    return _group_mod(GroupCommand.ADD, group.group_id, wire.ALL_BUCKETS, group.buckets)
+def after_flows(changes: GroupChanges) -> Iterator[bytes]:
+    """Yield the messages that follow the flows of a bundle: of groups that nothing uses any more."""
+    return map(delete_group, changes.gone)
 
 
-def modify_group(group: Group) -> bytes:
-    """Return the message that replaces all buckets of a group. Raises ValueError when it does not fit one message."""
-    return _group_mod(GroupCommand.MODIFY, group.group_id, wire.ALL_BUCKETS, group.buckets)
+def put_group(group: Group) -> bytes:
+    """Return the message that makes a select group, or replaces all buckets of the one with its id.
+
+    Raises ValueError when it does not fit one message.
+    """
+    chosen = selection_property(group)
+    return _group_mod(GroupCommand.ADD_OR_MODIFY, group.group_id, wire.ALL_BUCKETS, group.buckets, chosen)
 
 
 def delete_group(group_id: int) -> bytes:
@@ -45,7 +51,10 @@ def delete_group(group_id: int) -> bytes:
 
 
 def insert_buckets(group_id: int, buckets: Iterable[Bucket], after: int = wire.LAST_BUCKET) -> bytes:
-    """Return the message that inserts buckets into a group, after the bucket `after` (its id; else: at the end)."""
+    """Return the message that inserts buckets into a group, after the bucket `after` (its id; else: at the end).
+
+    How the group chooses stays as it was, and is not to be said again (Open vSwitch refuses it).
+    """
     return _group_mod(GroupCommand.INSERT_BUCKET, group_id, after, buckets)
 
 
@@ -54,13 +63,15 @@ def remove_bucket(group_id: int, bucket_id: int) -> bytes:
     return _group_mod(GroupCommand.REMOVE_BUCKET, group_id, bucket_id, ())
 
 
-def _group_mod(command: GroupCommand, group_id: int, bucket_id: int, buckets: Iterable[Bucket]) -> bytes:
+def _group_mod(
+    command: GroupCommand, group_id: int, bucket_id: int, buckets: Iterable[Bucket], properties: bytes = b""
+) -> bytes:
     with fitting():
         packed = b"".join(map(_bucket, buckets))
-    if len(packed) > wire.LONGEST:
+    if len(packed) + len(properties) > wire.LONGEST:
         raise ValueError(f"buckets of {len(packed)} bytes, where a message has at most {wire.LONGEST}")
     head = pack(">HBxIH2xI", command, wire.SELECT, group_id, len(packed), bucket_id)
-    return bundled(wire.MessageType.GROUP_MOD, wire.group_xid(group_id), head + packed)
+    return bundled(wire.MessageType.GROUP_MOD, wire.group_xid(group_id), head + packed + properties)
 
 
 def _bucket(bucket: Bucket) -> bytes:

@@ -8,6 +8,7 @@ from typing import Final
 
 from ryu_apps.openflow import wire
 from ryu_apps.openflow.wire import BundleControl, MessageType, MultipartType
+from topology.model import Address
 from topology.pipeline import Table
 
 BUNDLED_SIZE: Final = 16  # bytes of OFPT_BUNDLE_ADD_MESSAGE before the message in it
@@ -90,6 +91,19 @@ def port_desc_request(xid: int) -> bytes:
 def group_desc_request(xid: int, group: int = wire.ALL_GROUPS) -> bytes:
     """Return a request for the description of one group, or all."""
     return multipart(MultipartType.GROUP_DESC, xid, pack(">I4x", group))
+
+
+def ct_flush(xid: int, zone: int, protocol: int, address: Address, port: int) -> bytes:
+    """Return the request to forget the connections of a zone that are answered from an address and a port.
+
+    `protocol`: its IP number. Open vSwitch takes it from 3.1 on, and not inside a bundle.
+    """
+    mapped = int(address) if address.version == 6 else 0xFFFF << 32 | int(address)
+    source = pack(">HH16s4x", wire.CT_FLUSH_SOURCE, 20, mapped.to_bytes(16, "big"))
+    source_port = pack(">HHH2x", wire.CT_FLUSH_SOURCE_PORT, 8, port)
+    answers = pack(">HH4x", wire.CT_FLUSH_REPLY, 8 + len(source) + len(source_port)) + source + source_port
+    body = pack(">IIB7x", wire.NICIRA, wire.NX_CT_FLUSH, protocol) + answers
+    return message(MessageType.EXPERIMENTER, xid, body + pack(">HHH2x", wire.CT_FLUSH_ZONE, 8, zone))
 
 
 def table_stats_request(xid: int) -> bytes:

@@ -80,3 +80,20 @@ BY_HEADER: Final[dict[int, tuple[Field, int, bool]]] = {
 def is_exact(field: Field, mask: int) -> bool:
     """Return whether `mask` covers all of the field, so that none is written."""
     return mask == FULL_MASK[field]
+
+
+# In what is to be learnt Open vSwitch names fields by their older numbers (nicira-ext.h, NXM_OF_*), if they have one.
+_OLD_NUMBERS: Final[dict[str, tuple[int, int, int]]] = {
+    **{name: (0, number, 6) for number, name in enumerate(("eth_dst", "eth_src"), 1)},
+    "eth_type": (0, 3, 2),
+    "ip_proto": (0, 6, 1),
+    "ipv4_src": (0, 7, 4),
+    "ipv4_dst": (0, 8, 4),
+    **{name: (0, number, 2) for number, name in enumerate(("tcp_src", "tcp_dst", "udp_src", "udp_dst"), 9)},
+    "ipv6_src": (1, 19, 16),
+    "ipv6_dst": (1, 20, 16),
+}
+BY_LEARNT_HEADER: Final[dict[int, Field]] = {
+    **{header: field for header, (field, _, is_masked) in BY_HEADER.items() if not is_masked},
+    **{kind << 16 | number << 9 | size: fields.BY_NAME[name] for name, (kind, number, size) in _OLD_NUMBERS.items()},
+}

@@ -27,6 +27,7 @@ class MessageType(IntEnum):
     ERROR = 1
     ECHO_REQUEST = 2
     ECHO_REPLY = 3
+    EXPERIMENTER = 4
     FEATURES_REPLY = 6
     PORT_STATUS = 12
     FLOW_MOD = 14
@@ -37,6 +38,7 @@ class MessageType(IntEnum):
     BARRIER_REPLY = 21
     ROLE_REQUEST = 24
     ROLE_REPLY = 25
+    ROLE_STATUS = 30
     BUNDLE_CONTROL = 33
     BUNDLE_ADD = 34
 
@@ -98,17 +100,25 @@ ALL_GROUPS: Final = 0xFFFFFFFC
 LAST_BUCKET: Final = 0xFFFFFFFE
 ALL_BUCKETS: Final = 0xFFFFFFFF
 BUCKET_WEIGHT: Final = 0  # a bucket's property
+GROUP_EXPERIMENTER: Final = 0xFFFF  # a group's property
+NETRONOME: Final = 0x0000154D
+SELECTION_METHOD: Final = 1  # NTRT_SELECTION_METHOD
+# NXT_CT_FLUSH of Open vSwitch 3.1 (nicira-ext.h): what entries of a conntrack zone must look like that are to go.
+NX_CT_FLUSH: Final = 32
+CT_FLUSH_REPLY: Final = 1
+CT_FLUSH_ZONE: Final = 2
+CT_FLUSH_SOURCE: Final = 0
+CT_FLUSH_SOURCE_PORT: Final = 2
 ERROR_EXPERIMENTER: Final = 0xFFFF  # OFPET_EXPERIMENTER: 7.5.4.18
 
 
 class GroupCommand(IntEnum):
-    """OFPGC_*: what is done to a group."""
+    """OFPGC_*: what is done to a group; ADD_OR_MODIFY is Open vSwitch's own."""
 
-    ADD = 0
-    MODIFY = 1
     DELETE = 2
     INSERT_BUCKET = 3
     REMOVE_BUCKET = 5
+    ADD_OR_MODIFY = 0x8000
 
 
 # Actions: 7.2.8.
@@ -120,16 +130,23 @@ ACTION_COPY_FIELD: Final = 28
 ACTION_METER: Final = 29
 ACTION_EXPERIMENTER: Final = 0xFFFF
 
+# As a match field in_port has 32 bits and is not to be set; Open vSwitch's older one of 16 bits is (NXM_OF_IN_PORT).
+IN_PORT_16: Final = 0x00000002
+
 # Nicira's actions.
 NICIRA: Final = 0x00002320
 NX_RESUBMIT_TABLE: Final = 14
 NX_OUTPUT_REG: Final = 15
+NX_LEARN: Final = 16
 NX_CONJUNCTION: Final = 34
 NX_CT: Final = 35
 NX_NAT: Final = 36
 NX_CT_CLEAR: Final = 43
 
 CT_COMMIT: Final = 1
+# What a learnt flow is made of (nicira-ext.h, NX_LEARN_*): where a value comes from, what is done with it.
+LEARN_IMMEDIATE: Final = 1 << 13
+LEARN_LOAD: Final = 1 << 11
 NAT_SOURCE: Final = 1
 NAT_DESTINATION: Final = 2
 NAT_IPV4_FIRST: Final = 1

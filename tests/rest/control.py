@@ -7,8 +7,8 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import TypeVar
 
-from rest.control import Published, Submitted, SwitchPhase, SwitchStatus
-from store.base import Record
+from rest.control import Forwarded, Published, Replica, Reply, Submitted, SwitchPhase, SwitchStatus
+from store.base import Mark, Record
 from topology.admission import admit
 from topology.compiler import FlowTable, update
 from topology.history import turns
@@ -35,6 +35,10 @@ class MemoryControl:
         self.counted: dict[str, Mapping[int, tuple[int, int]] | Exception] = {}
         self.failure: Exception | None = None
         self.records: list[Record] = []
+        self.asked_in_force: list[tuple[tuple[Mark, ...], float, frozenset[str] | None]] = []
+        self.stands_still = False
+        self.forwarded: list[tuple[Replica, Forwarded]] = []
+        self.dead: set[str] = set()
         self._made = 0
 
     @property
@@ -104,6 +108,23 @@ class MemoryControl:
             self.meanwhile.pop(0)()
             found = predicate(self._published)
         return found
+
+    def in_force(self, marks: tuple[Mark, ...], timeout: float, nodes: frozenset[str] | None = None) -> tuple[str, ...]:
+        """Note what was asked for; nothing is late."""
+        self.asked_in_force.append((marks, timeout, nodes))
+        return ()
+
+    def forward(self, replica: Replica, call: Forwarded) -> Reply:
+        """Note the call; answer as another replica might, or not at all."""
+        self.forwarded.append((replica, call))
+        if replica.name in self.dead:
+            raise ConnectionError("refused")
+        headers = (("Content-Type", "application/json"), ("location", "/v1/there"), ("Server", "another"))
+        return Reply(201, headers, b'{"answered": "elsewhere"}')
+
+    def responds(self, timeout: float) -> bool:
+        """Whether it takes up what it is given."""
+        return not self.stands_still
 
     def late(self, submitted: Submitted, timeout: float) -> tuple[str, ...]:
         """Return the nodes that have not acknowledged."""

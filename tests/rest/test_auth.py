@@ -22,6 +22,7 @@ WHERE = {
     "other": "blue",
     "project": "red",
     "service": "web",
+    "slice": "web-1",
     "binding": "storage",
     "pod": "a",
     "container": "c1",

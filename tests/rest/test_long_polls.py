@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 from webtest import TestApp
 
@@ -29,8 +29,12 @@ def test_a_configuration(network: TestApp) -> None:
         "gateways": ["10.128.0.1/23"],
         "cluster_cidrs": ["10.128.0.0/14"],
         "service_cidrs": ["172.30.0.0/16"],
+        "hairpin": ["169.254.42.1"],
+        "node_ports": {"first": 30000, "last": 32767, "prefixes": ["169.254.43.0/24"]},
+        "external": [],
         "mtu_overhead": 50,
         "controllers": ["tcp:192.0.2.1:6653"],
+        "api": [],
         "peers": ["192.0.2.12"],
         "guarded_tcp_ports": [6640, 6653, 8080],
         "guarded_udp_ports": [4789, 6081],
@@ -38,6 +42,14 @@ def test_a_configuration(network: TestApp) -> None:
     }
     network.get("/v1/nodes/n9/configuration", status=404)
     network.get("/v1/nodes/n9/configuration?after=1&wait=5", status=404)
+
+
+INNER = {
+    "project": "red",
+    "name": "inner",
+    "address": "172.30.0.11",
+    "ports": [{"protocol": "TCP", "port": 80, "node_port": 30081}],
+}
 
 
 def test_a_configuration_is_answered_at_once_when_it_is_another(network: TestApp, control: MemoryControl) -> None:
@@ -49,11 +61,12 @@ def test_a_configuration_is_answered_at_once_when_it_is_another(network: TestApp
 
 def test_a_configuration_that_stays_is_answered_after_the_wait(network: TestApp, control: MemoryControl) -> None:
     revision = network.get(CONFIGURATION).json["revision"]
-    # What happens to pods and to other nodes' switches is not news for this node.
+    # What happens to pods, other nodes' switches and services without external addresses is not news for this node.
     control.meanwhile = [
         lambda: report(network, "n2", "c2"),
         lambda: report(network, "n1", "c1"),
         lambda: control.disconnect("n2"),
+        lambda: network.post_json("/v1/services", INNER),
     ]
     assert network.get(f"{CONFIGURATION}?after={revision}&wait=5").json["revision"] == revision
     assert control.meanwhile == []
@@ -74,8 +87,13 @@ def test_each_news_ends_the_wait(network: TestApp, control: MemoryControl) -> No
     assert added["peers"] == ["192.0.2.12", "192.0.2.13"]
     assert news(lambda: control.disconnect("n1"))["programmed"] is False
     assert news(lambda: control.connect("n1"))["programmed"] is True
-    settings = Cluster(guarded_tcp_ports=(6640, 6653, 9999))
+    settings = Cluster(guarded_tcp_ports=(6640, 6653, 9999), external_cidrs=(IPv4Network("203.0.113.0/24"),))
     assert news(lambda: control.submit(SetCluster(settings)))["guarded_tcp_ports"] == [6640, 6653, 9999]
+    asked = {"project": "red", "name": "web", "address": "172.30.0.10", "external": ["203.0.113.5"]}
+    ports = [{"protocol": "TCP", "port": 80, "node_port": 30080}]
+    found = news(lambda: network.post_json("/v1/services", {**asked, "ports": ports}))
+    door = {"address": "203.0.113.5", "protocol": "TCP", "port": 80, "service": "172.30.0.10", "node_port": 30080}
+    assert found["external"] == [door]
 
 
 def test_a_revision_survives_a_restart(network: TestApp, control: MemoryControl) -> None:

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, assume, settings
 from jsonschema_rs import validator_for
 from schemathesis import Case
 from schemathesis.config import SchemathesisConfig
@@ -25,12 +25,15 @@ from topology.labels import Selector
 from topology.model import (
     Attachment,
     Binding,
+    Endpoint,
+    EndpointSlice,
+    NamedPort,
     Pod,
     PodKey,
     PortKey,
     Service,
     ServiceKey,
-    ServicePort,
+    SliceKey,
     Subnet,
 )
 from topology.requests import (
@@ -40,6 +43,7 @@ from topology.requests import (
     CreateService,
     JoinNetworks,
     PortSeen,
+    PutEndpoints,
     ReportPort,
     SetPod,
 )
@@ -65,8 +69,10 @@ def furnished() -> MemoryControl:
     control.submit(SetPod(Pod(PodKey(NETWORK, NODE), (("team", "red"),), ("blue",))))
     control.submit(JoinNetworks(NETWORK, "blue"))
     control.submit(JoinNetworks(NETWORK, "east", backward=None))
-    web = Service(ServiceKey(NETWORK, "web"), IPv4Address("172.30.0.10"), (ServicePort("TCP", 80),))
+    web = Service(ServiceKey(NETWORK, "web"), IPv4Address("172.30.0.10"), (NamedPort("TCP", 80),))
     control.submit(CreateService(web))
+    endpoints = (Endpoint(IPv4Address("10.128.0.2"), NODE),)
+    control.submit(PutEndpoints(EndpointSlice(SliceKey(NETWORK, NODE), "web", (NamedPort("TCP", 8080),), endpoints)))
     control.submit(ReportPort(KEY, NETWORK, "a", "v0"))
     control.submit(PortSeen("node-1", "v0", 5))
     control.submit(ReportPort(KEY._replace(container="c1"), "east", "a", "v1"))
@@ -101,6 +107,9 @@ schema = schemathesis.openapi.from_wsgi("/v1/openapi.json", fresh, config=CONFIG
 @schema.parametrize()
 @settings(max_examples=20, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_document_is_true(case: Case) -> None:
+    # A list without members is not sent at all: if that is what is wrong with a call, nothing is wrong with it.
+    is_bad = case.meta is not None and case.meta.generation.mode.is_negative
+    assume(not (is_bad and [] in (case.query or {}).values()))
     case.call_and_validate(headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
 
 
@@ -131,3 +140,10 @@ def test_what_needs_a_token_says_so(app: TestApp, closed: TestApp) -> None:
 def test_the_options_are_as_in_production() -> None:
     assert OPEN.open_administration
     assert not Options().open_administration
+
+
+def test_what_is_late_is_told_with_the_network_that_is_drained_or_without_one_that_is_gone() -> None:
+    document = TestApp(make_app(furnished(), OPEN)).get("/v1/openapi.json").json
+    answer = document["paths"]["/v1/networks/{network}"]["delete"]["responses"]["202"]
+    shapes = answer["content"]["application/json"]["schema"]["anyOf"]
+    assert {shape["$ref"].rpartition("/")[2] for shape in shapes} == {"NetworkMade", "Late"}

@@ -8,6 +8,7 @@ from importlib.resources import files
 import pytest
 from webtest import TestApp
 
+from rest.control import SwitchPhase
 from tests.rest.test_resources import report
 
 WEB = {"protocol": "TCP", "port": 80}
@@ -56,6 +57,14 @@ def test_the_files_fit_together(app: TestApp) -> None:
         imported = re.findall(r'from "\./([\w.]+)"', STATIC.joinpath(name).read_text())
         assert set(imported) <= set(NAMES)
     assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write|eval\(", script)
+
+
+def test_every_phase_of_a_switch_has_a_colour_and_is_explained() -> None:
+    style, page = (STATIC.joinpath(name).read_text() for name in ("style.css", "index.html"))
+    legend = page[page.index('class="legend"') :]
+    for phase in SwitchPhase:
+        assert re.search(rf"^\.{phase.value}\b", style, re.MULTILINE), phase
+        assert f'<li class="{phase.value}">' in legend
 
 
 def test_what_the_page_reads_is_there(network: TestApp) -> None:

@@ -11,6 +11,8 @@ from tests.rest.control import MemoryControl
 
 Json = dict[str, Any]
 EVERYTHING = {"services_only": False, "ports": []}
+WEB: Json = {"protocol": "TCP", "port": 80}
+PLAIN_SERVICE = {"affinity": 0, "internal_local": False, "publish_not_ready": False, "external": []}
 BLUE_RED = {"networks": ["blue", "red"], "forward": EVERYTHING, "backward": EVERYTHING, "translations": []}
 
 
@@ -234,19 +236,98 @@ def test_a_network_is_isolated_from_all(network: TestApp) -> None:
 
 
 def test_services(network: TestApp) -> None:
-    service = {"name": "web", "project": "red", "address": "172.30.0.10", "ports": [{"protocol": "TCP", "port": 80}]}
-    assert network.post_json("/v1/services", service, status=201).json == {**service, "late": []}
-    service["ports"] = [{"protocol": "UDP", "port": 53}]
+    service: dict[str, Any] = {"name": "web", "project": "red", "address": "172.30.0.10"}
+    service["ports"] = [{"protocol": "TCP", "port": 80}]
+    asked = {**service, "ports": [{"protocol": "TCP", "port": 80, "name": "", "node_port": 0}], **PLAIN_SERVICE}
+    assert network.post_json("/v1/services", service, status=201).json == {**asked, "late": []}
+    service["ports"] = [{"protocol": "UDP", "port": 53, "name": "dns", "node_port": 30053}]
+    service |= {"affinity": 10800, "internal_local": True, "publish_not_ready": True, "external": []}
     network.post_json("/v1/services", service, status=200)
     assert network.get("/v1/services/red/web").json == service
     assert network.get("/v1/services").json == {"services": [service]}
     taken = network.post_json("/v1/services", {**service, "name": "other"}, status=409)
     assert "172.30.0.10" in problem(taken)["detail"]
+    taken = network.post_json("/v1/services", {**service, "name": "other", "address": "172.30.0.11"}, status=409)
+    assert 'node port 30053/UDP belongs to service "red/web"' in problem(taken)["detail"]
+    outside = network.post_json("/v1/services", {**service, "ports": [WEB | {"node_port": 80}]}, status=422)
+    assert "they are 30000-32767" in problem(outside)["detail"]
+    network.post_json("/v1/services", {**service, "ports": [WEB | {"node_port": 65536}]}, status=400)
+    outside = network.post_json("/v1/services", {**service, "external": ["203.0.113.5"]}, status=422)
+    assert "outside the external CIDRs (none)" in problem(outside)["detail"]
+    network.post_json("/v1/services", {**service, "external": ["example.org"]}, status=422)
     network.post_json("/v1/services", {**service, "project": "none"}, status=404)
     network.post_json("/v1/services", {**service, "address": "8.8.8.8"}, status=422)
     network.post_json("/v1/services", {**service, "ports": [{"protocol": "ICMP", "port": 1}]}, status=400)
+    network.post_json("/v1/services", {**service, "affinity": 86401}, status=400)
     network.delete("/v1/services/red/web", status=204)
     network.delete("/v1/services/red/web", status=404)
+
+
+def test_several_ports_without_a_name_get_one(network: TestApp) -> None:
+    ports = [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 80, "name": "web"}]
+    service = {"name": "web", "project": "red", "address": "172.30.0.10", "ports": ports}
+    told = network.post_json("/v1/services", service, status=201).json["ports"]
+    assert [(port["name"], port["port"]) for port in told] == [("web", 80), ("", 53)]
+    service["ports"] = [*ports, {"protocol": "TCP", "port": 443}]
+    told = network.post_json("/v1/services", service, status=200).json["ports"]
+    assert [port["name"] for port in told] == ["web", "443-tcp", "53-udp"]
+    assert network.get("/v1/services/red/web").json["ports"] == told
+    service["ports"] = [{"protocol": "TCP", "port": 80, "name": "a"}, {"protocol": "UDP", "port": 80, "name": "a"}]
+    assert 'named "a"' in problem(network.post_json("/v1/services", service, status=422))["detail"]
+
+
+def test_endpoints(network: TestApp) -> None:
+    """Before their service, and after it."""
+    here = {"address": "10.128.0.2", "node": "n1", "ready": False, "serving": True, "terminating": True}
+    ports = [{"protocol": "TCP", "port": 8080, "name": "web"}]
+    found = {"name": "web-1.a", "project": "red", "service": "web", "ports": ports, "endpoints": [here]}
+    made = network.post_json("/v1/endpoints", found, status=201)
+    assert made.json == {**found, "late": []}
+    assert made.headers["Location"].endswith("/v1/endpoints/red/web-1.a")
+    network.post_json("/v1/endpoints", found, status=200)
+    there = {"address": "10.128.0.1"}
+    shown = {**there, "node": "", "ready": True, "serving": True, "terminating": False}
+    told = network.post_json("/v1/endpoints", {**found, "endpoints": [here, there]}, status=200).json
+    assert told["endpoints"] == [shown, here]
+    assert network.get("/v1/endpoints/red/web-1.a").json == {**found, "endpoints": [shown, here]}
+    assert network.get("/v1/endpoints").json == {"endpoints": [{**found, "endpoints": [shown, here]}]}
+    network.delete("/v1/endpoints/red/web-1.a", status=204)
+    missing = problem(network.delete("/v1/endpoints/red/web-1.a", status=404))
+    assert missing["subject"] == 'endpoints "red/web-1.a"'
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status", "said"),
+    [
+        ({"project": "none"}, 404, 'project "none"'),
+        ({"service": "Web"}, 400, "service"),
+        ({"endpoints": [{"address": "10.0.0.0/8"}]}, 422, "$.endpoints[0].address"),
+        ({"endpoints": [{"address": "10.128.0.2", "node": "N1"}]}, 400, "node"),
+        ({"endpoints": [{"address": "127.0.0.1"}]}, 422, "loopback"),
+        ({"endpoints": [{"address": "10.128.0.2"}, {"address": "fd00::2"}]}, 422, "both address families"),
+        ({"endpoints": [{"address": "10.128.0.2"}] * 1001}, 400, "endpoints"),
+        ({"ports": [{"protocol": "TCP", "port": 1}] * 101}, 400, "ports"),
+        ({"ports": [{"protocol": "TCP", "port": 1}] * 2}, 422, "two ports without a name"),
+        ({"ports": [{"protocol": "ICMP", "port": 1}]}, 400, "protocol"),
+        ({"ports": [{"protocol": "TCP", "port": 0}]}, 400, "port"),
+    ],
+)
+def test_endpoints_that_are_none(network: TestApp, wrong: Any, status: int, said: str) -> None:
+    body = {"name": "web-1", "project": "red", "service": "web", "ports": [], "endpoints": [], **wrong}
+    told = problem(network.post_json("/v1/endpoints", body, status=status))
+    assert said in f"{told['detail']} {told.get('path')}"
+    assert network.get("/v1/endpoints").json == {"endpoints": []}
+
+
+def test_a_project_with_endpoints_stays(network: TestApp) -> None:
+    body = {"name": "web-1", "project": "red", "service": "web", "ports": [], "endpoints": []}
+    network.post_json("/v1/endpoints", body, status=201)
+    assert "slices: 1" in problem(network.delete("/v1/networks/red", status=409))["detail"]
+    network.delete("/v1/networks/red?drain=true")
+    conditions = {each["type"]: each["message"] for each in network.get("/v1/networks/red").json["conditions"]}
+    assert conditions["Terminating"].endswith("slices of endpoints left: 1")
+    network.delete("/v1/endpoints/red/web-1", status=204)
+    network.get("/v1/networks/red", status=404)
 
 
 # --- ports ---------------------------------------------------------------------------------------

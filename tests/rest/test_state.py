@@ -93,3 +93,10 @@ def test_an_error_of_ours_tells_nothing_of_the_inside(network: TestApp, control:
     response = network.post_json("/v1/networks", {"name": "green"}, status=500)
     assert problem(response)["type"] == "/v1/problems#internal"
     assert "secret" not in response.text
+
+
+def test_a_controller_that_takes_nothing_up_is_not_ready(app: TestApp, control: MemoryControl) -> None:
+    app.get("/v1/readyz", status=200)
+    control.stands_still = True
+    assert "was not taken up within 2 s" in problem(app.get("/v1/readyz", status=503))["detail"]
+    app.get("/v1/healthz", status=200)

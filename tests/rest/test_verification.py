@@ -128,6 +128,12 @@ def test_the_plan_of_an_end_tells_what_is_cut(app: TestApp, network: MemoryContr
             {"project": "red", "name": "web", "address": "172.30.0.9", "ports": [{"protocol": "TCP", "port": 80}]},
             ("service", "red/web", "made"),
         ),
+        (
+            "POST",
+            "/v1/endpoints",
+            {"project": "red", "name": "web-1", "service": "web", "ports": [], "endpoints": []},
+            ("endpoints", "red/web-1", "made"),
+        ),
     ],
 )
 def test_every_change_can_be_planned(

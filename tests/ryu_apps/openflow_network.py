@@ -6,8 +6,12 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from topology.compiler import FlowTable, compile_node
 from topology.model import (
+    Address,
     Cluster,
     Connection,
+    Endpoint,
+    EndpointSlice,
+    NamedPort,
     Network,
     Node,
     Port,
@@ -15,7 +19,7 @@ from topology.model import (
     Project,
     Service,
     ServiceKey,
-    ServicePort,
+    SliceKey,
     mac_of,
 )
 from topology.snapshot import Put, Snapshot, apply_all, empty
@@ -40,6 +44,11 @@ def port(on: Node, host: int, project: str, ofport: int | None) -> Port:
     return Port(key, project, f"p{host}", project, f"v{on.name}{host}", mac_of(addresses[0]), addresses, ofport=ofport)
 
 
+def _slice(project: str, service: str, first: Address, *ports: NamedPort) -> EndpointSlice:
+    """Return three endpoints of a service, at addresses in a row."""
+    return EndpointSlice(SliceKey(project, service), service, ports, tuple(Endpoint(first + each) for each in range(3)))
+
+
 def small_network(pods: int = 6) -> Snapshot:
     """Return three nodes, three tenants of which two are connected, services and pods."""
     nodes = [node(number) for number in (1, 2, 3)]
@@ -54,10 +63,16 @@ def small_network(pods: int = 6) -> Snapshot:
             Service(
                 ServiceKey("red", "web"),
                 IPv4Address("172.30.0.9"),
-                (ServicePort("TCP", 80), ServicePort("UDP", 53), ServicePort("SCTP", 7)),
+                (NamedPort("TCP", 80, "web"), NamedPort("UDP", 53, "dns"), NamedPort("SCTP", 7, "echo")),
             )
         ),
-        Put(Service(ServiceKey("blue", "web"), IPv6Address("fd00:20::9"), (ServicePort("TCP", 80),))),
+        Put(Service(ServiceKey("blue", "web"), IPv6Address("fd00:20::9"), (NamedPort("TCP", 80),), affinity=60)),
+        Put(Service(ServiceKey("blue", "old"), IPv4Address("172.30.0.10"), (NamedPort("TCP", 80),), affinity=10800)),
+        Put(
+            _slice("red", "web", IPv4Address("10.128.2.2"), NamedPort("TCP", 8080, "web"), NamedPort("SCTP", 7, "echo"))
+        ),
+        Put(_slice("blue", "web", IPv6Address("fd00:10:0:2::2"), NamedPort("TCP", 8080))),
+        Put(_slice("blue", "old", IPv4Address("10.128.2.2"), NamedPort("TCP", 8080))),
         *(
             Put(port(nodes[number % 3], 2 + number // 3, tenants[number // 3 % 3], 3 + number // 3))
             for number in range(pods * 3)

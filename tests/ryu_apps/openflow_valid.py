@@ -98,6 +98,7 @@ def valid_actions(draw: st.DrawFn, present: list[Field], table: int) -> Actions:
         st.tuples(st.just(Op.OUTPUT_FIELD), st.sampled_from([BY_NAME[f"reg{number}"] for number in range(8)])),
         st.tuples(st.just(Op.RESUBMIT), st.integers(0, 253)),
         st.just((Op.CT_CLEAR,)),
+        st.just((Op.NO_IN_PORT,)),
     )
     if BY_NAME["ip_dscp"] in present:
         one = st.one_of(one, st.just((Op.DEC_TTL,)), _tracking(4 if BY_NAME["ipv4_src"] in present else 6))

@@ -16,8 +16,9 @@ from ryu.ofproto.ofproto_protocol import ProtocolDesc  # isort: skip
 
 from ryu_apps.openflow.encode import BUNDLE_ID, flow_xid
 from topology import fields
-from topology.fields import FULL_MASK, Field
-from topology.flow import NO_TABLE, Action, Actions, Flow, Match, Op, copy, load
+from topology.fields import BY_NAME, FULL_MASK, Field
+from topology.flow import NO_TABLE, Action, Actions, Flow, Match, Op, copy, learn, load
+from topology.pipeline import LEARNT_PRIORITY, Table
 
 DATAPATH = ProtocolDesc(version=ofp.OFP_VERSION)
 REGISTERS = [fields.BY_NAME[f"reg{number}"] for number in range(8)]
@@ -102,7 +103,23 @@ def simple_actions() -> st.SearchStrategy[Action]:
         st.tuples(st.just(Op.METER), word),
         st.tuples(st.just(Op.CONJUNCTION), word, st.integers(0, 63), st.integers(2, 64)),
         st.just((Op.CT_CLEAR,)),
+        st.just((Op.NO_IN_PORT,)),
+        learning(),
     )
+
+
+def learning() -> st.SearchStrategy[Action]:
+    """What a service whose clients stay with an endpoint lets the switch learn, and the like."""
+    named = st.sampled_from([BY_NAME[name] for name in ("ipv4_src", "ipv4_dst", "tcp_dst", "reg4", "eth_dst")])
+    exact = st.sampled_from([BY_NAME["eth_type"], BY_NAME["ip_proto"], BY_NAME["reg1"]])
+    taken = st.lists(named, max_size=3, unique=True)
+    fixed = st.lists(exact, max_size=3, unique=True).flatmap(_with_values)
+    return st.builds(learn, st.just(Table.AFFINITY), numbers(16), taken, fixed, taken)
+
+
+def _with_values(names: list[Field]) -> st.SearchStrategy[Match]:
+    each = (st.tuples(st.just(name), numbers(fields.spec(name).width), st.just(FULL_MASK[name])) for name in names)
+    return st.tuples(*each)
 
 
 def action_lists() -> st.SearchStrategy[Actions]:
@@ -174,15 +191,38 @@ def ryu_action(action: Any) -> Any:  # noqa: C901  # one case per operation
             return parser.NXActionConjunction(clause, clauses, number)
         case (Op.CT_CLEAR,):
             return parser.NXActionCTClear()
+        case (Op.LEARN, table, idle, cookie, same, exact, kept):
+            return ryu_learn(table, idle, cookie, (same, exact, kept))
+        case (Op.NO_IN_PORT,):
+            return parser.OFPActionSetField(in_port_nxm=0)
     raise AssertionError(action)
 
 
-class PaddedNat(parser.NXActionNAT):  # type: ignore[misc]
-    """NAT as Ryu means it: it counts the padding into the length, and then writes none."""
+def ryu_learn(table: int, idle: int, cookie: int, what: Any) -> Any:
+    """NXAST_LEARN by Ryu."""
+    same, exact, kept = what
+    width = {field: fields.spec(field).width for (field, *_) in (*same, *exact, *kept)}
+    name = {field: fields.spec(field).name for field in width}
+    specs = [parser.NXFlowSpecMatch(src=value, dst=(name[field], 0), n_bits=width[field]) for field, value in exact]
+    specs += [parser.NXFlowSpecMatch(src=(name[f], 0), dst=(name[f], 0), n_bits=width[f]) for (f,) in same]
+    specs += [parser.NXFlowSpecLoad(src=(name[f], 0), dst=(name[f], 0), n_bits=width[f]) for (f,) in kept]
+    return PaddedLearn(table, specs, idle_timeout=idle, priority=LEARNT_PRIORITY, cookie=cookie)
+
+
+class Padded:
+    """Before an action of Ryu's that counts the padding into its length, and then writes none."""
 
     def serialize(self, buf: bytearray, offset: int) -> None:
-        super().serialize(buf, offset)
-        buf += bytes(offset + self.len - len(buf))
+        super().serialize(buf, offset)  # type: ignore[misc]
+        buf += bytes(offset + self.len - len(buf))  # type: ignore[attr-defined]
+
+
+class PaddedNat(Padded, parser.NXActionNAT):  # type: ignore[misc]
+    """NAT as Ryu means it."""
+
+
+class PaddedLearn(Padded, parser.NXActionLearn):  # type: ignore[misc]
+    """NXAST_LEARN as Ryu means it."""
 
 
 def ryu_nat(action: Any) -> Any:

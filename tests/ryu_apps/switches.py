@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ryu_apps.session import SwitchSession
 from topology.compiler import Delta, FlowTable
-from topology.flow import Entry, FlowKey
+from topology.flow import Entry, FlowKey, Group
+from topology.groups import GroupChanges, by_id
 from topology.pipeline import Table
+from topology.targets import Gone
 
 
 class Stats(NamedTuple):
@@ -37,6 +40,28 @@ class Count(NamedTuple):
     xid: int
 
 
+class Forget(NamedTuple):
+    """A request to forget connections to an endpoint, as the fake wire makes it."""
+
+    gone: Gone
+
+
+@dataclass(frozen=True)
+class ReadGroups:
+    """A request for groups, as the fake wire makes it."""
+
+    xid: int
+
+
+@dataclass(frozen=True)
+class RoleRequest:
+    """A request for a role, as the fake wire makes it."""
+
+    role: int
+    generation: int
+    xid: int = field(default=0, compare=False)
+
+
 class FakeWire:
     """Messages stay values, so that the model switch can act on them."""
 
@@ -46,15 +71,26 @@ class FakeWire:
     def read_counts(self, xid: int) -> Any:
         return Count(xid)
 
+    def ask_role(self, xid: int, role: int, generation: int) -> Any:
+        return RoleRequest(role, generation, xid)
+
     def read_flows(self, xid: int, table: int | None, cookie: int, mask: int) -> Any:
         return Read(xid, table, cookie, mask)
 
+    def forget(self, xid: int, gone: Gone) -> Any:
+        return Forget(gone)
+
+    def read_groups(self, xid: int) -> Any:
+        return ReadGroups(xid)
+
 
 class ModelSwitch:
-    """Holds flows by key, as OVS does, and answers when it is told to."""
+    """Holds flows by key, as OVS does, and groups, and answers when it is told to."""
 
     def __init__(self) -> None:
         self.flows: dict[FlowKey, Entry] = {}
+        self.groups: dict[int, Group] = {}
+        self.forgotten: list[Gone] = []
         self.inbox: list[Any] = []
         self.flow_mods = 0
 
@@ -71,6 +107,17 @@ class ModelSwitch:
         for entry in delta.adds:
             if not leave_out(entry):
                 self.flows[entry.flow.key] = entry
+        self._apply_groups(delta.groups)
+
+    def _apply_groups(self, changes: GroupChanges) -> None:
+        for group in changes.puts:
+            self.groups[group.group_id] = group
+        for number, removed, inserted in changes.buckets:
+            kept = [bucket for bucket in self.groups[number].buckets if bucket[0] not in removed]
+            assert len(kept) + len(removed) == len(self.groups[number].buckets), "no bucket of this id"
+            self.groups[number] = self.groups[number]._replace(buckets=(*kept, *inserted))
+        for number in changes.gone:
+            self.groups.pop(number, None)
 
     def answer(self, session: SwitchSession) -> None:
         """Take one message and answer it."""
@@ -81,6 +128,12 @@ class ModelSwitch:
             return
         if isinstance(message, Count):
             session.counts_read(Counter(table for table, _, _ in self.flows))
+            return
+        if isinstance(message, Forget):
+            self.forgotten.append(message.gone)
+            return
+        if isinstance(message, ReadGroups):
+            session.groups_read(self.groups.values())
             return
         found = [
             Stats(entry.cookie, entry.flow.table, entry.flow.match)
@@ -96,6 +149,8 @@ class ModelSwitch:
             self.answer(session)
 
     def holds(self, table: FlowTable) -> bool:
-        """Whether it has exactly the flows of `table`, sentinels aside."""
+        """Whether it has exactly the flows of `table`, sentinels aside, and their groups."""
         installed = {entry for entry in self.flows.values() if entry.flow.table != Table.SENTINELS}
-        return installed == set(table.entries())
+        groups = {number: sorted(group.buckets) for number, group in by_id(table.entries()).items()}
+        present = {number: sorted(group.buckets) for number, group in self.groups.items()}
+        return installed == set(table.entries()) and groups == present

@@ -133,6 +133,35 @@ def test_it_runs_until_a_signal_and_closes_its_applications(start: Start, port: 
     controller.wait_for("close")
 
 
+SIGNALLED = """
+import os, signal, sys
+from ryu_apps import launcher
+launcher._prepare()
+import eventlet
+from eventlet import hubs
+waited = eventlet.spawn(eventlet.sleep, 60)
+launcher._throw_when_signalled(signal.SIGTERM)
+late = eventlet.spawn(print, "the thread after the signal ran", flush=True)
+
+def signalled():
+    os.kill(os.getpid(), signal.SIGTERM)
+    hubs.get_hub().schedule_call_global(0, print, "and so did the loop", flush=True)
+
+hubs.get_hub().schedule_call_global(0, signalled)
+try:
+    waited.wait()
+except KeyboardInterrupt:
+    late.wait()
+    sys.exit(3)
+"""
+
+
+def test_a_signal_in_the_midst_of_the_loop_loses_no_timer() -> None:
+    ended = run(command=(sys.executable, "-c", SIGNALLED))
+    assert (ended.returncode, ended.stderr) == (3, "")
+    assert ended.stdout.splitlines() == ["the thread after the signal ran", "and so did the loop"]
+
+
 def listening_ports(pid: int) -> set[tuple[str, int]]:
     """Return (address in hexadecimal, port) of the process's listening TCP sockets; see proc_pid_net(5)."""
     inodes = set()

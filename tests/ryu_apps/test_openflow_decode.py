@@ -156,6 +156,13 @@ def test_replies_without_a_body_of_their_own() -> None:
     assert role == decode.RoleReply(4, messages.Role.MASTER, 77)
 
 
+@given(numbers(32), st.sampled_from(messages.Role), numbers(64), st.integers(0, 2))
+def test_a_role_that_changed_is_read_as_ryu_reads_it(xid: int, role: messages.Role, newest: int, reason: int) -> None:
+    raw = messages.message(MessageType.ROLE_STATUS, xid, struct.pack(">IB3xQ", role, reason, newest))
+    read = parser.OFPRoleStatus.parser(DATAPATH, 6, ofp.OFPT_ROLE_STATUS, len(raw), xid, raw)
+    assert decode.role_status(raw) == decode.RoleReply(xid, read.role, read.generation_id) == (xid, role, newest)
+
+
 def refusal(xid: int, kind: int, code: int, data: bytes = b"") -> decode.Refusal:
     return decode.error(messages.message(MessageType.ERROR, xid, struct.pack(">HH", kind, code) + data))
 
@@ -173,9 +180,22 @@ def test_an_error_names_what_it_is_about() -> None:
     assert commit.ends_bundle
     assert commit.text == "BUNDLE_FAILED/MSG_FAILED, about the bundle"
     assert not refusal(5, 1, 9).ends_bundle
+    assert not about_flow.is_slave
+    assert not about_flow.is_stale_role
     strange = refusal(5, 0xFFFF, 9, struct.pack(">I", 0x2320) + b"x")
     assert (strange.experimenter, strange.data) == (0x2320, b"x")
     assert strange.text == "experimenter 0x2320, error 9, about a request"
+
+
+def test_errors_about_roles_are_told_from_others() -> None:
+    slave = refusal(wire.COMMIT_XID, ofp.OFPET_BAD_REQUEST, ofp.OFPBRC_IS_SLAVE)
+    stale = refusal(5, ofp.OFPET_ROLE_REQUEST_FAILED, ofp.OFPRRFC_STALE)
+    assert (slave.is_slave, slave.is_stale_role) == (True, False)
+    assert (stale.is_slave, stale.is_stale_role) == (False, True)
+    for code in (ofp.OFPRRFC_UNSUP, ofp.OFPRRFC_BAD_ROLE):
+        assert not refusal(5, ofp.OFPET_ROLE_REQUEST_FAILED, code).is_stale_role
+    experimental = refusal(5, 0xFFFF, ofp.OFPBRC_IS_SLAVE, struct.pack(">I", 0x2320))
+    assert not experimental.is_slave
 
 
 def test_error_names_are_the_specifications() -> None:
@@ -215,6 +235,7 @@ READERS: list[tuple[Callable[[bytes], Any], MessageType, MultipartType | None]] 
     (decode.bundle_reply, MessageType.BUNDLE_CONTROL, None),
     (decode.barrier_reply, MessageType.BARRIER_REPLY, None),
     (decode.role_reply, MessageType.ROLE_REPLY, None),
+    (decode.role_status, MessageType.ROLE_STATUS, None),
 ]
 
 
@@ -244,12 +265,13 @@ def damaged(draw: st.DrawFn, whole: Iterable[bytes]) -> bytes:
 
 
 BUCKET = struct.pack(">HHI", 32, 16, 1) + struct.pack(">HHIH6x", 0, 16, 3, 0) + struct.pack(">HHH2x", 0, 8, 5)
-GROUP = reply(MultipartType.GROUP_DESC, struct.pack(">HBxIH6x", 80, 1, 7, 64) + BUCKET * 2)
+SELECTION = struct.pack(">HHIII16sQ", 0xFFFF, 40, 0x154D, 1, 0, b"dp_hash", 7)
+GROUP = reply(MultipartType.GROUP_DESC, struct.pack(">HBxIH6x", 120, 1, 7, 64) + BUCKET * 2 + SELECTION)
 EVERY_ACTION: Actions = (
     (Op.CT, 1, 5, 20, ((Op.NAT, 0, 4, 5, 9, 10, 20), (Op.NAT, 1, 6, 5, 5, 0, 0))),
     *((Op.OUTPUT, 1), (Op.OUTPUT_FIELD, 6), (Op.COPY, 1, 0, 7, 0, 24), (Op.SET, 20, 5, (1 << 48) - 1)),
     *((Op.RESUBMIT, 5), (Op.DEC_TTL,), (Op.GROUP, 4), (Op.METER, 4), (Op.CONJUNCTION, 4, 0, 2), (Op.CT_CLEAR,)),
-    (Op.GOTO, 40),
+    *((Op.NO_IN_PORT,), (Op.GOTO, 40)),
 )
 FLOWS = reply(
     MultipartType.FLOW_DESC,
@@ -283,6 +305,7 @@ def test_damaged_matches_and_actions_are_read_or_refused(raw: bytes) -> None:
         (FLOWS, 16, decode.cookies),
         (GROUP, 16, decode.groups),
         (GROUP, 32, decode.groups),
+        (GROUP, 98, decode.groups),
         (reply(MultipartType.PORT_DESC, port(1, "a", 5)), 20, decode.port_descs),
     ],
 )
@@ -297,6 +320,16 @@ def test_lengths_that_lie_are_refused(
 def test_a_group_is_read() -> None:
     (found,) = decode.groups(GROUP)
     assert found == Group(7, ((1, 5, ((Op.OUTPUT, 3),)),) * 2)
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [b"", SELECTION[:16] + b"iter_hash"[:8] + SELECTION[24:], SELECTION[:-1] + b"\0", b"\0\0" + SELECTION[2:]],
+    ids=["none", "another method", "another parameter", "another property"],
+)
+def test_a_group_that_chooses_in_another_way_is_none_of_ours(selection: bytes) -> None:
+    body = struct.pack(">HBxIH6x", 80 + len(selection), 1, 7, 64) + BUCKET * 2 + selection
+    assert list(decode.groups(reply(MultipartType.GROUP_DESC, body))) == [Group(7, ())]
 
 
 def test_a_flow_of_somebody_else_is_listed_and_its_match_refused_only_when_asked_for() -> None:

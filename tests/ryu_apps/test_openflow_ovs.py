@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
 from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,14 +14,6 @@ from hypothesis import strategies as st
 
 from ryu_apps.openflow import decode, messages, wire
 from ryu_apps.openflow.encode import Encoder, delete_everything
-from ryu_apps.openflow.groups import (
-    GroupMessages,
-    add_group,
-    delete_group,
-    insert_buckets,
-    modify_group,
-    remove_bucket,
-)
 from ryu_apps.openflow.wire import MessageType
 from tests.ryu_apps.openflow_network import small_table
 from tests.ryu_apps.openflow_switch import Connection, DummySwitch, running
@@ -38,6 +34,7 @@ from topology.flow import (
     owner_class,
     sentinel,
 )
+from topology.groups import BucketChange, GroupChanges, by_id, changes
 from topology.pipeline import Table
 
 pytestmark = pytest.mark.ovs
@@ -75,7 +72,12 @@ def on_switch(connection: Connection) -> set[Entry]:
 
 
 def commit(connection: Connection, *sent: Entry, deletes: tuple[int, ...] = ()) -> None:
-    assert connection.commit(Encoder().bundle(Delta(sent, deletes))) == []
+    assert connection.commit(Encoder().bundle(Delta(sent, deletes, changes({}, by_id(sent))))) == []
+
+
+def flows_of(table: FlowTable) -> set[Entry]:
+    """The flows as a switch tells them: of groups it tells by themselves."""
+    return {Entry(entry.cookie, entry.flow._replace(groups=())) for entry in table.entries()}
 
 
 def entry(cookie: int, actions: Actions = (), table: int = 10, **terms: int) -> Entry:
@@ -100,11 +102,13 @@ def test_what_ovs_gives_back_is_what_we_sent(lasting: Connection, flows: list[Fl
 
 def test_a_compiled_table_arrives_whole_and_goes_whole(connection: Connection) -> None:
     table = small_table()
-    wanted = {*table.entries(), *table.sentinels()}
+    wanted = {*flows_of(table), *table.sentinels()}
     commit(connection, *diff(FlowTable(), table).adds)
     assert on_switch(connection) == wanted
+    assert {group.group_id: group for group in described(connection)} == by_id(table.entries())
     back = diff(table, FlowTable())
     assert connection.commit(Encoder().bundle(back)) == []
+    assert described(connection) == []
     assert {one.cookie & DIGEST_MASK for one in on_switch(connection)} <= {0}
 
 
@@ -113,7 +117,8 @@ def test_a_change_of_a_compiled_table_is_a_change_on_the_switch(connection: Conn
     encoder = Encoder()
     for old, new in ((FlowTable(), before), (before, after), (after, before)):
         assert connection.commit(encoder.bundle(diff(old, new))) == []
-        assert on_switch(connection) >= set(new.entries())
+        assert on_switch(connection) >= flows_of(new)
+        assert {group.group_id: group for group in described(connection)} == by_id(new.entries())
         assert len(connection.flows()) == len([*new.entries()]) + len(connection.flows(Table.SENTINELS))
 
 
@@ -245,8 +250,11 @@ def described(connection: Connection) -> list[Group]:
     return [group for part in connection.multipart(messages.group_desc_request(4)) for group in decode.groups(part)]
 
 
-def change(connection: Connection, *before: bytes) -> None:
-    assert connection.commit(Encoder().bundle(Delta((), ()), GroupMessages(before))) == []
+def change(
+    connection: Connection, *puts: Group, buckets: tuple[BucketChange, ...] = (), gone: int | None = None
+) -> None:
+    groups = GroupChanges(puts, buckets, () if gone is None else (gone,))
+    assert connection.commit(Encoder().bundle(Delta((), (), groups))) == []
 
 
 def bucket(number: int, weight: int = 100) -> tuple[int, int, Actions]:
@@ -255,37 +263,88 @@ def bucket(number: int, weight: int = 100) -> tuple[int, int, Actions]:
 
 
 def test_groups_are_made_changed_bucket_by_bucket_and_read(connection: Connection) -> None:
-    change(connection, add_group(Group(7, (bucket(1), bucket(2, 50)))), add_group(Group(8, ())))
-    assert sorted(described(connection)) == [Group(7, (bucket(1), bucket(2, 50))), Group(8, ())]
-    change(connection, insert_buckets(7, [bucket(3), bucket(4)]), insert_buckets(7, [bucket(9)], after=1))
-    buckets = {group.group_id: [one[0] for one in group.buckets] for group in described(connection)}
-    assert buckets == {7: [1, 9, 2, 3, 4], 8: []}
-    change(connection, remove_bucket(7, 2), delete_group(8), delete_group(4711))
-    assert described(connection) == [Group(7, (bucket(1), bucket(9), bucket(3), bucket(4)))]
-    change(connection, modify_group(Group(7, (bucket(5),))))
+    change(connection, Group(7, (bucket(1), bucket(2, 50))), Group(8, (), is_lower=True))
+    assert sorted(described(connection)) == [Group(7, (bucket(1), bucket(2, 50))), Group(8, (), is_lower=True)]
+    change(connection, buckets=(BucketChange(7, (), (bucket(3), bucket(4))), BucketChange(8, (), (bucket(9),))))
+    assert sorted(described(connection))[0] == Group(7, (bucket(1), bucket(2, 50), bucket(3), bucket(4)))
+    change(connection, buckets=(BucketChange(7, (2, 4), (bucket(2, 60),)),), gone=8)
+    assert described(connection) == [Group(7, (bucket(1), bucket(3), bucket(2, 60)))]
+    change(connection, Group(7, (bucket(5),)), gone=4711)
     assert described(connection) == [Group(7, (bucket(5),))]
-    change(connection, delete_group(7))
+    change(connection, gone=7)
+    assert described(connection) == []
+
+
+def test_a_group_may_lead_to_others(connection: Connection) -> None:
+    """Those it leads to are made first, and go last."""
+    lower = [Group(number, (bucket(number),), is_lower=True) for number in (2, 3)]
+    upper = Group(1, ((1, 10, ((Op.GROUP, 2),)), (2, 20, ((Op.GROUP, 3),))))
+    user = entry(1, ((Op.GROUP, 1),), in_port=1)
+    flow = user.flow._replace(groups=(*lower, upper))
+    groups = changes({}, by_id([Entry(user.cookie, flow)]))
+    assert connection.commit(Encoder().bundle(Delta((user,), (), groups))) == []
+    assert sorted(described(connection)) == [upper, *lower]
+    groups = changes(by_id([Entry(user.cookie, flow)]), {})
+    assert connection.commit(Encoder().bundle(Delta((), (user.cookie,), groups))) == []
     assert described(connection) == []
 
 
 def test_groups_come_before_their_flows_and_go_after_them(connection: Connection) -> None:
     user = entry(1, ((Op.GROUP, 7),), in_port=1)
     other = entry(2, in_port=2)
-    groups = GroupMessages(before=(add_group(Group(7, (bucket(1),))),))
-    assert connection.commit(Encoder().bundle(Delta((user, other), ()), groups)) == []
+    groups = GroupChanges((Group(7, (bucket(1),)),))
+    assert connection.commit(Encoder().bundle(Delta((user, other), (), groups))) == []
     assert on_switch(connection) == {user, other}
-    groups = GroupMessages(after=(delete_group(7),))
-    assert connection.commit(Encoder().bundle(Delta((), (user.cookie,)), groups)) == []
+    assert connection.commit(Encoder().bundle(Delta((), (user.cookie,), GroupChanges(gone=(7,))))) == []
     assert on_switch(connection) == {other}
     assert described(connection) == []
 
 
 def test_a_refused_group_is_named(connection: Connection) -> None:
-    group = add_group(Group(7, ()))
-    refused, end = connection.commit(Encoder().bundle(Delta((), ()), GroupMessages((group, group))))
-    assert refused.text == "GROUP_MOD_FAILED/GROUP_EXISTS, about group 7"
+    missing = GroupChanges(buckets=(BucketChange(7, (), (bucket(1),)),))
+    refused, end = connection.commit(Encoder().bundle(Delta((), (), missing)))
+    assert refused.text == "GROUP_MOD_FAILED/UNKNOWN_GROUP, about group 7"
     assert end.ends_bundle
     assert described(connection) == []
+
+
+# --- connections -------------------------------------------------------------------------------------
+
+
+def test_connections_are_asked_to_be_forgotten_as_by_ovs_ofctl(tmp_path: Path) -> None:
+    """What ovs-ofctl sends for the same is taken by a socket in place of a switch."""
+    path = tmp_path / "switch"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        answers = "ct_nw_proto=17,ct_nw_src=10.128.0.5,ct_tp_src=8080"
+        words = ["ovs-ofctl", "-O", "OpenFlow15", "ct-flush", f"unix:{path}", "zone=2", "", answers]
+        with subprocess.Popen(words) as asked, listener.accept()[0] as stream:
+            stream.sendall(messages.message(MessageType.HELLO, 1))
+            received = b""
+            while (found := _of_kind(received, MessageType.EXPERIMENTER)) is None:
+                received += stream.recv(4096)
+            while (barrier := _of_kind(received, MessageType.BARRIER_REQUEST)) is None:
+                received += stream.recv(4096)
+            stream.sendall(messages.message(MessageType.BARRIER_REPLY, decode.header(barrier).xid))
+            assert asked.wait(20) == 0
+    assert messages.ct_flush(decode.header(found).xid, 2, 17, IPv4Address("10.128.0.5"), 8080) == found
+
+
+def _of_kind(stream: bytes, kind: MessageType) -> bytes | None:
+    while len(stream) >= 8:
+        length = decode.header(stream).length
+        if decode.header(stream).kind == kind and len(stream) >= length:
+            return stream[:length]
+        stream = stream[length:]
+    return None
+
+
+def test_connections_are_forgotten_without_an_error(connection: Connection) -> None:
+    for address in (IPv4Address("10.128.0.5"), IPv6Address("fd00::5")):
+        connection.send(messages.ct_flush(9, 2, 6, address, 80) + messages.barrier(10))
+        before, _ = connection.until(MessageType.BARRIER_REPLY, 10)
+        assert before == []
 
 
 # --- ports, roles ------------------------------------------------------------------------------------

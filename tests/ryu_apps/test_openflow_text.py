@@ -15,7 +15,8 @@ from tests.ryu_apps.openflow_switch import Connection, DummySwitch, running
 from tests.ryu_apps.openflow_valid import valid_flows
 from topology import fields
 from topology.compiler import Delta
-from topology.flow import DROP, NO_TABLE, Action, Entry, Flow, Op, copy, entries, goto, load, match, output
+from topology.flow import DROP, NO_TABLE, Action, Entry, Flow, Op, copy, entries, goto, learn, load, match, output
+from topology.groups import by_id, changes
 from topology.pipeline import Table
 from topology.text import actions_text, flow_text, match_text
 
@@ -41,8 +42,10 @@ def by_bytes(switch: DummySwitch) -> Iterator[Connection]:
 
 
 def equal_on_both(switch: DummySwitch, by_text: Connection, by_bytes: Connection, sent: tuple[Entry, ...]) -> None:
+    groups = changes({}, by_id(sent))
     for connection in (by_text, by_bytes):
         assert connection.commit(delete_everything()) == []
+        assert connection.commit(Encoder().bundle(Delta((), (), groups))) == []
     assert by_bytes.commit(Encoder().bundle(Delta(sent, ()))) == []
     lines = "".join(f"{flow_text(entry.flow, cookie=entry.cookie)}\n" for entry in sent)
     switch.ofctl("--bundle add-flows", "text", "-", text=lines)
@@ -114,7 +117,11 @@ def test_matches_in_words(terms: tuple[tuple[fields.Field, int, int], ...], text
         (((Op.CT, 0, 5, 40, ((Op.NAT, 2, 0, 0, 0, 0, 0),)),), "ct(zone=5,table=40,nat)"),
         (((Op.CT, 1, 0, 255, ((Op.NAT, 0, 0, 0, 0, 0, 0),)),), "ct(commit,nat(src))"),
         (((Op.RESUBMIT, 5), (Op.DEC_TTL,), (Op.CT_CLEAR,)), "resubmit(,5),dec_ttl,ct_clear"),
-        (((Op.GROUP, 7), (Op.METER, 8)), "group:7,meter:8"),
+        (
+            (learn(Table.AFFINITY, 9, [REG["ipv4_src"]], match(eth_type=0x800), [REG["reg4"]]),),
+            "learn(table=105,idle_timeout=9,priority=100,cookie=0xfe00000000000000,dl_type=0x800,nw_src[],load:reg4[]->reg4[])",
+        ),
+        (((Op.NO_IN_PORT,), (Op.GROUP, 7), (Op.METER, 8)), "set_field:0->in_port,group:7,meter:8"),
         (((Op.CONJUNCTION, 7, 0, 2),), "conjunction(7,1/2)"),
     ],
 )

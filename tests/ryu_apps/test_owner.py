@@ -9,8 +9,10 @@ from typing import Any
 
 import eventlet
 import pytest
+from eventlet.event import Event as GreenEvent
 
 from rest.control import SwitchPhase
+from ryu_apps.domain import ALONE, Domain
 from ryu_apps.owner import Owner
 from ryu_apps.plane import ControlPlane
 from ryu_apps.session import SwitchSession
@@ -58,10 +60,10 @@ class AnsweringSwitch(ModelSwitch):
 class Controller:
     """An owner thread with a store in a file, and switches that answer."""
 
-    def __init__(self, path: Path) -> None:
-        self.store = SqliteStore(path)
+    def __init__(self, path: Path, store: type[SqliteStore] = SqliteStore, domain: Domain = ALONE) -> None:
+        self.store = store(path)
         snapshot, _ = apply_all(empty(), self.store.load())
-        self.owner = Owner(self.store, FakeWire(), snapshot)
+        self.owner = Owner(self.store, FakeWire(), snapshot, domain)
         self.plane = ControlPlane(self.owner, self.store)
         self._thread = eventlet.spawn(self.owner.run)
 
@@ -327,3 +329,16 @@ def test_an_interface_nobody_reported_changes_nothing(controller: Controller) ->
     before = controller.plane.published.snapshot
     controller.submit(PortSeen("n1", "v-stranger", 12))
     assert controller.plane.published.snapshot is before
+
+
+def test_whether_it_takes_up_what_it_is_given(tmp_path: Path) -> None:
+    controller = Controller(tmp_path / "store")
+    assert controller.plane.responds(20.0)
+    held = GreenEvent()
+    controller.owner.call(held.wait)
+    assert not controller.plane.responds(0.0)
+    assert not controller.plane.responds(0.01)
+    held.send()
+    assert controller.plane.responds(20.0)
+    controller.stop()
+    assert not controller.plane.responds(0.01)

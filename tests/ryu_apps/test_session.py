@@ -12,11 +12,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from rest.control import SwitchPhase
 from ryu_apps.session import SwitchSession
 from tests.ryu_apps.switches import Count, FakeWire, ModelSwitch
-from topology.compiler import Delta, FlowTable, compile_node, diff
-from topology.flow import Entry
+from tests.topology.faults import table_of
+from topology.compiler import Delta, FlowTable, SectionKey, compile_node, diff
+from topology.flow import Bucket, Entry, Flow, Group, Op, entries, match
+from topology.groups import BucketChange, GroupChanges
 from topology.model import Connection, Network, Node, Port, PortKey, Project, mac_of
-from topology.pipeline import Table
+from topology.pipeline import FeatureId, Table
 from topology.snapshot import Put, apply_all, empty
+from topology.targets import Gone, Target
 
 
 def tables() -> list[FlowTable]:
@@ -42,7 +45,23 @@ def tables() -> list[FlowTable]:
     return [compile_node("n1", apply_all(empty(), tuple(state))[0]) for state in states]
 
 
+def with_groups(table: FlowTable, *groups: Group) -> FlowTable:
+    """The table with a flow that uses groups, as a service has one."""
+    flow = Flow(int(Table.SERVICES), 7, match(reg0=1), ((Op.GROUP, groups[-1].group_id),), groups)
+    return table_of(table.sections.set(SectionKey(int(FeatureId.SERVICES), ("red", "web")), entries(9, 0, (flow,))))
+
+
+def buckets(*numbers: int) -> tuple[Bucket, ...]:
+    return tuple((number, 10, ((Op.OUTPUT, number),)) for number in numbers)
+
+
 TABLES = tables()
+TABLES += [
+    with_groups(TABLES[3], Group(1, buckets(1, 2, 3, 4, 5, 6))),
+    with_groups(TABLES[3], Group(1, buckets(1, 2, 4, 5, 6, 7))),
+    with_groups(TABLES[3], Group(2, buckets(1)), Group(3, buckets(2)), Group(1, ((1, 1, ((Op.GROUP, 2),)),))),
+]
+FEW_BUCKETS, OTHER_BUCKETS, LEVELS = len(TABLES) - 3, len(TABLES) - 2, len(TABLES) - 1
 
 
 def session_with(table: FlowTable, switch: ModelSwitch) -> SwitchSession:
@@ -150,6 +169,67 @@ def test_an_audit_finds_what_was_edited_by_hand() -> None:
     switch.answer_all(session)
     assert switch.holds(TABLES[3])
     assert session.phase is SwitchPhase.IN_SYNC
+
+
+def test_connections_to_an_endpoint_that_is_gone_are_forgotten_when_none_is_led_there_any_more() -> None:
+    switch, gone = ModelSwitch(), Gone("UDP", Target(IPv4Address("10.128.0.5"), 53))
+    session = session_with(TABLES[FEW_BUCKETS], switch)
+    switch.answer_all(session)
+    change(session, TABLES[FEW_BUCKETS], TABLES[OTHER_BUCKETS], 2)
+    session.forget([gone])
+    assert [isinstance(message, Delta) for message in switch.inbox] == [True]
+    switch.answer_all(session)
+    assert switch.forgotten == [gone]
+    session.forget([gone])
+    switch.answer_all(session)
+    assert switch.forgotten == [gone, gone]
+
+
+def test_what_is_to_be_forgotten_waits_for_a_switch_that_is_away_as_long_as_it_is_not_too_much() -> None:
+    switch = ModelSwitch()
+    session = session_with(TABLES[FEW_BUCKETS], switch)
+    many = [Gone("UDP", Target(IPv4Address("10.128.0.0") + number, 53)) for number in range(5000)]
+    session.forget(many)
+    switch.answer_all(session)
+    assert switch.forgotten == many[-4096:]
+
+
+def test_a_bucket_comes_and_goes_by_itself() -> None:
+    switch = ModelSwitch()
+    session = session_with(TABLES[FEW_BUCKETS], switch)
+    switch.answer_all(session)
+    change(session, TABLES[FEW_BUCKETS], TABLES[OTHER_BUCKETS], 2)
+    groups = switch.inbox[0].groups
+    assert (groups.puts, groups.gone) == ((), ())
+    assert groups.buckets == (BucketChange(1, (3,), buckets(7)),)
+    switch.answer_all(session)
+    assert switch.holds(TABLES[OTHER_BUCKETS])
+
+
+def test_groups_go_with_the_flow_that_they_are_for() -> None:
+    switch = ModelSwitch()
+    session = session_with(TABLES[LEVELS], switch)
+    switch.answer_all(session)
+    change(session, TABLES[LEVELS], TABLES[3], 2)
+    assert switch.inbox[0].groups == GroupChanges(gone=(1, 3, 2))
+    switch.answer_all(session)
+    assert switch.holds(TABLES[3])
+
+
+@pytest.mark.parametrize("edit", ["gone", "emptied", "strange"])
+def test_an_audit_finds_groups_that_were_edited_by_hand(edit: str) -> None:
+    switch = ModelSwitch()
+    session = session_with(TABLES[LEVELS], switch)
+    switch.answer_all(session)
+    if edit == "gone":
+        del switch.groups[2]
+    elif edit == "emptied":
+        switch.groups[2] = Group(2, ())
+    else:
+        switch.groups[99] = Group(99, ())
+    session.audit()
+    switch.answer_all(session)
+    assert switch.holds(TABLES[LEVELS])
 
 
 @pytest.mark.parametrize("added", [False, True])
@@ -265,6 +345,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule()
     def restart_switch(self) -> None:
         self.switch.flows.clear()
+        self.switch.groups.clear()
         self.switch.inbox.clear()
         self.session.disconnect()
         self.session.connect(self.switch)
@@ -273,6 +354,8 @@ class AnyOrder(RuleBasedStateMachine):
     def edit_by_hand(self) -> None:
         for key in list(self.switch.flows)[:1]:
             del self.switch.flows[key]
+        for number in list(self.switch.groups)[:1]:
+            self.switch.groups[number] = Group(number, ())
         # Only an audit can see that.
         self.settle()
         self.session.audit()

@@ -15,7 +15,8 @@ from oslo_config import cfg
 
 from ryu_apps import options, settings
 from ryu_apps.listening import InheritedSocket, TcpAddress, UnixPath, listen_at
-from ryu_apps.settings import Settings, SettingsError
+from ryu_apps.settings import Settings, SettingsError, checks
+from topology.model import PortRange
 
 TOKEN = "0123456789abcdef"
 
@@ -80,6 +81,8 @@ def test_defaults_listen_on_loopback_only(tmp_path: Path) -> None:
     assert given.cluster.cluster_cidrs == (IPv4Network("10.128.0.0/14"),)
     assert given.cluster.service_cidrs == (IPv4Network("172.30.0.0/16"),)
     assert given.cluster.translation_cidrs == (IPv4Network("100.64.0.0/10"),)
+    assert given.cluster.node_ports == PortRange(30000, 32767)
+    assert given.cluster.external_cidrs == ()
     assert given.cluster.node_prefix == 23
     assert given.cluster.own_networks is False
     assert given.cluster.guarded_tcp_ports == (6640, 6653, 8080)
@@ -90,16 +93,17 @@ def test_ini_file_says_the_same_as_flags(tmp_path: Path) -> None:
     ini.write_text(
         "[heddle]\nrest_listen = 127.0.0.1:81, [::1]:82\nrest_listen = unix:./api\nnode_prefix = 24\n"
         "cluster_cidr = 10.0.0.0/8,fd00::/48\nadvertise = 192.0.2.1,192.0.2.2\ninsecure = true\n"
-        "own_networks = true\n"
+        "own_networks = true\nnode_ports = none\n"
     )
     by_file = read("--config-file", str(ini))
     by_flags = read(
         "--heddle-rest-listen=127.0.0.1:81, [::1]:82", "--heddle-rest-listen=unix:./api", "--heddle-node-prefix=24",
         "--heddle-cluster-cidr", "10.0.0.0/8,fd00::/48", "--heddle-advertise=192.0.2.1,192.0.2.2", "--heddle-insecure",
-        "--heddle-own-networks",
+        "--heddle-own-networks", "--heddle-node-ports=none",
     )  # fmt: skip
     assert by_file == by_flags
     assert by_file.cluster.own_networks is True
+    assert by_file.cluster.node_ports is None
     assert by_file.rest_listen[2] == UnixPath(tmp_path / "api")
     assert by_file.cluster.cluster_cidrs == (IPv4Network("10.0.0.0/8"), IPv6Network("fd00::/48"))
     assert by_file.cluster.guarded_tcp_ports == (81, 82, 6640, 6653)
@@ -135,6 +139,10 @@ def test_a_flag_beats_the_file(tmp_path: Path) -> None:
         (["--heddle-cluster-cidr=10.0.0.0/9,10.128.0.0/9"], "--heddle-cluster-cidr", "one CIDR for each"),
         (["--heddle-service-cidr=10.129.0.0/16"], "--heddle-service-cidr: 10.129.0.0/16", "overlaps the pods"),
         (["--heddle-translation-cidr=100.64.0.1/10"], "--heddle-translation-cidr: '100.64.0.1/10'", "host bits set"),
+        (["--heddle-external-cidr=203.0.113.5/24"], "--heddle-external-cidr: '203.0.113.5/24'", "host bits set"),
+        (["--heddle-node-ports=30000"], "--heddle-node-ports: '30000'", "with a dash between them"),
+        (["--heddle-node-ports=31000-30000"], "such as 30000-32767), or none", "not above the last"),
+        (["--heddle-node-ports=0-65536"], "--heddle-node-ports: '0-65536'", "at most 65535"),
         (["--heddle-translation-cidr=x"], "--heddle-translation-cidr: 'x'", "such as 100.64.0.0/10"),
         (["--heddle-node-prefix=13"], "--heddle-node-prefix: 13", "from 14 (of 10.128.0.0/14) to 30"),
         (["--heddle-node-prefix=31"], "--heddle-node-prefix: 31", "to 30"),
@@ -292,3 +300,104 @@ def test_any_text_is_an_address_or_a_value_error(text: str) -> None:
         assert isinstance(reading(text), TcpAddress | UnixPath | InheritedSocket)
     except ValueError as error:
         assert str(error)  # noqa: PT017
+
+
+# --- Kubernetes -------------------------------------------------------------------------------------------------------
+
+
+def in_a_cluster(token_file: str, *args: str) -> Settings:
+    return read("--heddle-kubernetes", f"--heddle-admin-token-file={token_file}", *args)
+
+
+def test_a_replica_has_a_name_of_its_own_and_says_where_it_is(token_file: str) -> None:
+    one, two = (in_a_cluster(token_file).kubernetes for _ in range(2))
+    assert one is not None
+    assert two is not None
+    assert one.replica != two.replica
+    assert (one.api_url, one.namespace, one.lease, one.shards) == ("http://127.0.0.1:8080", "heddle-system", 5.0, 8)
+    named = in_a_cluster(token_file, "--heddle-replica=one", "--heddle-api-url=https://one.example:8443").kubernetes
+    assert named is not None
+    assert (named.replica, named.api_url) == ("one", "https://one.example:8443")
+
+
+def test_what_is_programmed_does_not_depend_on_which_replica_does_it(token_file: str) -> None:
+    common = ("--heddle-insecure", "--heddle-control-plane=198.51.100.7")
+    one, two = (
+        in_a_cluster(
+            token_file,
+            *common,
+            f"--heddle-rest-listen=192.0.2.{host}:8080",
+            f"--heddle-openflow-listen=192.0.2.{host}:6653",
+        )
+        for host in (1, 2)
+    )
+    assert one.cluster == two.cluster
+    assert one.cluster.control_plane == (ip_address("198.51.100.7"),)
+    assert one.controllers == ("tcp:192.0.2.1:6653",)
+
+
+def test_the_store_is_not_a_file_then(token_file: str) -> None:
+    assert in_a_cluster(token_file, "--heddle-store=/nowhere/at/all").kubernetes is not None
+
+
+@pytest.mark.parametrize(
+    ("args", "named", "remedy"),
+    [
+        (["--heddle-replica=Not A Name"], "--heddle-replica: 'Not A Name'", "a DNS name of at most"),
+        (["--heddle-lease-seconds=0.1"], "--heddle-lease-seconds: '0.1'", "from 1 to 600"),
+        (["--heddle-lease-seconds=soon"], "--heddle-lease-seconds: 'soon'", "from 1 to 600"),
+        (["--heddle-shards=0"], "--heddle-shards: '0'", "from 1 to 256"),
+        (["--heddle-kubeconfig=/nowhere"], "--heddle-kubeconfig: '/nowhere'", "no such file"),
+        (["--heddle-rest-listen=unix:api.sock"], "--heddle-api-url", "listen on a TCP address, or give it"),
+        (["--heddle-namespace=Heddle"], "--heddle-namespace: 'Heddle' is no DNS label", "such as heddle-system"),
+        (["--heddle-namespace=a.b"], "--heddle-namespace: 'a.b' is no DNS label", "such as heddle-system"),
+        (["--heddle-namespace="], "--heddle-namespace: '' is empty", "such as heddle-system"),
+        (["--heddle-apiserver="], "--heddle-apiserver: ''", "needed is http:// or https://"),
+        (["--heddle-apiserver=192.0.2.10:6443"], "--heddle-apiserver: '192.0.2.10:6443'", "https://192.0.2.10:6443"),
+        (["--heddle-apiserver=tcp://192.0.2.10:6443"], "neither http:// nor https://", "needed is http://"),
+        (["--heddle-apiserver=https://10.0.0.300"], "'10.0.0.300' is neither an IP address nor", "needed is http://"),
+        (["--heddle-apiserver=https://2001:db8::1"], "--heddle-apiserver: 'https://2001:db8::1'", "needed is http://"),
+        (["--heddle-apiserver=https://[2001:db8::1"], "--heddle-apiserver: 'https://[2001:db8::1'", "needed is"),
+        (["--heddle-apiserver=https://kube:65536"], "--heddle-apiserver: 'https://kube:65536'", "0-65535"),
+        (["--heddle-apiserver=https://kube:api"], "--heddle-apiserver: 'https://kube:api'", "needed is http://"),
+        (["--heddle-api-url=https://"], "--heddle-api-url: 'https://'", "as in https://192.0.2.10:6443"),
+        (["--heddle-api-url=https://one_two"], "'one_two' is neither an IP address nor", "needed is http://"),
+        (["--heddle-api-url=https://one:8443/"], "--heddle-api-url: 'https://one:8443/'", "write https://one:8443"),
+        (["--heddle-api-url=https://one/v1?x"], "--heddle-api-url: 'https://one/v1?x'", "write https://one"),
+        (["--heddle-api-url=https://me:pw@one"], "--heddle-api-url", "write https://one"),
+    ],
+)  # fmt: skip
+def test_a_mistake_about_the_cluster_is_named(token_file: str, args: list[str], named: str, remedy: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        in_a_cluster(token_file, *args)
+    assert named in str(raised.value)
+    assert remedy in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [
+        ("https://192.0.2.10:6443", "https://192.0.2.10:6443"),
+        ("http://127.0.0.1", "http://127.0.0.1"),
+        ("https://[2001:db8::1]:6443", "https://[2001:db8::1]:6443"),
+        ("https://[2001:db8::1]", "https://[2001:db8::1]"),
+        ("HTTPS://Kube.Example:8443", "https://kube.example:8443"),
+    ],
+)
+def test_a_server_is_named_by_host_and_port(token_file: str, text: str, taken: str) -> None:
+    given = in_a_cluster(token_file, f"--heddle-apiserver={text}", f"--heddle-api-url={text}").kubernetes
+    assert given is not None
+    assert (given.apiserver, given.api_url) == (taken, taken)
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_servers_url_or_an_error_that_names_the_flag(text: str) -> None:
+    try:
+        assert checks.url(f"https://{text}", "api-url").startswith("https://")
+    except SettingsError as error:
+        assert "--heddle-api-url" in str(error)  # noqa: PT017
+
+
+def test_replicas_need_a_token_for_each_other() -> None:
+    with pytest.raises(SettingsError, match=r"--heddle-kubernetes.*--heddle-admin-token-file"):
+        read("--heddle-kubernetes")
