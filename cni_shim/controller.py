@@ -1,4 +1,4 @@
-"""HTTP/1.1 to the controller: one connection, kept alive; several controllers are tried in order.
+"""HTTP/1.1 to the controller: one connection, kept alive; of several controllers the next is asked when one is silent.
 
 Hand-written because `http.client` costs a plugin start 25 ms; `ssl` is imported only for https. What is asked, and
 what the answers mean to CNI, is elsewhere. `Connection: keep-alive`, lengths and chunks as in RFC 9112.
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 LARGEST_ANSWER = 8 << 20
+# Seconds. A controller that is down does not refuse, and one that is stopped accepts and says nothing: where there are
+# others to ask, neither may cost much. An answer may take a while all the same, as it can come from another controller.
+CONNECT_PATIENCE = 2.0
+PATIENCE_OF_SEVERAL = 6.0
 _SEPARATOR = b"\r\n\r\n"
 
 
@@ -25,17 +29,26 @@ class _LostError(Exception):
     """The connection broke, or what came is not HTTP."""
 
 
+class _SilentError(_LostError):
+    """No answer came in time: who is connected may be stopped."""
+
+
+class InterruptedCallError(ShimError):
+    """Another thread has ended the call."""
+
+
 class Controller:
-    """Calls to the first controller of `urls` that answers, with a bearer `token`.
+    """Calls to the first controller of `urls` that answers, with a bearer `token`; who answered last is asked first.
 
     `urls`: `http://HOST[:PORT]`, `https://…` or `unix:/path`; `ca_file`: the authority that signed an https
     controller's certificate (None: the system's); `timeout`: seconds for connecting, and for an answer beyond the
-    time a call itself asks to wait.
+    time a call itself asks to wait. `urls` and `token` may change between calls.
     """
 
     def __init__(self, urls: Sequence[str], token: str, ca_file: str | None = None, timeout: float = 10.0) -> None:
-        self._urls = tuple(urls)
-        self._token = token
+        self.urls = tuple(urls)
+        self.token = token
+        self.url = ""  # of who answered last
         self._ca_file = ca_file
         self._timeout = timeout
         self._connection: Any = None
@@ -47,33 +60,56 @@ class Controller:
 
         RefusedError for a 4xx or 5xx answer; ShimError TRY_AGAIN when no controller answers.
         """
-        deadline = monotonic() + self._timeout + wait
+        urls = list(self.urls)
+        refused: RefusedError | None = None
         try:
-            if self._connection is not None:
+            if self._connection is not None and self.url in urls:
+                urls.insert(0, urls.pop(urls.index(self.url)))
                 try:
-                    return self._exchange(method, path, body, deadline)
+                    return self._exchange(method, path, body, self._deadline(wait))
+                except _SilentError:
+                    urls.append(urls.pop(0))
                 except _LostError:
-                    self.close()  # the controller may have closed an idle connection: ask once more on a new one
-            return self._ask_in_turn(method, path, body, deadline)
+                    pass  # the controller may have closed an idle connection: ask once more on a new one
+                except RefusedError as error:
+                    refused = _where_others_may_do_better(error, len(urls))
+                    urls.append(urls.pop(0))
+            self.close()
+            return self._ask_in_turn(urls, (method, path, body, wait), refused)
         except BaseException as error:
             if not isinstance(error, RefusedError):
                 self.close()  # an answer may still be on its way
             raise
 
-    def _ask_in_turn(self, method: str, path: str, body: Any, deadline: float) -> tuple[int, Any]:
+    def _ask_in_turn(
+        self, urls: Sequence[str], what: tuple[str, str, Any, float], refused: RefusedError | None
+    ) -> tuple[int, Any]:
+        """Ask one after the other; raise `refused`, or the first refusal, when none does better."""
+        method, path, body, wait = what
         reasons = []
-        for url in self._urls:
+        for url in urls[: -1 if refused is not None else None]:
             try:
                 if not self._interrupted:
                     self._connect(url)
-                    return self._exchange(method, path, body, deadline)
+                    self.url = url
+                    return self._exchange(method, path, body, self._deadline(wait))
             except (_LostError, OSError) as error:
                 self.close()
                 reasons.append(f"{url}: {error}")
+            except RefusedError as error:
+                other = _where_others_may_do_better(error, len(urls))
+                refused = refused or other
+                self.close()
             if self._interrupted:
                 self._interrupted = False
-                raise ShimError(TRY_AGAIN, f"{method} {path} was interrupted")
+                raise InterruptedCallError(TRY_AGAIN, f"{method} {path} was interrupted")
+        if refused is not None:
+            raise refused
         raise ShimError(TRY_AGAIN, "no controller answers", "; ".join(reasons) or "none is configured")
+
+    def _deadline(self, wait: float) -> float:
+        patience = self._timeout if len(self.urls) == 1 else min(self._timeout, PATIENCE_OF_SEVERAL)
+        return monotonic() + patience + wait
 
     def close(self) -> None:
         if self._connection is not None:
@@ -91,10 +127,11 @@ class Controller:
                 return  # it was closed meanwhile
 
     def _connect(self, url: str) -> None:
+        patience = min(self._timeout, CONNECT_PATIENCE)
         if url.startswith("unix:"):
             self._host = "localhost"
             self._connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-            self._connection.settimeout(self._timeout)
+            self._connection.settimeout(patience)
             self._connection.connect(url.removeprefix("unix:"))
             return
         scheme, _, rest = url.partition("://")
@@ -104,7 +141,7 @@ class Controller:
         found = _socket.getaddrinfo(host.encode(), port, 0, _socket.SOCK_STREAM)
         for number, (family, kind, protocol, _, address) in enumerate(found, 1):
             self._connection = _socket.socket(family, kind, protocol)
-            self._connection.settimeout(self._timeout)
+            self._connection.settimeout(patience)
             self._connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
             try:
                 self._connection.connect(address)
@@ -118,7 +155,7 @@ class Controller:
 
     def _exchange(self, method: str, path: str, body: Any, deadline: float) -> tuple[int, Any]:
         content = b"" if body is None else jsontext.dumps(body).encode()
-        head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\nAuthorization: Bearer {self._token}\r\n"
+        head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\nAuthorization: Bearer {self.token}\r\n"
         if body is not None:
             head += f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n"
         try:
@@ -181,12 +218,14 @@ class Controller:
     def _more(self, buffer: bytes, deadline: float) -> bytes:
         left = deadline - monotonic()
         if left <= 0:
-            raise _LostError("no answer in time")
+            raise _SilentError("no answer in time")
         if len(buffer) > LARGEST_ANSWER:
             raise _LostError("an answer of excessive length")
         try:
             self._connection.settimeout(left)
             piece = self._connection.recv(65536)
+        except TimeoutError:
+            raise _SilentError("no answer in time") from None
         except OSError as error:
             raise _LostError(str(error)) from None
         if not piece:
@@ -218,6 +257,13 @@ def _encrypted(connection: Any, host: str, ca_file: str | None) -> Any:
     except OSError as error:  # ssl's errors are OSErrors; a missing ca_file too
         plain.close()
         raise _LostError(f"TLS with {host} failed: {error} (ca_file: {ca_file or 'system'})") from None
+
+
+def _where_others_may_do_better(error: RefusedError, urls: int) -> RefusedError:
+    """Return a refusal that is the controller's own trouble, if there are others to ask; raise any other."""
+    if urls > 1 and error.status in (500, 502, 503, 504):
+        return error
+    raise error
 
 
 def _refuse(method: str, path: str, status: int, problem: Any) -> NoReturn:

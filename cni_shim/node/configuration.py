@@ -15,14 +15,40 @@ from typing import Any
 
 from cni_shim.controller import split_host_port
 from cni_shim.errors import UNDECODABLE, ShimError
-from cni_shim.node.settings import INTERFACE_NAME_LIMIT
+from cni_shim.node.settings import INTERFACE_NAME_LIMIT, SCHEMES
 
+PROTOCOLS = ("TCP", "UDP", "SCTP")
 FILE_NAME = "configuration.json"
 
 
 @dataclass(frozen=True)
+class NodePorts:
+    """Ports `first` to `last` of this node's own addresses lead to services; in br0, `prefixes` stand for the node."""
+
+    first: int
+    last: int
+    prefixes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Door:
+    """A port of an external address; it leads to this node's `node_port`, or if that is 0 to the address `service`."""
+
+    address: str
+    protocol: str
+    port: int
+    service: str
+    node_port: int
+
+
+@dataclass(frozen=True)
 class Configuration:
-    """GET /v1/nodes/{node}/configuration, checked. Addresses are text in their usual form; `mtu_overhead` in bytes."""
+    """GET /v1/nodes/{node}/configuration, checked. Addresses are text in their usual form; `mtu_overhead` in bytes.
+
+    `controllers` are the switch's OpenFlow targets; `api`, the URLs of the living controllers' APIs, if they tell.
+    `hairpin`: from where the node is met that reaches itself by a service, one address for each family; none from an
+    older controller, which leaves services to a proxy on the node. `node_ports`: none if they are left to one.
+    """
 
     revision: int
     node: str
@@ -38,15 +64,24 @@ class Configuration:
     guarded_tcp_ports: tuple[int, ...]
     guarded_udp_ports: tuple[int, ...]
     programmed: bool
+    api: tuple[str, ...] = ()
+    hairpin: tuple[str, ...] = ()
+    node_ports: NodePorts | None = None
+    external: tuple[Door, ...] = ()
 
     @property
     def gateway_mac(self) -> str:
-        """0a:58 and the four bytes of the first IPv4 gateway."""
+        """That of the first IPv4 gateway."""
         for gateway in self.gateways:
-            address = ipaddress.ip_interface(gateway).ip
-            if address.version == 4:
-                return ":".join(f"{byte:02x}" for byte in b"\x0a\x58" + address.packed)
+            address = gateway.partition("/")[0]
+            if ":" not in address:
+                return mac_of(address)
         raise _wrong("gateways", self.gateways, "one IPv4 gateway at least")
+
+
+def mac_of(address: str) -> str:
+    """0a:58 and the last four bytes of an address, as the controller makes MAC addresses too."""
+    return ":".join(f"{byte:02x}" for byte in b"\x0a\x58" + ipaddress.ip_address(address).packed[-4:])
 
 
 def parse(content: Any, node: str) -> Configuration:
@@ -61,6 +96,10 @@ def parse(content: Any, node: str) -> Configuration:
         if name not in content:
             raise ShimError(UNDECODABLE, f"the controller's configuration lacks {name!r}", "is its version too old?")
         values[name] = reader(name, content[name])
+    values["api"] = _many(_url)("api", content.get("api") or [])
+    values["hairpin"] = _many(_address)("hairpin", content.get("hairpin") or [])
+    values["node_ports"] = _node_ports(content.get("node_ports"))
+    values["external"] = _many(_door)("external", content.get("external") or [])
     if values["node"] != node:
         raise _wrong("node", values["node"], f"this node, {node!r}")
     configuration = Configuration(**values)
@@ -81,7 +120,7 @@ def last_good(state_dir: Path, node: str) -> Configuration | None:
         return None
 
 
-def write_by_rename(path: Path, text: str) -> bool:
+def write_by_rename(path: Path, text: str, mode: int = 0o644) -> bool:
     """Make `text` the content of `path` in one step; False when it was already."""
     try:
         if path.read_text() == text:
@@ -90,7 +129,8 @@ def write_by_rename(path: Path, text: str) -> bool:
         pass  # not there or unreadable: write it
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w") as file:
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -142,9 +182,12 @@ def _datapath_id(name: str, value: Any) -> str:
 
 def _address(name: str, value: Any) -> str:
     try:
-        return str(ipaddress.ip_address(_text(name, value)))
+        address = ipaddress.ip_address(_text(name, value))
     except ValueError:
         raise _wrong(name, value, "an IP address") from None
+    if "%" in value:  # a scope id (RFC 4007) may be any text, and this becomes part of nft's
+        raise _wrong(name, value, "an IP address without a scope")
+    return str(address)
 
 
 def _interface_address(name: str, value: Any) -> str:
@@ -177,6 +220,18 @@ def _target(name: str, value: Any) -> str:
     return str(value)
 
 
+def _url(name: str, value: Any) -> str:
+    scheme, slashes, rest = _text(name, value).partition("://")
+    if value.startswith("unix:/"):
+        return str(value)
+    try:
+        if scheme not in ("http", "https") or not slashes or not split_host_port(rest.partition("/")[0], 443)[0]:
+            raise _wrong(name, value, f"a URL that starts with {', '.join(SCHEMES)}")
+    except ShimError:
+        raise _wrong(name, value, f"a URL that starts with {', '.join(SCHEMES)}") from None
+    return str(value)
+
+
 def _many(reader: Callable[[str, Any], Any], least: int = 0) -> Callable[[str, Any], tuple[Any, ...]]:
     def read(name: str, value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list) or len(value) < least:
@@ -184,6 +239,37 @@ def _many(reader: Callable[[str, Any], Any], least: int = 0) -> Callable[[str, A
         return tuple(reader(name, item) for item in value)
 
     return read
+
+
+def _node_ports(content: Any) -> NodePorts | None:
+    if content is None:
+        return None
+    name = "node_ports"
+    if not isinstance(content, dict) or not {"first", "last", "prefixes"} <= content.keys():
+        raise _wrong(name, content, "first, last and prefixes")
+    first, last = (_number(1, 65535)(f"{name}.{end}", content[end]) for end in ("first", "last"))
+    if first > last:
+        raise _wrong(name, content, "the first not above the last")
+    return NodePorts(first, last, _many(_prefix)(f"{name}.prefixes", content["prefixes"]))
+
+
+def _door(name: str, value: Any) -> Door:
+    fields: dict[str, Callable[[str, Any], Any]] = {
+        "address": _address,
+        "protocol": _protocol,
+        "port": _number(1, 65535),
+        "service": _address,
+        "node_port": _number(0, 65535),
+    }
+    if not isinstance(value, dict) or not fields.keys() <= value.keys():
+        raise _wrong(name, value, f"{', '.join(fields)} of each")
+    return Door(**{field: read(f"{name}.{field}", value[field]) for field, read in fields.items()})
+
+
+def _protocol(name: str, value: Any) -> str:
+    if value not in PROTOCOLS:
+        raise _wrong(name, value, f"one of {', '.join(PROTOCOLS)}")
+    return str(value)
 
 
 _READERS: dict[str, Callable[[str, Any], Any]] = {

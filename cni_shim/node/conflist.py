@@ -4,9 +4,11 @@ readiness, so when it is written and when it is taken away is decided elsewhere,
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from cni_shim.node.configuration import Configuration, write_by_rename
+from cni_shim.node.controllers import rotated
 from cni_shim.node.settings import Settings
 
 NETWORK_NAME = "heddle"
@@ -19,9 +21,9 @@ def content(configuration: Configuration, settings: Settings) -> dict[str, Any]:
     plugin = {
         "type": "heddle",
         "node": settings.node,
-        "controllers": list(settings.controllers),
+        "controllers": list(rotated(configuration.api, settings.node) or settings.controllers),
         "token_file": settings.token_file,
-        "ca_file": settings.ca_file,
+        "ca_file": settings.cni_ca_file or settings.ca_file,
         "ovsdb": settings.database,
         "bridge": configuration.bridge,
         **(settings.cni_config or {}),
@@ -34,6 +36,8 @@ def present(configuration: Configuration, settings: Settings) -> list[str]:
     if settings.cni_conf_dir is None:
         return []
     path = settings.cni_conf_dir / settings.cni_file
+    if settings.cni_ca_file is not None and settings.ca_file is not None:
+        write_by_rename(Path(settings.cni_ca_file), Path(settings.ca_file).read_text())
     written = write_by_rename(path, json.dumps(content(configuration, settings), indent=2) + "\n")
     return [f"{path} written: pods can be added"] if written else []
 

@@ -55,6 +55,18 @@ def remove_stale_ports(bridge: str, database: Database) -> list[str]:
     return [f"stale port {name} removed" for name in stale]
 
 
+def release(configuration: Configuration, settings: Settings) -> list[str]:
+    """Let the node get along without ovs-vswitchd, through which a userspace data path leads all of its own traffic.
+
+    What was changed, in words. Pods stay cut off from the kernel; the next `ensure` takes everything up again.
+    """
+    moved = uplink.taken(settings) if settings.datapath == "netdev" else None
+    if moved is None:
+        return []
+    # First: behind the guard, the uplink would hear nothing.
+    return [*firewall.ensure(configuration, "", settings.state_dir), *uplink.give_back(moved, settings)]
+
+
 def tear_down(settings: Settings, bridge: str) -> list[str]:
     """Undo `ensure`; what was changed, in words."""
     changed = conflist.absent(settings)

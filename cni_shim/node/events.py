@@ -14,17 +14,19 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TypeAlias
 
-from cni_shim.controller import Controller
+from cni_shim.controller import InterruptedCallError
 from cni_shim.errors import ShimError
-from cni_shim.node import configuration
 from cni_shim.node.configuration import Configuration
+from cni_shim.node.controllers import Controllers
 from cni_shim.node.settings import Settings
-from cni_shim.node.vswitchd import Vswitchd
+from cni_shim.node.vswitchd import Vswitchd, is_restoring
 
-LONG_WAIT = 20  # seconds the controller may hold a poll when all is well
+# Seconds the controller may hold a poll when all is well. One that was stopped is noticed a few seconds after.
+LONG_WAIT = 10
 SHORT_WAIT = 1  # and when something is awaited
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0  # seconds between tries when no controller answers
 SWITCH_PAUSE = 0.2  # seconds between looks for an ovs-vswitchd that is away
+RESTORE_PAUSE = 0.02  # and for one that is given back the flows that it had
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,8 @@ def pause(failures: int, chance: Callable[[], float] = random.random) -> float:
 class Poller:
     """The long poll for this node's configuration, in a thread of its own."""
 
-    def __init__(self, settings: Settings, client: Controller, events: Events) -> None:
-        self._path = f"/v1/nodes/{settings.node}/configuration"
-        self._node = settings.node
-        self._client = client
+    def __init__(self, controllers: Controllers, events: Events) -> None:
+        self._controllers = controllers
         self._events = events
         self._impatient = True
         self._asked = 0
@@ -88,7 +88,7 @@ class Poller:
         """
         self._impatient = impatient
         self._nudged.set()
-        self._client.interrupt()
+        self._controllers.interrupt()
         return self._asked + 1
 
     def settle(self, impatient: bool) -> None:
@@ -105,6 +105,8 @@ class Poller:
                 failures = 0
                 if self._impatient:
                     self._nudged.wait(SWITCH_PAUSE)  # a controller that answers at once must not be hammered
+            except InterruptedCallError:
+                continue
             except Exception as error:  # nothing may end this thread: without it the node is deaf
                 if self._nudged.is_set():
                     continue
@@ -113,12 +115,8 @@ class Poller:
                 failures += 1
 
     def _ask(self, number: int) -> Heard:
-        query = ""
         wait = SHORT_WAIT if self._impatient else LONG_WAIT
-        if self._revision is not None:
-            query = f"?after={self._revision}&wait={wait}"
-        _, content = self._client.call("GET", self._path + query, wait=wait if query else 0.0)
-        heard = configuration.parse(content, self._node)
+        heard = self._controllers.configuration(self._revision, wait)
         self._revision = heard.revision
         return Heard(heard, number)
 
@@ -130,6 +128,9 @@ def watch_switch(settings: Settings, events: Events) -> None:
 
 def _watch_switch(settings: Settings, events: Events) -> None:
     while True:
+        if is_restoring(settings.ovs_rundir):
+            time.sleep(RESTORE_PAUSE)
+            continue
         try:
             connection = Vswitchd(settings.ovs_rundir)
         except ShimError:

@@ -1,4 +1,5 @@
-"""The node's nftables: masquerading of pods' packets, and the guard rules that close its kernel to them.
+"""The node's nftables: masquerading of pods' packets, node ports, refusal of what goes to services without endpoints,
+and the guard rules that close its kernel to pods.
 
 `ruleset` is pure; `ensure` applies it in one transaction, and leaves it alone while the kernel still lists what it
 listed after the last time. Only tables named `heddle` are touched.
@@ -7,6 +8,7 @@ listed after the last time. Only tables named `heddle` are touched.
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,13 +20,19 @@ from cni_shim.node.system import run
 
 TABLE = "heddle"
 FILE_NAME = "nftables.sum"
+TRANSPORTS = "tcp, udp, sctp"
+_UNGUARDED = "32768-60999"  # br0 takes an answer to a guarded port for a question; none is among these
 POD_LINK_GROUP = 0x6864  # `cni_shim.add` makes the host's end of every pod's veth in this link group
 
 
 def ruleset(configuration: Configuration, uplink: str | None) -> str:
-    """The text for `nft -f`. `uplink`: the interface under br-ex, None when the kernel is the data path."""
+    """The text for `nft -f`. `uplink`: the interface under br-ex ("" while that leads nowhere), None when the kernel is
+    the data path."""
     inet = [
         *_guard(uplink, "prerouting", -400),
+        *_refusal_chain(configuration),
+        *_from_hairpin_chain(configuration),
+        *_entrance_chains(configuration),
         *_input_chain(configuration),
         *_forward_chain(configuration),
         *_nat_chain(configuration),
@@ -75,7 +83,9 @@ def _guard(uplink: str | None, hook: str, priority: int) -> list[str]:
     copy of every frame from a pod or the wire: it must see none."""
     rules = [f'iifname "{ICMP_PORT}" counter drop']
     if uplink is not None:
-        rules += [f"meta iifgroup {POD_LINK_GROUP} counter drop", f"iifname {_quoted(uplink)} counter drop"]
+        rules.append(f"meta iifgroup {POD_LINK_GROUP} counter drop")
+    if uplink:
+        rules.append(f"iifname {_quoted(uplink)} counter drop")
     start = f"type filter hook {hook} priority {priority}; policy accept;"
     return [f"chain {hook}_guard {{", *_deeper([start, *rules]), "}"]
 
@@ -86,13 +96,84 @@ def _input_chain(configuration: Configuration) -> list[str]:
     return ["chain input {", "  type filter hook input priority -10; policy accept;", *_deeper(rules), "}"]
 
 
+def _refusal_chain(configuration: Configuration) -> list[str]:
+    """What br0 lets out to a service's address found no endpoint there: it is refused at once, whoever sent it, after
+    conntrack has seen it, so that the refusal is of a connection, and before a proxy that stands beside us (dstnat)."""
+    rules = []
+    for family in ("ip", "ip6"):
+        members = _of_family((*configuration.service_cidrs, *_this_node(configuration)), family)
+        if configuration.hairpin and members:
+            services = f'iifname "{TUN_PORT}" {family} daddr {{ {members} }}'
+            rules.append(f"{services} meta l4proto tcp counter reject with tcp reset")
+            rules.append(f"{services} counter reject with icmpx type port-unreachable")
+    start = "type filter hook prerouting priority mangle; policy accept;"
+    return ["chain refusal {", *_deeper([start, *rules]), "}"] if rules else []
+
+
+def _from_hairpin_chain(configuration: Configuration) -> list[str]:
+    """The kernel's ICMP comes from tun0's address. When it refuses what the node itself sent, br0 brings that back to
+    tun0's address, and the kernel takes nothing that is from its own: so it is from the hairpin address instead."""
+    rules = []
+    for address in configuration.hairpin:
+        family, protocol = ("ip6", "icmpv6") if ":" in address else ("ip", "icmp")
+        refusal = f'oifname "{TUN_PORT}" {family} daddr {address} {protocol} type destination-unreachable'
+        rules.append(f"{refusal} counter {family} saddr set {address}")
+    start = "type filter hook output priority -10; policy accept;"
+    return ["chain from_hairpin {", *_deeper([start, *rules]), "}"] if rules else []
+
+
+def _entrance_chains(configuration: Configuration) -> list[str]:
+    """What comes from others to services goes to br0. A hostPort comes before (dstnat), and what comes from the hairpin
+    address was in br0 already: its endpoint is this node."""
+    rules = []
+    for family, loopback in (("ip", "127.0.0.0/8"), ("ip6", "::1")):
+        hairpin = _of_family(configuration.hairpin, family)
+        if hairpin:
+            other = f"{family} saddr != {hairpin}"
+            rules += [f"{other} {words}" for words in _external(configuration, family)]
+            here = f"{family} daddr != {loopback} fib daddr type local"
+            rules += [f"{other} {here} {words}" for words in _node_ports(configuration, family)]
+    others = "type nat hook prerouting priority dstnat + 10; policy accept;"
+    own = "type nat hook output priority -90; policy accept;"
+    chains = (("entrance", others), ("own_entrance", own))
+    return [line for name, start in chains for line in _chain(name, start, rules)] if rules else []
+
+
+def _chain(name: str, start: str, rules: list[str]) -> list[str]:
+    return [f"chain {name} {{", *_deeper([start, *rules]), "}"]
+
+
+def _node_ports(configuration: Configuration, family: str) -> list[str]:
+    """They go to an address that stands for this node in br0: to which one, the client's address says, so that clients
+    stay apart."""
+    offered, here = configuration.node_ports, _of_family(_this_node(configuration), family)
+    if offered is None or not here:
+        return []
+    ports = f"meta l4proto {{ {TRANSPORTS} }} th dport {offered.first}-{offered.last}"
+    return [f"{ports} counter dnat {family} to {_from_to(here)} persistent"]
+
+
+def _external(configuration: Configuration, family: str) -> list[str]:
+    """External addresses go the same way, by the service's node port; without one, to the service's own address."""
+    here = _of_family(_this_node(configuration), family)
+    rules = []
+    for door in configuration.external:
+        if (":" in door.address) == (family == "ip6"):
+            asked = f"{family} daddr {door.address} {door.protocol.lower()} dport {door.port}"
+            by_node_port = f"{_from_to(here, door.node_port)} persistent" if here and door.node_port else ""
+            rules.append(f"{asked} counter dnat {family} to {by_node_port or door.service}")
+    return rules
+
+
 def _forward_chain(configuration: Configuration) -> list[str]:
-    """Pods reach no other node's tunnel by NAT (its packets would be taken for this node's). Others reach a pod only
-    where this node translates the address (a hostPort): who routes a pod's own address through here reaches nothing."""
+    """Pods reach no other node's tunnel by NAT (its packets would be taken for this node's), and no pod through here.
+    Others reach a pod only where this node translates the address (a hostPort): who routes a pod's own address through
+    here reaches nothing."""
     remote = [target.partition(":")[2] for target in configuration.controllers if not target.startswith("unix:")]
     controllers = [split_host_port(target, 0)[0] for target in remote]
     closed = [*configuration.peers, configuration.underlay, *controllers]
-    rules = [f'iifname "{TUN_PORT}" oifname "{TUN_PORT}" counter drop']
+    rules = [*_by_proxy(configuration), *_by_entrance(configuration)]
+    rules.append(f'iifname "{TUN_PORT}" oifname "{TUN_PORT}" counter drop')
     for family in ("ip", "ip6"):
         members = _of_family(closed, family)
         if members:
@@ -104,14 +185,57 @@ def _forward_chain(configuration: Configuration) -> list[str]:
     return ["chain forward {", "  type filter hook forward priority -10; policy accept;", *_deeper(rules), "}"]
 
 
-def _nat_chain(configuration: Configuration) -> list[str]:
-    # br0 takes only the node's own addresses from tun0, so a hostPort's client goes by one of them.
-    rules = [f'oifname "{TUN_PORT}" ct status dnat counter masquerade']
+def _by_proxy(configuration: Configuration) -> list[str]:
+    """Under an older controller pods reach services, and so each other, by a proxy on the node."""
+    rules = []
     for family in ("ip", "ip6"):
-        members = _of_family(configuration.cluster_cidrs, family)
+        members = _of_family(configuration.service_cidrs, family)
+        if members and not configuration.hairpin:
+            by_service = f"ct status dnat ct original {family} daddr {{ {members} }}"
+            rules.append(f'iifname "{TUN_PORT}" oifname "{TUN_PORT}" {by_service} counter accept')
+    return rules
+
+
+def _by_entrance(configuration: Configuration) -> list[str]:
+    """A pod reaches node ports of its own node as those of another, and external addresses."""
+    rules = []
+    for family in ("ip", "ip6"):
+        services = configuration.service_cidrs if configuration.external else ()
+        members = _of_family((*_this_node(configuration), *services), family)
+        if members:
+            by_service = f"ct status dnat ct reply {family} saddr {{ {members} }}"
+            rules.append(f'iifname "{TUN_PORT}" oifname "{TUN_PORT}" {by_service} counter accept')
+    return rules
+
+
+def _nat_chain(configuration: Configuration) -> list[str]:
+    # br0 takes only the node's own addresses from tun0, so the client of a hostPort or a node port goes by one of them.
+    rules = []
+    for family in ("ip", "ip6"):
+        members = _of_family(_this_node(configuration), family)
+        if members:
+            asked = (
+                f'oifname "{TUN_PORT}" {family} daddr {{ {members} }} ct status dnat meta l4proto {{ {TRANSPORTS} }}'
+            )
+            rules.append(f"{asked} counter masquerade to :{_UNGUARDED}")
+    rules.append(f'oifname "{TUN_PORT}" ct status dnat counter masquerade')
+    for family in ("ip", "ip6"):
+        members = _of_family((*configuration.cluster_cidrs, *configuration.hairpin), family)
         if members:
             rules.append(f'oifname != "{TUN_PORT}" {family} saddr {{ {members} }} counter masquerade')
     return ["chain postrouting {", "  type nat hook postrouting priority srcnat; policy accept;", *_deeper(rules), "}"]
+
+
+def _this_node(configuration: Configuration) -> tuple[str, ...]:
+    """The prefixes that stand for this node in br0."""
+    return () if configuration.node_ports is None else configuration.node_ports.prefixes
+
+
+def _from_to(prefix: str, port: int = 0) -> str:
+    """A prefix as nft's range of addresses, with a port behind it unless that is 0."""
+    network = ipaddress.ip_network(prefix)
+    form = "[{}]-[{}]:{}" if port and network.version == 6 else "{}-{}:{}" if port else "{}-{}"
+    return form.format(network[0], network[-1], port)
 
 
 def _guarded_ports(configuration: Configuration) -> list[str]:

@@ -1,4 +1,4 @@
-"""tun0, the node's door to its pods: addresses, routes of the cluster and service CIDRs, and forwarding in the kernel.
+"""tun0, the node's door to its pods and to services: addresses, routes (in `routes`), and forwarding in the kernel.
 
 And icmp0, which only has to be up.
 
@@ -7,13 +7,13 @@ One pass of `ensure` leaves what is right alone. Which addresses these are, the 
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 
 from cni_shim.errors import IO_FAILURE, ShimError
+from cni_shim.node import routes
 from cni_shim.node.bridges import ICMP_PORT, TUN_PORT
 from cni_shim.node.configuration import Configuration
-from cni_shim.node.system import addresses, family_flag, ip, ip_json, links
+from cni_shim.node.system import addresses, family_flag, ip, links
 
 _FORWARDING = {"-4": "net/ipv4/ip_forward", "-6": "net/ipv6/conf/all/forwarding"}
 
@@ -21,17 +21,7 @@ _FORWARDING = {"-4": "net/ipv4/ip_forward", "-6": "net/ipv6/conf/all/forwarding"
 def ensure(configuration: Configuration) -> list[str]:
     """Give tun0 its addresses and routes; what was changed, in words."""
     changed = [*_ensure_up(ICMP_PORT), *_ensure_up(TUN_PORT), *_ensure_addresses(configuration)]
-    gateways = [ipaddress.ip_interface(gateway) for gateway in configuration.gateways]
-    for cidr in (*configuration.cluster_cidrs, *configuration.service_cidrs):
-        family = family_flag(cidr)
-        source = next((g for g in gateways if family_flag(str(g)) == family), None)
-        if source is None:
-            continue  # a family in which this node has no pods
-        wanted = ["dev", TUN_PORT, "src", str(source.ip)]
-        found = ip_json(family, "route", "show", cidr, "dev", TUN_PORT)
-        if not any(route.get("prefsrc") == str(source.ip) and "gateway" not in route for route in found):
-            ip(family, "route", "replace", cidr, *wanted)
-            changed.append(f"route {cidr} over {TUN_PORT}")
+    changed += routes.ensure(configuration)
     for family in sorted({family_flag(gateway) for gateway in configuration.gateways}):
         changed += _forward(family)
     return changed

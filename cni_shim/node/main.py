@@ -13,12 +13,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
-from cni_shim.controller import Controller, read_token
 from cni_shim.errors import IO_FAILURE, ShimError
 from cni_shim.node import configuration, datapath, neighbours, settings, status, translator
 from cni_shim.node.bridges import ICMP_PORT
 from cni_shim.node.configuration import Configuration
+from cni_shim.node.controllers import Controllers
 from cni_shim.node.events import Stop, pause
 from cni_shim.node.resident import Resident, new_events
 from cni_shim.node.settings import Settings
@@ -33,8 +34,19 @@ COMMANDS = {
     "setup": "set the node up once (a second time changes nothing) and end",
     "run": "set it up, stay, and keep it as the controller asks; SIGTERM ends it and leaves the data path as it is",
     "status": "say how the node is, as JSON; exit status 0 when pods can be added",
+    "release": "give the uplink its address back while Open vSwitch does not run; `run` takes it again",
     "teardown": "take everything away again and give the uplink its address back",
 }
+# Flags that stand for a field of the settings file, and win over it: what differs from node to node in a cluster.
+FLAGS = (
+    ("--node", "node", "this node's name"),
+    ("--controllers", "controllers", "URLs of the controllers' APIs, with commas"),
+    ("--apiserver", "apiserver.url", "the API server's own address (https://...), to find the controllers by"),
+    ("--apiserver-ca", "apiserver.ca_file", "who signs its certificate (default, in a pod: its account's)"),
+    ("--apiserver-token-file", "apiserver.token_file", "token of a ServiceAccount (default, in a pod: its account's)"),
+    ("--apiserver-certificate", "apiserver.certificate", "client certificate, in place of a token"),
+    ("--apiserver-key", "apiserver.key", "the key that belongs to it"),
+)
 DEFAULT_SETTINGS = "/etc/heddle/node.json"
 
 
@@ -43,11 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=options.log_level, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        chosen = settings.load(Path(options.config))
+        chosen = settings.load(Path(options.config), _given(options))
         if options.command == "status":
             return _status(chosen)
         if os.geteuid() != 0:
             raise ShimError(IO_FAILURE, f"{options.command} needs root", "start it with sudo, or as a service")
+        if options.command == "release":  # also beside `run`, which does the same a little later
+            return _release(chosen)
         with _lock(chosen):
             command = {"setup": _set_up, "run": _run, "teardown": _tear_down}[options.command]
             return command(chosen, options.wait)
@@ -75,9 +89,24 @@ def _parser() -> argparse.ArgumentParser:
         default=60.0,
         help="setup: how long to try to reach a controller when none was ever heard (default %(default)s)",
     )
+    for flag, _, text in FLAGS:
+        parser.add_argument(flag, metavar=flag.rpartition("-")[2].upper(), help=text)
     parser.add_argument("--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     parser.add_argument("command", choices=tuple(COMMANDS))
     return parser
+
+
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    """The fields of the settings that flags give."""
+    found: dict[str, Any] = {}
+    for flag, field, _ in FLAGS:
+        value = getattr(options, flag.removeprefix("--").replace("-", "_"))
+        name, _, part = field.partition(".")
+        if value is not None and part:
+            found.setdefault(name, {})[part] = value
+        elif value is not None:
+            found[name] = value.split(",") if name == "controllers" else value
+    return found
 
 
 @contextmanager
@@ -103,10 +132,6 @@ def _lock(chosen: Settings) -> Iterator[None]:
         yield
 
 
-def _client(chosen: Settings) -> Controller:
-    return Controller(chosen.controllers, read_token(chosen.token_file), chosen.ca_file)
-
-
 def _set_up(chosen: Settings, wait: float) -> int:
     wanted = _configuration(chosen, wait)
     for change in datapath.ensure(wanted, chosen):
@@ -126,9 +151,8 @@ def _configuration(chosen: Settings, wait: float) -> Configuration:
     failures = 0
     while True:
         try:
-            with closing(_client(chosen)) as client:
-                _, content = client.call("GET", f"/v1/nodes/{chosen.node}/configuration")
-            heard = configuration.parse(content, chosen.node)
+            with closing(Controllers(chosen, before)) as controllers:
+                heard = controllers.configuration()
             configuration.save(heard, chosen.state_dir)
             return heard
         except ShimError as error:
@@ -147,8 +171,10 @@ def _run(chosen: Settings, _wait: float) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: events.put(Stop()))
     translator.start(ICMP_PORT)
-    resident = Resident(chosen, _client(chosen), events)
-    log.info("keeping node %s; controllers %s", chosen.node, ", ".join(chosen.controllers))
+    last = configuration.last_good(chosen.state_dir, chosen.node)
+    controllers = Controllers(chosen, last)
+    resident = Resident(chosen, last, controllers, events)
+    log.info("keeping node %s; controllers %s", chosen.node, ", ".join(controllers.urls) or "are asked for")
     resident.run()
     log.info("ending; the data path stays as it is")
     return 0
@@ -161,9 +187,17 @@ def _tear_down(chosen: Settings, _wait: float) -> int:
     return 0
 
 
+def _release(chosen: Settings) -> int:
+    known = configuration.last_good(chosen.state_dir, chosen.node)
+    for change in datapath.release(known, chosen) if known is not None else ():
+        log.info("%s", change)
+    return 0
+
+
 def _status(chosen: Settings) -> int:
-    with closing(_client(chosen)) as client:
-        found = status.status(chosen, client)
+    last = configuration.last_good(chosen.state_dir, chosen.node)
+    with closing(Controllers(chosen, last)) as controllers:
+        found = status.status(chosen, controllers)
     sys.stdout.write(json.dumps(found, indent=2) + "\n")
     return 0 if found["ready"] else 1
 

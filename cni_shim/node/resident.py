@@ -9,29 +9,39 @@ import logging
 import time
 from queue import Empty, SimpleQueue
 
-from cni_shim.controller import Controller
 from cni_shim.errors import ShimError
-from cni_shim.node import configuration, conflist, datapath, neighbours, readiness
+from cni_shim.node import configuration, conflist, datapath, neighbours, readiness, uplink
 from cni_shim.node.configuration import Configuration
+from cni_shim.node.controllers import Controllers
 from cni_shim.node.events import ControllerAway, Event, Events, Heard, Poller, Stop, SwitchDown, SwitchUp, watch_switch
 from cni_shim.node.settings import Settings
 from cni_shim.node.vswitchd import Vswitchd, has_flows
 
 PASS_INTERVAL = 10.0  # seconds between looks at the whole node, whether or not anything was heard
+SETTLING = 30.0  # after the start of ovs-vswitchd
 NEIGHBOUR_INTERVAL = 60.0  # OVS forgets a neighbour after 900 s; a peer may change its interface any time
 RETRY = 1.0  # seconds after a pass that failed
+# Seconds that ovs-vswitchd may be away (a restart takes 0.2) before the node takes its own traffic back from it.
+PATIENCE_WITH_SWITCH = 2.0
+_OF_NO_CONCERN = ("revision", "programmed", "api")
+# Seconds after ovs-vswitchd came, or something was put right, at which the node's addresses are announced again (RFC
+# 5227, section 2.3, has it done twice): the first announcement is lost if it does not forward yet.
+ANNOUNCEMENTS = (0.5, 1.0, 2.0, 4.0)
 log = logging.getLogger("heddle-node")
 
 
 class Resident:
     """The state of the deciding thread. `events`: where the watchers, and a signal handler, put theirs."""
 
-    def __init__(self, settings: Settings, client: Controller, events: Events) -> None:
+    def __init__(
+        self, settings: Settings, last: Configuration | None, controllers: Controllers, events: Events
+    ) -> None:
         self._settings = settings
         self._events = events
-        self._poller = Poller(settings, client, events)
-        self._configuration = configuration.last_good(settings.state_dir, settings.node)
+        self._poller = Poller(controllers, events)
+        self._configuration = last
         self._switch_runs = False
+        self._switch_down_since = time.monotonic()
         self._controller_answers = False
         self._kept = False
         self._said = self._configuration.programmed if self._configuration else None
@@ -39,6 +49,8 @@ class Resident:
         self._heed_from = 0  # answers to polls before this one are older than the last restart of OVS
         self._next_pass = 0.0
         self._next_neighbours = 0.0
+        self._settled_at = 0.0
+        self._announcements: list[float] = []
         self._ready = False
         self._reason = ""
 
@@ -56,7 +68,8 @@ class Resident:
 
     def _next_events(self) -> list[Event]:
         """All events that are there, after waiting for one, or until something is due."""
-        timeout = max(0.0, min(self._next_pass, self._next_neighbours) - time.monotonic())
+        due = min(self._next_pass, self._next_neighbours, *self._announcements)
+        timeout = max(0.0, due - time.monotonic())
         if not (self._ready and self._said):
             timeout = min(timeout, RETRY)  # flows may come, a grace may run out
         try:
@@ -77,10 +90,13 @@ class Resident:
         elif isinstance(event, SwitchUp):
             log.info("ovs-vswitchd runs")
             self._switch_runs = True
+            self._settled_at = time.monotonic() + SETTLING
             self._next_pass = self._next_neighbours = 0.0
         elif isinstance(event, SwitchDown):
             log.warning("ovs-vswitchd ended: its flows and tunnel neighbours are gone")
             self._switch_runs = False
+            self._switch_down_since = time.monotonic()
+            self._announcements = []
             self._said = None
             self._heed_from = self._poller.ask_again(impatient=True)
 
@@ -107,9 +123,14 @@ class Resident:
         """A pass over the node and its neighbours, when they are due."""
         now = time.monotonic()
         if self._configuration is None or not self._switch_runs:
+            if self._configuration is not None and now - self._switch_down_since > PATIENCE_WITH_SWITCH:
+                self._release(self._configuration)
             self._next_pass = max(self._next_pass, now + RETRY)
             self._next_neighbours = max(self._next_neighbours, now + RETRY)
             return
+        if self._announcements and now >= self._announcements[0]:
+            self._announcements = [due for due in self._announcements if due > now]
+            self._announce()
         if now >= self._next_pass:
             self._kept = self._pass(self._configuration)
             self._next_pass = time.monotonic() + (PASS_INTERVAL if self._kept else RETRY)
@@ -118,12 +139,28 @@ class Resident:
 
     def _pass(self, wanted: Configuration) -> bool:
         try:
-            for change in datapath.ensure(wanted, self._settings):
+            changed = datapath.ensure(wanted, self._settings)
+            for change in changed:
                 log.info("%s", change)
+            if changed and self._settings.datapath == "netdev":
+                self._announcements = [time.monotonic() + seconds for seconds in ANNOUNCEMENTS]
         except (ShimError, OSError) as error:
             log.error("%s", error)
             return False
         return True
+
+    def _announce(self) -> None:
+        try:
+            uplink.announce_moved(self._settings)
+        except OSError as error:
+            log.warning("the node's addresses are not announced: %s", error)
+
+    def _release(self, known: Configuration) -> None:
+        try:
+            for change in datapath.release(known, self._settings):
+                log.warning("without ovs-vswitchd: %s", change)
+        except (ShimError, OSError) as error:
+            log.error("%s", error)
 
     def _resolve(self, wanted: Configuration) -> float:
         """Set the tunnel neighbours; seconds until it is to be done again."""
@@ -140,7 +177,8 @@ class Resident:
             return RETRY
         finally:
             vswitchd.close()
-        return PASS_INTERVAL if silent else NEIGHBOUR_INTERVAL
+        # While the bridge gets back ports and addresses, Open vSwitch may forget what it was just told.
+        return PASS_INTERVAL if silent or time.monotonic() < self._settled_at else NEIGHBOUR_INTERVAL
 
     def _publish_readiness(self) -> None:
         if self._configuration is None:
@@ -169,8 +207,8 @@ class Resident:
 
 
 def _data_path(wanted: Configuration) -> tuple[object, ...]:
-    """What of the configuration concerns the data path: all but its number and the controller's word."""
-    return tuple(value for name, value in vars(wanted).items() if name not in ("revision", "programmed"))
+    """What of the configuration concerns the data path: all but its number, the controller's word, and who is asked."""
+    return tuple(value for name, value in vars(wanted).items() if name not in _OF_NO_CONCERN)
 
 
 def new_events() -> Events:

@@ -1,16 +1,20 @@
-"""The file that an administrator gives heddle-node: where things are on this node. No network policy here."""
+"""What an administrator tells heddle-node, by a file and flags: where things are. No network policy here."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from cni_shim.errors import BAD_CONFIGURATION, ShimError
 
 INTERFACE_NAME_LIMIT = 15  # IFNAMSIZ - 1
+SCHEMES = ("http://", "https://", "unix:/")  # of the controllers' APIs
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")  # where a pod finds its own
+NAMESPACE = "heddle-system"
 
 
 @dataclass(frozen=True)
@@ -23,17 +27,38 @@ class Tls:
 
 
 @dataclass(frozen=True)
+class ApiServer:
+    """Where Kubernetes' API is, and by what this node is known there: a token, or a certificate with its key.
+
+    Controllers keep their Leases in `namespace`.
+    """
+
+    url: str
+    ca_file: str | None = None
+    token_file: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    namespace: str = NAMESPACE
+
+
+@dataclass(frozen=True)
 class Settings:
-    """One node's settings; paths are absolute. `uplink` None: found by the underlay address."""
+    """One node's settings; paths are absolute. `uplink` None: found by the underlay address.
+
+    `controllers` are where the first controller is looked for, besides what `apiserver` tells. `cni_ca_file`: where the
+    plugin finds a copy of `ca_file`, if it cannot see that itself.
+    """
 
     node: str
-    controllers: tuple[str, ...]
     token_file: str
     ovs_rundir: Path
     datapath: str
     state_dir: Path
+    controllers: tuple[str, ...] = ()
+    apiserver: ApiServer | None = None
     cni_conf_dir: Path | None = None
     ca_file: str | None = None
+    cni_ca_file: str | None = None
     uplink: str | None = None
     cni_config: dict[str, Any] | None = field(default=None)
     cni_file: str = "10-heddle.conflist"
@@ -44,8 +69,8 @@ class Settings:
         return f"unix:{self.ovs_rundir}/db.sock"
 
 
-def load(path: Path) -> Settings:
-    """The settings in the JSON file `path`; ShimError names the file, the field and the remedy."""
+def load(path: Path, flags: Mapping[str, Any] = MappingProxyType({})) -> Settings:
+    """The settings in the JSON file `path`, as `flags` change them; ShimError names file, field and remedy."""
     try:
         content = json.loads(path.read_text())
     except OSError as error:
@@ -53,9 +78,20 @@ def load(path: Path) -> Settings:
     except ValueError as error:
         raise ShimError(BAD_CONFIGURATION, f"{path} is not JSON", str(error)) from None
     try:
-        return parse(content)
+        return parse(changed(content, flags))
     except ShimError as error:
         raise ShimError(error.code, f"{path}: {error.msg}", error.details) from None
+
+
+def changed(content: Any, flags: Mapping[str, Any]) -> Any:
+    """`content` with the fields that `flags` give; those of an object one by one."""
+    if not isinstance(content, dict):
+        return content
+    made = dict(content)
+    for name, value in flags.items():
+        before = made.get(name)
+        made[name] = {**(before if isinstance(before, dict) else {}), **value} if isinstance(value, dict) else value
+    return made
 
 
 def parse(content: Any) -> Settings:
@@ -100,12 +136,11 @@ def _node_name(name: str, value: Any) -> str:
 
 
 def _controllers(name: str, value: Any) -> tuple[str, ...]:
-    schemes = ("http://", "https://", "unix:/")
-    if not isinstance(value, list) or not value:
-        raise _wrong(f"field {name!r}", "must be a list of at least one URL")
+    if not isinstance(value, list):
+        raise _wrong(f"field {name!r}", "must be a list of URLs")
     for url in value:
-        if not isinstance(url, str) or not url.startswith(schemes):
-            raise _wrong(f"field {name!r}", f"holds {url!r}: a URL starts with {', '.join(schemes)}")
+        if not isinstance(url, str) or not url.startswith(SCHEMES):
+            raise _wrong(f"field {name!r}", f"holds {url!r}: a URL starts with {', '.join(SCHEMES)}")
     return tuple(value)
 
 
@@ -146,6 +181,23 @@ def _tls(name: str, value: Any) -> Tls:
     return Tls(**{key: _file(f"{name}.{key}", path) for key, path in value.items()})
 
 
+def _api_server(name: str, value: Any) -> ApiServer:
+    known = {entry.name for entry in fields(ApiServer)}
+    if not isinstance(value, dict) or set(value) - known or "url" not in value:
+        raise _wrong(f"field {name!r}", f"must be an object with url, and of {', '.join(sorted(known))}")
+    made = {key: _text(f"{name}.{key}", part) for key, part in value.items() if part is not None}
+    if not made["url"].startswith("https://"):
+        raise _wrong(f"field '{name}.url'", f"must start with https://, not be {made['url']!r}")
+    for key in set(made) - {"url", "namespace"}:
+        _file(f"{name}.{key}", made[key])
+    if ("certificate" in made) != ("key" in made):
+        raise _wrong(f"field {name!r}", "needs certificate and key together")
+    if "certificate" not in made and "token_file" not in made:  # in a pod
+        made["token_file"] = str(ACCOUNT / "token")
+        made.setdefault("ca_file", str(ACCOUNT / "ca.crt"))
+    return ApiServer(**made)
+
+
 def _optional(reader: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
     return lambda name, value: None if value is None else reader(name, value)
 
@@ -153,15 +205,17 @@ def _optional(reader: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
 _READERS: dict[str, Callable[[str, Any], Any]] = {
     "node": _node_name,
     "controllers": _controllers,
+    "apiserver": _optional(_api_server),
     "token_file": _file,
     "ovs_rundir": _folder,
     "datapath": _datapath,
     "state_dir": _folder,
     "cni_conf_dir": _optional(_folder),
     "ca_file": _optional(_file),
+    "cni_ca_file": _optional(_file),
     "uplink": _optional(_interface),
     "cni_config": _optional(_plugin_config),
     "cni_file": _file_name,
     "openflow_tls": _optional(_tls),
 }
-_REQUIRED = {"node", "controllers", "token_file", "ovs_rundir", "datapath", "state_dir"}
+_REQUIRED = {"node", "token_file", "ovs_rundir", "datapath", "state_dir"}

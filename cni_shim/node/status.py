@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from cni_shim.controller import Controller
 from cni_shim.errors import ShimError
 from cni_shim.node import configuration, datapath
 from cni_shim.node.bridges import TUN_PORT
+from cni_shim.node.controllers import Controllers
 from cni_shim.node.settings import Settings
 from cni_shim.node.system import addresses, links
 from cni_shim.node.vswitchd import Vswitchd, has_flows
 from cni_shim.ovsdb import Database
 
 
-def status(settings: Settings, client: Controller) -> dict[str, Any]:
+def status(settings: Settings, controllers: Controllers) -> dict[str, Any]:
     """One value per question; `ready`: whether pods can be added; `problems`: what is wrong, in words."""
     problems: list[str] = []
     known = configuration.last_good(settings.state_dir, settings.node)
-    answer = _controller(settings, client, problems)
+    answer = _controller(controllers, problems)
     bridge = known.bridge if known else "br0"
     switch = _switch(settings, bridge, problems)
     tun = links().get(TUN_PORT)
@@ -39,9 +39,9 @@ def status(settings: Settings, client: Controller) -> dict[str, Any]:
     }
 
 
-def _controller(settings: Settings, client: Controller, problems: list[str]) -> dict[str, Any]:
+def _controller(controllers: Controllers, problems: list[str]) -> dict[str, Any]:
     try:
-        _, content = client.call("GET", f"/v1/nodes/{settings.node}/readiness")
+        content = controllers.readiness()
     except ShimError as error:
         problems.append(str(error))
         return {"ready": False, "detail": str(error)}

@@ -88,6 +88,22 @@ def restore(settings: Settings, database: Database) -> list[str]:
     return changed
 
 
+def taken(settings: Settings) -> Moved | None:
+    """What br-ex has of its uplink's addresses now, None when it has nothing. Does without the database."""
+    moved = _read(settings.state_dir / FILE_NAME)
+    present = links()
+    if moved is None or moved.uplink not in present or bridges.EXTERNAL_BRIDGE not in present:
+        return None
+    return moved if set(moved.addresses) & set(addresses(present[bridges.EXTERNAL_BRIDGE])) else None
+
+
+def give_back(moved: Moved, settings: Settings) -> list[str]:
+    """Give the uplink what br-ex has taken; the next `prepare` takes it again. What was changed, in words."""
+    changed = _move(moved, moved.uplink)
+    announce_moved(settings, moved.uplink)
+    return changed
+
+
 def announce_moved(settings: Settings, interface: str = bridges.EXTERNAL_BRIDGE) -> None:
     """Tell the neighbours which MAC address the addresses that were moved to `interface` have there."""
     moved = _read(settings.state_dir / FILE_NAME)
@@ -159,6 +175,7 @@ def _move(moved: Moved, target: str) -> list[str]:
     """Put the addresses and routes of `moved` on `target`, and take them from wherever else they are."""
     changed = []
     present = links()
+    source = present.get(bridges.EXTERNAL_BRIDGE if target == moved.uplink else moved.uplink)
     if "UP" not in present[target]["flags"]:
         ip("link", "set", target, "up")
         changed.append(f"{target} up")
@@ -170,8 +187,8 @@ def _move(moved: Moved, target: str) -> list[str]:
             extra = ["nodad"] if ":" in address else []
             ip("address", "add", address, "dev", target, *extra)
             changed.append(f"{address} on {target}")
-        if target != moved.uplink and address in addresses(present[moved.uplink]):
-            ip("address", "del", address, "dev", moved.uplink)
+        if source is not None and address in addresses(source):
+            ip("address", "del", address, "dev", source["ifname"])
     kept = {(words[0], words[1]) for words in _routes(target)}
     for family, destination, *rest in moved.routes:
         if (family, destination) not in kept:

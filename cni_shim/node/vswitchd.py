@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from cni_shim.errors import IO_FAILURE, ShimError
 from cni_shim.node.system import run
 from cni_shim.ovsdb import JsonRpc
+
+RESTORING = "restoring"
+LONGEST_RESTORE = 30.0  # seconds
 
 
 class Vswitchd:
@@ -36,6 +40,15 @@ def control_socket(rundir: Path) -> Path:
         return rundir / f"ovs-vswitchd.{int(pid_file.read_text())}.ctl"
     except (OSError, ValueError) as error:
         raise ShimError(IO_FAILURE, f"ovs-vswitchd is not running ({pid_file})", str(error)) from None
+
+
+def is_restoring(rundir: Path) -> bool:
+    """Whether who started ovs-vswitchd is giving it back its flows: a file says so, and is believed for a while."""
+    try:
+        age = time.time() - (rundir / RESTORING).stat().st_mtime
+    except OSError:
+        return False
+    return 0 <= age < LONGEST_RESTORE
 
 
 def has_flows(rundir: Path, bridge: str) -> bool:

@@ -30,6 +30,9 @@ def configuration(**changes: Any) -> dict[str, Any]:
         "gateways": ["10.128.0.1/23"],
         "cluster_cidrs": ["10.128.0.0/14"],
         "service_cidrs": ["172.30.0.0/16"],
+        "hairpin": ["169.254.42.1"],
+        "node_ports": {"first": 30000, "last": 32767, "prefixes": ["169.254.43.0/24"]},
+        "external": [],
         "mtu_overhead": 50,
         "controllers": ["tcp:198.51.100.1:6653"],
         "peers": [],
@@ -65,6 +68,9 @@ class FakeController:
     server: ThreadingHTTPServer | None = None
     url: str = ""
     connections: set[socket.socket] = field(default_factory=set)
+    token: str = TOKEN
+    account: str = ""  # the ServiceAccount token that is worth a new node's token
+    issued: int = 0
     _next: int = 2
 
     def start(self, context: ssl.SSLContext | None = None, port: int = 0) -> str:
@@ -111,6 +117,14 @@ class FakeController:
         return sum(m == method and word in path for m, path in self.requests)
 
     # What the paths do.
+
+    def issue(self, bearer: str) -> tuple[int, Any]:
+        """Answer who asks for a new token of the node."""
+        if bearer != self.account:
+            return problem(403, "Forbidden", "this account is not that of heddle-node on n1")
+        self.issued += 1
+        self.token = f"issued-{self.issued}"
+        return 201, {"node": self.node, "token": self.token}
 
     def answer(self, method: str, target: str, body: Any) -> tuple[int, Any]:
         self.requests.append((method, target))
@@ -218,7 +232,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self) -> None:
         length = int(self.headers.get("Content-Length", "0"))
         content = self.rfile.read(length)
-        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+        bearer = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        if self.command == "POST" and self.controller.account and self.path.endswith("/token"):
+            status, value = self.controller.issue(bearer)
+        elif bearer != self.controller.token:
             status, value = problem(401, "Unauthorized", "the token is not that of node n1")
         else:
             status, value = self.controller.answer(self.command, self.path, json.loads(content) if content else None)
@@ -234,7 +251,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text)
 
-    do_GET = do_PUT = do_DELETE = _handle
+    do_GET = do_PUT = do_POST = do_DELETE = _handle
 
     def setup(self) -> None:
         super().setup()

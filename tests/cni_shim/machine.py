@@ -105,6 +105,10 @@ class Machine:
         process = self._daemons["ovs-vswitchd"]
         until("ovs-vswitchd", lambda: (self.rundir / f"ovs-vswitchd.{process.pid}.ctl").exists())
 
+    def pid(self) -> str:
+        """The process id of ovs-vswitchd."""
+        return (self.rundir / "ovs-vswitchd.pid").read_text().strip()
+
     def stop(self, daemon: str) -> None:
         """End `daemon` ("ovs-vswitchd" or "ovsdb-server") and wait for its end."""
         process = self._daemons.pop(daemon)

@@ -127,12 +127,9 @@ class Site:
 
     def neighbours(self) -> dict[str, str]:
         """OVS's tunnel neighbours: MAC address by IP address."""
-        control = f"--target={self.machine.rundir}/ovs-vswitchd.{self._pid()}.ctl"
+        control = f"--target={self.machine.rundir}/ovs-vswitchd.{self.machine.pid()}.ctl"
         lines = run("ovs-appctl", control, "tnl/neigh/show").splitlines()[2:]
         return {words[0]: words[1] for words in map(str.split, lines)}
-
-    def _pid(self) -> str:
-        return (self.machine.rundir / "ovs-vswitchd.pid").read_text().strip()
 
     def nft(self, *words: str) -> str:
         return run("ip", "netns", "exec", self.machine.name, "nft", *words)

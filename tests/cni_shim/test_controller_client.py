@@ -32,11 +32,10 @@ def fake() -> Iterator[FakeController]:
 @pytest.fixture
 def scripted() -> Iterator[Callable[..., str]]:
     """A function that serves these bytes, one item per connection, whatever is asked; it returns the URL."""
-    sockets: list[socket.socket] = []
+    listeners: list[tuple[socket.socket, threading.Thread]] = []
 
     def serve(*answers: bytes) -> str:
         listener = socket.create_server(("127.0.0.1", 0))
-        sockets.append(listener)
 
         def work() -> None:
             for answer in answers:
@@ -46,11 +45,16 @@ def scripted() -> Iterator[Callable[..., str]]:
                     connection.sendall(answer)
                     connection.close()
 
-        threading.Thread(target=work, daemon=True).start()
+        thread = threading.Thread(target=work, daemon=True)
+        listeners.append((listener, thread))
+        thread.start()
         return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
     yield serve
-    for listener in sockets:
+    for listener, thread in listeners:
+        # A thread left waiting would go on with whatever listener gets the same descriptor, and answer in its place.
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
         listener.close()
 
 
@@ -219,3 +223,91 @@ def test_the_token(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ShimError, match=str(path)):
         read_token(str(path))
+
+
+@pytest.fixture
+def stopped() -> Iterator[str]:
+    """The URL of a controller that accepts and says nothing, as a process that was stopped."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    listener.close()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cni_shim.controller.PATIENCE_OF_SEVERAL", 0.2)
+
+
+def test_one_that_is_stopped_keeps_nobody_from_the_next(fake: FakeController, stopped: str, impatient: None) -> None:
+    client = Controller([stopped, fake.start()], TOKEN, timeout=30)
+    assert client.call("PUT", PORT, BODY)[0] == 201
+    client.close()
+
+
+def test_who_answered_is_asked_first(fake: FakeController, stopped: str, impatient: None) -> None:
+    client = Controller([stopped, fake.start()], TOKEN)
+    client.call("PUT", PORT, BODY)
+    first = client._connection
+    client.call("GET", PORT)
+    assert client._connection is first
+    client.close()
+
+
+def test_one_that_stops_between_two_calls(fake: FakeController, scripted: Callable[..., str], impatient: None) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    client = Controller([url, fake.start()], TOKEN)
+
+    def answer_once() -> None:
+        connection, _ = listener.accept()
+        kept.append(connection)
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    kept: list[socket.socket] = []
+    thread = threading.Thread(target=answer_once)
+    thread.start()
+    assert client.call("GET", "/a") == (200, {})
+    thread.join()
+    assert client.call("PUT", PORT, BODY)[0] == 201
+    assert client.url != url
+    for each in (client, listener, *kept):
+        each.close()
+
+
+def test_urls_may_change(fake: FakeController, stopped: str) -> None:
+    client = Controller([fake.start()], TOKEN)
+    client.call("PUT", PORT, BODY)
+    client.urls = ("http://127.0.0.1:9",)
+    with pytest.raises(ShimError, match="no controller answers"):
+        client.call("GET", PORT)
+    client.urls = (fake.url, "http://127.0.0.1:9")
+
+
+TROUBLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+NO = b"HTTP/1.1 409 Conflict\r\nContent-Length: 0\r\n\r\n"
+
+
+def test_one_in_trouble_keeps_nobody_from_the_next(fake: FakeController, scripted: Callable[..., str]) -> None:
+    client = Controller([scripted(TROUBLE), fake.start()], TOKEN)
+    assert client.call("PUT", PORT, BODY)[0] == 201
+    client.close()
+
+
+@pytest.mark.parametrize(("answers", "status"), [((TROUBLE, TROUBLE), 503), ((NO, TROUBLE), 409), ((TROUBLE, NO), 409)])
+def test_a_refusal_that_no_other_makes_good(
+    scripted: Callable[..., str], answers: tuple[bytes, bytes], status: int
+) -> None:
+    client = Controller([scripted(answers[0]), scripted(answers[1])], TOKEN)
+    with pytest.raises(RefusedError) as caught:
+        client.call("GET", "/")
+    assert caught.value.status == status
+    client.close()
+
+
+def test_trouble_of_one_that_answered_before(fake: FakeController, scripted: Callable[..., str]) -> None:
+    good = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+    client = Controller([scripted(good, TROUBLE, TROUBLE), fake.start()], TOKEN)
+    assert client.call("GET", "/a") == (200, {})
+    assert client.call("PUT", PORT, BODY)[0] == 201
+    client.close()

@@ -21,6 +21,12 @@ def column(site: Site, table: str, record: str, name: str) -> Any:
     return json.loads(text)["data"][0][0]
 
 
+def neighbours(site: Site) -> set[tuple[str, str, str]]:
+    """The IPv4 addresses behind tun0 whose MAC address the kernel knows, with how it does."""
+    found = json.loads(site.machine.ip("-4", "-json", "neighbour", "show", "dev", "tun0"))
+    return {(item["dst"], item["lladdr"], " ".join(item["state"])) for item in found if "lladdr" in item}
+
+
 def test_the_bridge(site: Site) -> None:
     assert site.command("setup") == 0
     assert column(site, "Bridge", "br0", "datapath_type") == "netdev"
@@ -57,11 +63,14 @@ def test_tun0(site: Site) -> None:
     assert (link["address"], link["mtu"]) == ("0a:58:0a:80:00:01", 1450)
     assert site.addresses("tun0") == ["10.128.0.1/23"]
     routes = json.loads(site.machine.ip("-json", "route", "show", "dev", "tun0"))
-    assert {(route["dst"], route["prefsrc"]) for route in routes} == {
-        ("10.128.0.0/23", "10.128.0.1"),
-        ("10.128.0.0/14", "10.128.0.1"),
-        ("172.30.0.0/16", "10.128.0.1"),
+    assert {(route["dst"], route.get("gateway"), route["prefsrc"]) for route in routes} == {
+        ("10.128.0.0/23", None, "10.128.0.1"),
+        ("10.128.0.0/14", None, "10.128.0.1"),
+        ("169.254.42.1", None, "10.128.0.1"),
+        ("172.30.0.0/16", "169.254.42.1", "10.128.0.1"),
+        ("169.254.43.0/24", "169.254.42.1", "10.128.0.1"),
     }
+    assert neighbours(site) == {("169.254.42.1", "0a:58:a9:fe:2a:01", "PERMANENT")}
     assert run("ip", "netns", "exec", site.machine.name, "cat", "/proc/sys/net/ipv4/ip_forward").strip() == "1"
 
 
@@ -99,6 +108,14 @@ TAMPERING = [
     ("ip", "address", "add", "10.128.0.9/23", "dev", "tun0"),
     ("ip", "link", "set", "tun0", "down"),
     ("ip", "route", "del", "172.30.0.0/16"),
+    ("ip", "route", "replace", "172.30.0.0/16", "dev", "tun0", "src", "10.128.0.1"),  # as an earlier version made it
+    ("ip", "route", "replace", "172.30.0.0/16", "via", "169.254.42.1", "dev", "tun0", "onlink"),
+    ("ip", "route", "replace", "172.30.0.0/16", "via", "10.128.0.9", "dev", "tun0", "onlink", "src", "10.128.0.1"),
+    ("ip", "route", "del", "169.254.42.1"),
+    ("ip", "route", "replace", "169.254.42.1", "dev", "tun0"),
+    ("ip", "neighbour", "del", "169.254.42.1", "dev", "tun0"),
+    ("ip", "neighbour", "replace", "169.254.42.1", "lladdr", "0a:58:00:00:00:01", "dev", "tun0", "nud", "permanent"),
+    ("ip", "neighbour", "replace", "169.254.42.1", "lladdr", "0a:58:a9:fe:2a:01", "dev", "tun0", "nud", "stale"),
     ("ip", "route", "replace", "10.128.0.0/14", "dev", "tun0"),
     ("ip", "route", "del", "default"),
     ("ip", "address", "del", f"{UNDERLAY}/24", "dev", "br-ex"),
@@ -129,6 +146,8 @@ def test_is_whole(site: Site) -> None:
     assert site.machine.vsctl("get-controller", "br0").split() == ["tcp:198.51.100.1:6653"]
     assert "masquerade" in site.nft("list", "table", "inet", "heddle")
     assert ("default", OUTSIDE, "br-ex") in site.routes()
+    assert ("172.30.0.0/16", "169.254.42.1", "tun0") in site.routes()
+    assert ("169.254.42.1", "0a:58:a9:fe:2a:01", "PERMANENT") in neighbours(site)
 
 
 def test_controllers_change_without_a_moment_of_none(site: Site) -> None:
@@ -148,7 +167,7 @@ def test_new_subnets_and_peers(site: Site) -> None:
     assert site.ensure() != []
     assert site.addresses("tun0") == ["10.128.2.1/23"]
     assert site.machine.links()["tun0"]["address"] == "0a:58:0a:80:02:01"
-    assert ("172.31.0.0/16", None, "tun0") in site.routes()
+    assert ("172.31.0.0/16", "169.254.42.1", "tun0") in site.routes()
     assert "198.51.100.7" in site.nft("list", "table", "inet", "heddle")
     assert site.ensure() == []
 

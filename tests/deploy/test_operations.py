@@ -21,7 +21,7 @@ from tests.deploy import document, files
 from topology.model import Network
 from topology.pipeline import Table
 
-SOURCES = ("cli", "cni_shim", "rest", "ryu_apps", "store", "topology")
+SOURCES = ("cli", "cni_shim", "kube", "rest", "ryu_apps", "store", "topology")
 UNITS = sorted((files.ROOT / "deploy" / "systemd").glob("*.service"))
 FIELDS_OF_THE_PLUGIN = {"node", "controllers", "token_file", "ca_file", "ovsdb", "bridge", "timeout", "dns"}
 
