@@ -28,9 +28,59 @@ def service_port(text: str) -> dict[str, Any]:
     return {"protocol": (found[2] or "tcp").upper(), "port": int(found[1])}
 
 
+def named_port(text: str) -> dict[str, Any]:
+    """Return the API's object for a port that may have a name: a service port as above, or NAME= before it."""
+    name, equals, port = text.rpartition("=")
+    if equals and not name:
+        raise typer.BadParameter(f"{text!r} is no port; write it as 80/tcp or web=80/tcp")
+    return service_port(port) | ({"name": name} if name else {})
+
+
+def with_node_ports(ports: Iterable[dict[str, Any]], texts: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the API's objects for a service's ports, with node ports written PORT=NUMBER: PORT, or NAME, as above."""
+    found = list(ports)
+    for text in texts:
+        named, equals, number = text.rpartition("=")
+        if not (equals and re.fullmatch(r"[0-9]{1,5}", number)):
+            raise typer.BadParameter(f"{text!r} is no node port; write it as 80=30080, 53/udp=30053 or web=30080")
+        meant = [place for place, port in enumerate(found) if _is_called(port, named)]
+        if not meant:
+            raise typer.BadParameter(f"{text!r} is about a port that the service does not have; give it by --port")
+        found[meant[0]] = found[meant[0]] | {"node_port": int(number)}
+    return found
+
+
+def _is_called(port: Mapping[str, Any], text: str) -> bool:
+    if port.get("name") == text:
+        return True
+    return bool(re.match("[0-9]", text)) and port.items() >= service_port(text).items()
+
+
+def node_ports_text(ports: Iterable[Mapping[str, Any]]) -> str:
+    """Return the node ports among the API's objects for ports as they are given in arguments: 80/tcp=30080."""
+    return ", ".join(f"{_bare_text(port)}={port['node_port']}" for port in ports if port.get("node_port"))
+
+
 def ports_text(ports: Iterable[Mapping[str, Any]]) -> str:
-    """Return the API's objects for ports as they are given in arguments: 80/tcp, 53/udp."""
-    return ", ".join(f"{port.get('port')}/{str(port.get('protocol')).lower()}" for port in ports)
+    """Return the API's objects for ports as they are given in arguments: 80/tcp, dns=53/udp."""
+    return ", ".join(map(_port_text, ports))
+
+
+def _port_text(port: Mapping[str, Any]) -> str:
+    text = _bare_text(port)
+    return f"{port['name']}={text}" if port.get("name") else text
+
+
+def _bare_text(port: Mapping[str, Any]) -> str:
+    return f"{port.get('port')}/{str(port.get('protocol')).lower()}"
+
+
+def endpoint(text: str) -> dict[str, str]:
+    """Return the API's object for an endpoint, written ADDRESS[@NODE]."""
+    address, at, node = text.partition("@")
+    if not address or (at and not node):
+        raise typer.BadParameter(f"{text!r} is no endpoint; write it as 10.128.0.5 or 10.128.0.5@n1")
+    return {"address": address} | ({"node": node} if node else {})
 
 
 def subnet(text: str) -> dict[str, str]:

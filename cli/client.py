@@ -1,35 +1,47 @@
 """The controller over HTTP(S) or a Unix socket: sends requests and turns every way to fail into one sentence.
 
-Knows status codes and problem documents (RFC 9457), but no command and no layout. httpx is imported when the first
-request is made: `heddle --help` does not need it.
+Of several replicas of it, one after the other is tried until one can be reached. Knows status codes and problem
+documents (RFC 9457), but no command and no layout. httpx is imported when the first request is made: `heddle --help`
+does not need it.
 """
 
 from __future__ import annotations
 
 import ssl
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
+from cli.cluster import Cluster
 from cli.failures import Away, Misused, Refused, one_line
 
 if TYPE_CHECKING:
     import httpx
 
 CONNECT_SECONDS = 5.0
+LOOK_SECONDS = 2.0
 # How much longer than the server may wait the answer may be under way.
 MARGIN_SECONDS = 10.0
 PREFIX = "/v1"
 OTHER_SERVER = "name the right one with --server or HEDDLE_SERVER"
+_NO_REPLICA = "/v1/problems#no-replica"  # nothing was changed; who answers is about to change
 
 
 class Access(NamedTuple):
-    """Where the controller is and how it is talked to. `timeout`: seconds that a change may take to be in force."""
+    """Where the controller is and how it is talked to. `timeout`: seconds that a change may take to be in force.
+
+    `others` are further replicas; `authorities` are certificates (PEM) that are trusted in place of a file's. With
+    `cluster`, all this is yet to be asked of it.
+    """
 
     server: str
     token: str | None = None
     ca_file: Path | None = None
     timeout: float = 10.0
+    others: tuple[str, ...] = ()
+    authorities: str | None = None
+    cluster: Cluster | None = None
 
 
 class Changed(NamedTuple):
@@ -53,14 +65,15 @@ class Server:
     """A controller. Use it as a context manager; the connection is made with the first request."""
 
     def __init__(self, access: Access) -> None:
-        """Check the URL. Raises Misused when it is none of http://, https:// and unix:."""
+        """Check the URLs. Raises Misused when one is none of http://, https:// and unix:."""
         self._access = access
+        self._left = [access._replace(server=url, others=()) for url in access.others]
         self._base, self._socket = _endpoint(access.server)
         self._client: httpx.Client | None = None
 
     @property
     def url(self) -> str:
-        """The server as it was named."""
+        """The server as it was named; of several, the one that was asked last."""
         return self._access.server
 
     def __enter__(self) -> Server:
@@ -69,8 +82,7 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         """Close the connection."""
-        if self._client is not None:
-            self._client.close()
+        self._close()
 
     def get(self, where: str, **query: str | None) -> Any:
         """Return what the server shows at a path; query values that are None are left out.
@@ -99,21 +111,60 @@ class Server:
     def _send(
         self, method: str, where: str, *, query: dict[str, str | None], body: Any = None, accept: tuple[int, ...] = ()
     ) -> httpx.Response:
+        parameters = {key: value for key, value in query.items() if value is not None}
+        deadline = time.monotonic() + self._access.timeout
+        while True:
+            response = self._ask(method, where, parameters, body)
+            if response.status_code in accept or 200 <= response.status_code < 300:
+                return response
+            pause = _pause(response)
+            if pause is None or time.monotonic() + pause > deadline:
+                raise _problem(response, self._access)
+            time.sleep(pause)
+
+    def _ask(self, method: str, where: str, parameters: dict[str, str], body: Any) -> httpx.Response:
+        """Return the answer of the first replica that can be reached."""
         import httpx
 
-        url = self._base + PREFIX + where
-        parameters = {key: value for key, value in query.items() if value is not None}
+        failures = []
+        while True:
+            sent = False
+            try:
+                client = self._connected()
+                sent = True
+                return client.request(method, self._base + PREFIX + where, params=parameters, json=body)
+            except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+                raise Misused(f"server {self.url!r} is no usable URL ({error}); {OTHER_SERVER}") from error
+            except httpx.TransportError as error:
+                seconds = self._access.timeout + MARGIN_SECONDS if sent else LOOK_SECONDS
+                failures.append(_no_answer(error, self.url, method if sent else "GET", seconds))
+                # A change that was sent may have been made, whatever became of the answer.
+                unsent = not sent or isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+                if not self._left or not (unsent or method == "GET"):
+                    raise Away("; ".join(failures)) from error
+            self._turn()
+
+    def _connected(self) -> httpx.Client:
+        """Return the client; a new one, if there are other replicas to go to, once this one was heard.
+
+        One that is stopped takes connections all the same.
+        """
         if self._client is None:
             self._client = self._open()
-        try:
-            response = self._client.request(method, url, params=parameters, json=body)
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise Misused(f"server {self._access.server!r} is no usable URL ({error}); {OTHER_SERVER}") from error
-        except httpx.TransportError as error:
-            raise Away(_no_answer(error, self._access, method)) from error
-        if response.status_code in accept or 200 <= response.status_code < 300:
-            return response
-        raise _problem(response, self._access)
+            if self._left:
+                self._client.get(f"{self._base}{PREFIX}/healthz", timeout=LOOK_SECONDS)
+        return self._client
+
+    def _turn(self) -> None:
+        """Go on to the next replica."""
+        self._close()
+        self._access = self._left.pop(0)
+        self._base, self._socket = _endpoint(self._access.server)
+
+    def _close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
 
     def _open(self) -> httpx.Client:
         import httpx
@@ -172,18 +223,18 @@ def _tls(access: Access, *, secure: bool) -> ssl.SSLContext:
         # Nothing is encrypted; an empty context (which trusts nobody) saves reading the certificates of the system.
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        return ssl.create_default_context(cafile=access.ca_file)
+        return ssl.create_default_context(cafile=access.ca_file, cadata=access.authorities)
     except (OSError, ssl.SSLError) as error:
         raise Misused(
             f"CA file {access.ca_file}: {error.strerror or error}; it must hold certificates in PEM"
         ) from error
 
 
-def _no_answer(error: httpx.TransportError, access: Access, method: str) -> str:
+def _no_answer(error: httpx.TransportError, server: str, method: str, seconds: float) -> str:
     """Say what went wrong before there was an answer, and what to do."""
     import httpx
 
-    server, cause = access.server, one_line(str(error)) or type(error).__name__
+    cause = one_line(str(error)) or type(error).__name__
     if isinstance(error, httpx.ConnectTimeout):
         return (
             f"no connection to {server} within {CONNECT_SECONDS:g} s; check that the address can be reached from here"
@@ -196,10 +247,23 @@ def _no_answer(error: httpx.TransportError, access: Access, method: str) -> str:
         return f"cannot connect to {server} ({cause}); start the controller there, or {OTHER_SERVER}"
     unknown = "" if method == "GET" else "; the change may have been made all the same, look before you repeat it"
     if isinstance(error, httpx.TimeoutException):
-        return f"{server} gave no answer within {access.timeout + MARGIN_SECONDS:g} s; see its log{unknown}"
+        return f"{server} gave no answer within {seconds:g} s; see its log{unknown}"
     return (
         f"{server} broke off without an answer ({cause}); see its log, and check whether it is http or https{unknown}"
     )
+
+
+def _pause(response: httpx.Response) -> float | None:
+    """Return after how many seconds it is worth asking again: when another replica takes over; None for never."""
+    if response.status_code != 503:
+        return None
+    try:
+        document = response.json()
+    except ValueError:
+        return None
+    after = response.headers.get("Retry-After", "1")
+    taken_over = isinstance(document, dict) and document.get("type") == _NO_REPLICA
+    return float(after) if taken_over and after.isdigit() else None
 
 
 def _problem(response: httpx.Response, access: Access) -> Refused | Away:

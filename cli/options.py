@@ -16,11 +16,13 @@ from typing import Annotated, Any, NamedTuple, TypeAlias
 import typer
 
 from cli.client import Access, Server
+from cli.cluster import DEFAULT_NAMESPACE, Cluster, find
 from cli.failures import Misused
 
 DEFAULT_SERVER = "http://127.0.0.1:8080"
 DEFAULT_TIMEOUT = 10.0
 _PANEL = "Server and output"
+_CLUSTER = "In a Kubernetes cluster"
 
 
 class Output(StrEnum):
@@ -96,6 +98,36 @@ TimeoutOption = Annotated[
         help=f"How long to wait until a change is in force on every switch. Default: {DEFAULT_TIMEOUT:g}.",
     ),
 ]
+KubeconfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--kubeconfig",
+        metavar="FILE",
+        rich_help_panel=_CLUSTER,
+        show_default=False,
+        help="Find the controllers with kubectl, by this file. Else, as kubectl does, by $KUBECONFIG.",
+    ),
+]
+ContextOption = Annotated[
+    str | None,
+    typer.Option(
+        "--context",
+        metavar="NAME",
+        rich_help_panel=_CLUSTER,
+        show_default=False,
+        help="Find the controllers with kubectl, in the cluster of this context of kubeconfig.",
+    ),
+]
+NamespaceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--namespace",
+        metavar="NAME",
+        rich_help_panel=_CLUSTER,
+        show_default=False,
+        help=f"Find the controllers with kubectl, in this namespace. Default: {DEFAULT_NAMESPACE}.",
+    ),
+]
 
 COMMON: Mapping[str, Any] = {
     "server": ServerOption,
@@ -104,7 +136,13 @@ COMMON: Mapping[str, Any] = {
     "ca_file": CaFileOption,
     "output": OutputOption,
     "timeout": TimeoutOption,
+    "kubeconfig": KubeconfigOption,
+    "context": ContextOption,
+    "namespace": NamespaceOption,
 }
+_OF_CLUSTER = ("kubeconfig", "context", "namespace")
+PROGRAM = "program"
+"""Beside the options before a command: the program that heddle is a plug-in of."""
 
 
 class Session(NamedTuple):
@@ -148,7 +186,7 @@ def with_common_options(function: Callable[..., None], perform: Perform = carry_
     def run(ctx: typer.Context, **arguments: Any) -> None:
         near = {parameter.name: arguments.pop(parameter.name) for parameter in common}
         output, access = resolve((near, ctx.obj or {}), os.environ)
-        perform(function, access, output, arguments)
+        perform(function, located(access), output, arguments)
 
     context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
     own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
@@ -180,8 +218,34 @@ def resolve(levels: tuple[Mapping[str, Any], ...], environment: Mapping[str, str
         token=_token(levels),
         ca_file=nearest("ca_file", None),
         timeout=nearest("timeout", DEFAULT_TIMEOUT),
+        cluster=_cluster(levels),
     )
     return nearest("output", Output.TABLE), access
+
+
+def _cluster(levels: tuple[Mapping[str, Any], ...]) -> Cluster | None:
+    """Return the cluster that is to be asked for controllers; None where a server is named nearer, or neither is."""
+    given: dict[str, Any] = {}
+    for level in reversed(levels):
+        named = {name: level[name] for name in _OF_CLUSTER if level.get(name) is not None}
+        if named and level.get("server") is not None:
+            raise Misused(f"--server and --{next(iter(named))} are both given; leave one of them out")
+        given = {} if level.get("server") is not None else given | named
+    program = next((level[PROGRAM] for level in levels if level.get(PROGRAM)), None)
+    if program is None or (not given and any(level.get("server") is not None for level in levels)):
+        return Cluster(**given) if given else None
+    return Cluster(**given, program=program)
+
+
+def located(access: Access) -> Access:
+    """Return an access to the controllers of the cluster that it names, if it names one. Raises as `find`."""
+    if access.cluster is None:
+        return access
+    found = find(access.cluster, access.token, with_authorities=access.ca_file is None)
+    first, *others = found.urls
+    return access._replace(
+        server=first, others=tuple(others), token=found.token, authorities=found.authorities, cluster=None
+    )
 
 
 def _token(levels: tuple[Mapping[str, Any], ...]) -> str | None:

@@ -136,7 +136,7 @@ def delete_network(
 ) -> None:
     """Remove a network, its connections and its empty projects.
 
-    It is refused while pods or services are on it, unless it is to be drained.
+    It is refused while pods, services or endpoints are on it, unless it is to be drained.
     """
     changed = session.server.change(
         "DELETE", path("networks", name), drain="true" if drain else None, provider=provider

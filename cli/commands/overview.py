@@ -11,8 +11,34 @@ from cli.commands.connections import scope_text
 from cli.commands.networks import ranges
 from cli.failures import ExitStatus
 from cli.options import Session, command
-from cli.render import Item, Tree, cell, items, show
+from cli.render import Column, Item, Part, Tree, cell, items, show, table
 
+
+def _names(replica: Item) -> list[object]:
+    return [share.get("name") for share in items(replica, "shares")]
+
+
+def _taken(replica: Item) -> str | None:
+    """Return when the latest of a replica's shares became its own."""
+    return _moment(max((str(share.get("since") or "") for share in items(replica, "shares")), default=""))
+
+
+def _moment(text: object) -> str | None:
+    """Return a time without its fraction of a second."""
+    whole, dot, _ = str(text or "").partition(".")
+    return f"{whole}Z" if dot else whole or None
+
+
+REPLICAS = (
+    Column("NAME", "name"),
+    Column("ASKED", lambda replica: "yes" if replica.get("me") else None),
+    Column("API", "api"),
+    Column("OPENFLOW", "openflow"),
+    Column("SINCE", lambda replica: _moment(replica.get("since"))),
+    Column("SHARES", _names, folds=True),
+    Column("LAST TAKEN", _taken),
+    Column("NODES", lambda replica: len(replica.get("nodes") or []), right=True),
+)
 _SPELT_OUT = 8  # nodes: up to here every tunnel is named
 
 
@@ -21,6 +47,7 @@ def register(app: typer.Typer) -> None:
     add = command(app, "What is there")
     add(topology)
     add(status)
+    add(replicas)
 
 
 def topology(session: Session) -> None:
@@ -37,6 +64,19 @@ def status(session: Session) -> None:
     show(session.output, body, lambda _: f"{session.server.url}: {_readiness(ready, body)}")
     if not ready:
         raise typer.Exit(ExitStatus.REFUSED)
+
+
+def replicas(session: Session) -> None:
+    """List the replicas of the controller that share the switches, and what each answers for.
+
+    The one that is asked is marked. A controller that is alone has none.
+    """
+    show(session.output, session.server.get("/replicas"), _replicas)
+
+
+def _replicas(body: Any) -> Part:
+    found = items(body, "replicas")
+    return table(REPLICAS, found) if found else "this controller is alone"
 
 
 def _readiness(ready: bool, body: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import typer
 
 from cli.client import Access, Planned, Planner
-from cli.commands import bindings, connections, networks, nodes, pods, projects, services
+from cli.commands import bindings, connections, endpoints, networks, nodes, pods, projects, services
 from cli.failures import ExitStatus
 from cli.options import Output, Session, with_common_options
 from cli.render import Column, Item, Part, cell, items, show, table
@@ -29,6 +29,8 @@ _COMMANDS: Final = (
     pods.forget_pod,
     services.create_service,
     services.delete_service,
+    endpoints.set_endpoints,
+    endpoints.delete_endpoints,
     nodes.create_node,
     nodes.delete_node,
 )

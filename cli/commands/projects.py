@@ -146,7 +146,7 @@ def _moved(name: str) -> Callable[[Item], str]:
 def delete_project(session: Session, name: Name) -> None:
     """Forget a project.
 
-    It is refused while it has pods or services.
+    It is refused while it has pods, services or endpoints.
     """
     changed = session.server.change("DELETE", path("projects", name))
     done(session, changed, lambda _: f'project "{name}" deleted')

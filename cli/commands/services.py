@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from cli.arguments import pair, ports_text, service_port
+from cli.arguments import named_port, node_ports_text, pair, ports_text, with_node_ports
 from cli.client import path
 from cli.options import Session, command
 from cli.render import NOTHING, Column, Item, items, show, table
@@ -36,17 +36,45 @@ def create_service(
     address: Annotated[str, typer.Option("--address", "-a", metavar="IP", show_default=False, help="Its address.")],
     port: Annotated[
         list[str],
-        typer.Option("--port", metavar="PORT[/PROTOCOL]", show_default=False, help="80, 80/tcp, 53/udp…; repeat."),
+        typer.Option(
+            "--port", metavar="[NAME=]PORT[/PROTOCOL]", show_default=False, help="80, 80/tcp, dns=53/udp…; repeat."
+        ),
     ],
+    node_port: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--node-port",
+            metavar="PORT=NUMBER",
+            show_default=False,
+            help="Also NUMBER of every node's own address: 80=30080, 53/udp=30053, dns=30053…; repeat.",
+        ),
+    ] = None,
+    external: Annotated[
+        list[str] | None,
+        typer.Option("--external", metavar="IP", show_default=False, help="Also an address of the outside; repeat."),
+    ] = None,
+    affinity: Annotated[
+        int,
+        typer.Option(metavar="SECONDS", show_default=False, help="How long a client stays with its endpoint."),
+    ] = 0,
+    internal_local: Annotated[
+        bool, typer.Option("--internal-local", help="Only endpoints on the client's own node.")
+    ] = False,
+    publish_not_ready: Annotated[
+        bool, typer.Option("--publish-not-ready", help="Endpoints that are not ready, too.")
+    ] = False,
 ) -> None:
     """Make a service, or replace the one of that name.
 
-    Example: heddle create-service red/web --address 172.30.0.10 --port 80 --port 443
+    Example: heddle create-service red/web --address 172.30.0.10 --port http=80 --port https=443 --node-port 80=30080
     """
     project, service = pair(name)
-    body = {"name": service, "project": project, "address": address, "ports": [service_port(text) for text in port]}
+    body: dict[str, Any] = {"name": service, "project": project, "address": address}
+    body["ports"] = with_node_ports(map(named_port, port), node_port or ())
+    given = {"affinity": affinity, "internal_local": internal_local, "publish_not_ready": publish_not_ready}
+    body |= {key: value for key, value in (given | {"external": external}).items() if value}
     changed = session.server.change("POST", "/services", body)
-    done(session, changed, lambda _: f'service "{name}" is at {address}, ports {_ports(body)}')
+    done(session, changed, lambda made: f'service "{name}" is at {address}, ports {_ports(made)}')
 
 
 def delete_service(session: Session, name: Name) -> None:
@@ -60,9 +88,18 @@ def _ports(service: Item) -> str:
     return ports_text(service.get("ports") or []) or NOTHING
 
 
+def _node_ports(service: Item) -> str:
+    return node_ports_text(service.get("ports") or []) or NOTHING
+
+
 COLUMNS = (
     Column("PROJECT", "project"),
     Column("NAME", "name"),
     Column("ADDRESS", "address"),
-    Column("PORTS", _ports),
+    Column("PORTS", _ports, folds=True),
+    Column("NODE PORTS", _node_ports, folds=True),
+    Column("EXTERNAL", lambda service: ", ".join(service.get("external") or ()) or NOTHING, folds=True),
+    Column("AFFINITY", lambda service: f"{service['affinity']}s" if service.get("affinity") else NOTHING, right=True),
+    Column("LOCAL ONLY", "internal_local"),
+    Column("NOT READY TOO", "publish_not_ready"),
 )

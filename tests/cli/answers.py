@@ -53,6 +53,31 @@ NETWORKS = [
         "outdated": 0,
     },
 ]
+REPLICAS = [
+    {
+        "name": "heddle-controller-5d9f-x2x7k",
+        "api": "https://192.0.2.1:8443",
+        "openflow": "ssl:192.0.2.1:6653",
+        "since": "2026-01-01T00:00:00.123456Z",
+        "me": False,
+        "decides": True,
+        "shares": [
+            {"name": "decisions", "since": "2026-01-01T00:00:05.500000Z"},
+            {"name": "switches-0", "since": "2026-01-01T00:01:00.250000Z"},
+        ],
+        "nodes": ["n1", "n2"],
+    },
+    {
+        "name": "heddle-controller-5d9f-zq4wp",
+        "api": "https://192.0.2.2:8443",
+        "openflow": "ssl:192.0.2.2:6653",
+        "since": None,
+        "me": True,
+        "decides": False,
+        "shares": [{"name": "switches-1", "since": None}],
+        "nodes": ["n3"],
+    },
+]
 EAST = {
     "name": "east",
     "vnid": 12,
@@ -195,8 +220,30 @@ SERVICES = [
         "name": "web",
         "project": "red",
         "address": "172.30.0.10",
-        "ports": [{"protocol": "TCP", "port": 80}, {"protocol": "UDP", "port": 53}],
+        "ports": [
+            {"protocol": "TCP", "port": 80, "name": "http", "node_port": 30080},
+            {"protocol": "UDP", "port": 53, "name": "", "node_port": 0},
+        ],
+        "affinity": 10800,
+        "internal_local": True,
+        "publish_not_ready": False,
+        "external": ["203.0.113.5"],
     }
+]
+_HTTP = {"protocol": "TCP", "port": 8080, "name": "http"}
+ENDPOINTS: list[dict[str, Any]] = [
+    {"name": "dns-1", "project": "red", "service": "dns", "ports": [], "endpoints": []},
+    {
+        "name": "web-1",
+        "project": "red",
+        "service": "web",
+        "ports": [_HTTP],
+        "endpoints": [
+            {"address": "10.128.0.5", "node": "n1", "ready": True, "serving": True, "terminating": False},
+            {"address": "10.128.0.6", "node": "n1", "ready": False, "serving": False, "terminating": False},
+            {"address": "10.128.2.7", "node": "", "ready": False, "serving": True, "terminating": True},
+        ],
+    },
 ]
 PORTS = [
     {
@@ -434,6 +481,7 @@ def furnish(fake: Fake) -> None:
         "bindings": BINDINGS,
         "pods": PODS,
         "services": SERVICES,
+        "endpoints": ENDPOINTS,
         "nodes": NODES,
         "ports": [*PORTS, OWN_PORT],
         "switches": SWITCHES,
@@ -444,6 +492,7 @@ def furnish(fake: Fake) -> None:
     fake.on("GET", "/topology", TOPOLOGY)
     fake.on("GET", "/trace", trace("dropped"))
     fake.on("GET", "/readyz", {"status": "ready"})
+    fake.on("GET", "/replicas", {"replicas": REPLICAS})
     fake.on("POST", "/networks", Answer(red, 201))
     fake.on("POST", "/projects", Answer(shop, 201))
     fake.on("GET", "/projects/shop", PROJECTS[2])
@@ -452,6 +501,7 @@ def furnish(fake: Fake) -> None:
     fake.on("GET", "/pods/red/db", {**PODS[0], "attachments": INTERFACES, "refusal": None})
     fake.on("POST", "/pods", Answer({**PODS[0], "attachments": INTERFACES, "refusal": None, "late": []}, 201))
     fake.on("POST", "/services", Answer(web, 201))
+    fake.on("POST", "/endpoints", Answer({**ENDPOINTS[1], "late": []}, 201))
     fake.on("POST", "/nodes", Answer(node, 201))
     fake.on("POST", "/nodes/n1/token", Answer({"node": "n1", "token": "hdl-9876543210"}, 201))
     fake.on("GET", "/addresses/check", SOUND)
@@ -470,6 +520,7 @@ def furnish(fake: Fake) -> None:
         "bindings/storage",
         "pods/red/db",
         "services/red/web",
+        "endpoints/red/web-1",
         "nodes/n1",
         "connections/red/blue",
         "connections/red",

@@ -8,7 +8,18 @@ from collections.abc import Callable, Iterator
 import pytest
 import typer
 
-from cli.arguments import attachment, datapath_id, pair, ports_text, service_port, subnet
+from cli.arguments import (
+    attachment,
+    datapath_id,
+    endpoint,
+    named_port,
+    node_ports_text,
+    pair,
+    ports_text,
+    service_port,
+    subnet,
+    with_node_ports,
+)
 from cli.commands.bindings import attachment_text
 from cli.failures import one_line
 from cli.main import build
@@ -47,8 +58,39 @@ def test_service_ports() -> None:
 
 
 def test_ports_are_written_as_they_are_given() -> None:
-    given = ["80/tcp", "53/udp", "5000/sctp"]
-    assert ports_text(map(service_port, given)) == ", ".join(given)
+    given = ["80/tcp", "dns=53/udp", "5000/sctp"]
+    assert ports_text(map(named_port, given)) == ", ".join(given)
+
+
+def test_named_ports() -> None:
+    assert named_port("80") == {"protocol": "TCP", "port": 80}
+    assert named_port("dns-tcp=53") == {"protocol": "TCP", "port": 53, "name": "dns-tcp"}
+    for text in ("=80", "web=", "web", "web:80"):
+        with pytest.raises(typer.BadParameter, match="is no port"):
+            named_port(text)
+
+
+def test_node_ports() -> None:
+    ports = [*map(named_port, ("http=80", "53/udp"))]
+    with_both = with_node_ports(ports, ("http=30080", "53/udp=30053"))
+    assert with_both == [ports[0] | {"node_port": 30080}, ports[1] | {"node_port": 30053}]
+    assert with_node_ports(ports, ("80=30080", "53/udp=30053")) == with_both
+    assert node_ports_text(with_both) == "80/tcp=30080, 53/udp=30053"
+    assert node_ports_text(ports) == ""
+    for text in ("80", "80=", "80=http", "=30080 "):
+        with pytest.raises(typer.BadParameter, match="is no node port; write it as 80=30080"):
+            with_node_ports(ports, (text,))
+    for text in ("=30080", "53=30053", "web=30080"):
+        with pytest.raises(typer.BadParameter, match="a port that the service does not have; give it by --port"):
+            with_node_ports(ports, (text,))
+
+
+def test_endpoints() -> None:
+    assert endpoint("10.128.0.5") == {"address": "10.128.0.5"}
+    assert endpoint("fd00::5@n1.example.org") == {"address": "fd00::5", "node": "n1.example.org"}
+    for text in ("", "@n1", "10.128.0.5@"):
+        with pytest.raises(typer.BadParameter, match="is no endpoint"):
+            endpoint(text)
 
 
 def test_subnets() -> None:

@@ -54,8 +54,19 @@ COMMANDS = {
     "forget-pod": ["forget-pod red/db"],
     "delete-project": ["delete-project shop"],
     "services": ["services", "services -o yaml"],
-    "create-service": ["create-service red/web --address 172.30.0.10 --port 80 --port 53/udp"],
+    "create-service": [
+        "create-service red/web --address 172.30.0.10 --port http=80 --port 53/udp",
+        "create-service red/web -a 172.30.0.10 --port http=80 --node-port http=30080 --external 203.0.113.5",
+        "create-service red/web -a 172.30.0.10 --port 80 --affinity 10800 --internal-local --publish-not-ready -o json",
+    ],
     "delete-service": ["delete-service red/web"],
+    "endpoints": ["endpoints", "endpoints -o json"],
+    "set-endpoints": [
+        "set-endpoints red/web-1 --service web --port http=8080 --endpoint 10.128.0.5@n1 --endpoint 10.128.2.7",
+        "set-endpoints red/web-1 --service web --port 8080/tcp --endpoint fd00::5@n1 -o yaml",
+        "set-endpoints red/web-1 --service web --port 8080",
+    ],
+    "delete-endpoints": ["delete-endpoints red/web-1"],
     "nodes": ["nodes"],
     "create-node": [
         "create-node n1 --underlay 192.0.2.11",
@@ -82,6 +93,7 @@ COMMANDS = {
     ],
     "topology": ["topology", "topology -o yaml"],
     "status": ["status", "status -o json"],
+    "replicas": ["replicas", "replicas -o json"],
 }
 
 

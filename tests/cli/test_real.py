@@ -79,6 +79,7 @@ def done(ended: Ended) -> str:
 
 def test_the_whole_story(url: str, control: MemoryControl, heddle: Run) -> None:
     assert done(heddle("status")) == f"{url}: ready\n"
+    assert done(heddle("replicas")) == "this controller is alone\n"
     for number in (1, 2):
         out = done(heddle("create-node", f"n{number}", "--underlay", f"192.0.2.1{number}"))
         assert f"token: token-{number}-of-n{number} (shown this once" in out
@@ -88,7 +89,12 @@ def test_the_whole_story(url: str, control: MemoryControl, heddle: Run) -> None:
     assert done(heddle("create-network", "blue", "--vnid", "77")) == 'network "blue" is there already, VNID 77\n'
     done(heddle("create-project", "blue", "--network", "blue"))
     done(heddle("create-service", "red/web", "--address", "172.30.0.10", "--port", "80", "--port", "53/udp"))
-    assert done(heddle("services")).splitlines()[1].split() == ["red", "web", "172.30.0.10", "80/tcp,", "53/udp"]
+    row = ["red", "web", "172.30.0.10", "80-tcp=80/tcp,", "53-udp=53/udp", "-", "-", "-", "-", "-"]
+    assert done(heddle("services")).splitlines()[1].split() == row
+    where = ("--service", "web", "--port", "80-tcp=8080", "--endpoint", "10.128.0.2@n1", "--endpoint", "10.128.2.2")
+    assert done(heddle("set-endpoints", "red/web-1", *where)) == 'service "red/web" has 2 endpoints in "red/web-1"\n'
+    row = ["red", "web-1", "web", "80-tcp=8080/tcp", "10.128.0.2", "n1", "ready"]
+    assert done(heddle("endpoints")).splitlines()[1].split() == row
     add_pod(control, "n1", "red", "a")
     add_pod(control, "n2", "blue", "b")
     assert [line.split()[:4] for line in done(heddle("ports")).splitlines()[1:]] == [
@@ -114,6 +120,7 @@ def test_the_whole_story(url: str, control: MemoryControl, heddle: Run) -> None:
     assert json.loads(done(heddle("topology", "-o", "json")))["connections"] == []
 
     done(heddle("delete-service", "red/web"))
+    done(heddle("delete-endpoints", "red/web-1"))
     assert 'project "red"' in heddle("delete-project", "red").err
     assert heddle("delete-node", "n1").status == 1
     done(heddle("delete-node", "n1", "--drain"))
