@@ -19,7 +19,7 @@ from bench.figures import Row
 from bench.pods import WrongEndError
 from bench.report import as_json, as_markdown, show
 from bench.rewriting import RewritingError
-from bench.rows import bulk, changes, cni, pod_add, restart, verification
+from bench.rows import bulk, changes, cni, dataplane, endpoints, pod_add, restart, verification
 from bench.setting import Setting
 from bench.switch_connection import RefusedError
 from bench.tap import TapError
@@ -27,7 +27,7 @@ from bench.traffic import OverflowedError
 from lab.errors import LabError
 from lab.signals import end_in_order
 
-_MODULES = (bulk, pod_add, restart, changes, cni, verification)
+_MODULES = (bulk, pod_add, restart, changes, endpoints, cni, dataplane, verification)
 ROWS: dict[int, Callable[[Setting], Row]] = {module.NUMBER: module.run for module in _MODULES}
 _TITLES = {module.NUMBER: module.TITLE for module in _MODULES}
 

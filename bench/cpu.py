@@ -6,11 +6,14 @@ include/linux/posix-timers.h); /proc/PID/stat counts in ticks of 10 ms, a hundre
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 _CPUCLOCK_SCHED = 2
+_UTIME = 11  # field 14 of /proc/PID/stat, counted from what follows the name
 
 
 def cpu_seconds(pid: int) -> float:
@@ -47,3 +50,9 @@ def average(spent: Iterable[Mapping[str, float]], units: int) -> dict[str, float
         for name, milliseconds in one.items():
             total[name] = total.get(name, 0.0) + milliseconds
     return {name: milliseconds / units for name, milliseconds in total.items()}
+
+
+def user_seconds(pid: int) -> float:
+    """How much of a process's CPU time was spent outside the kernel, in ticks of some milliseconds (proc(5), utime)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return int(fields[_UTIME]) / os.sysconf("SC_CLK_TCK")

@@ -1,7 +1,8 @@
 """One fake switch: the OpenFlow 1.5 that a controller of ours speaks with a switch, answered from memory.
 
-A state machine over bytes, without sockets and clocks. It keeps flows by table, priority and match, replaces and
-deletes as a switch does (OpenFlow 1.5.1, 6.4), tells them when asked, and answers what it does not know with an error.
+A state machine over bytes, without sockets and clocks. It keeps flows by table, priority and match, and groups by id,
+replaces and deletes as a switch does (OpenFlow 1.5.1, 6.4), tells them when asked, and answers what it does not know
+with an error.
 It does not forward, check or sort anything: it stands for a switch that costs nothing.
 """
 
@@ -16,12 +17,13 @@ from typing import TypeAlias
 from bench.framing import whole_messages
 from ryu_apps.openflow import wire
 from ryu_apps.openflow.decode import PORT_ADDED, PORT_DELETED
-from ryu_apps.openflow.wire import HEADER, BundleControl, MessageType, MultipartType
+from ryu_apps.openflow.wire import HEADER, BundleControl, GroupCommand, MessageType, MultipartType
 
 _BAD_REQUEST, _BAD_TYPE = 1, 1
 _FLOW_MOD = struct.Struct(">QQBB4xH")  # cookie, its mask, table, command, (time-outs), priority
 _MATCH_AT = 48  # bytes of OFPT_FLOW_MOD before its match
 _FLOW_DESC_REQUEST = struct.Struct(">B3xII4xQQ")
+_GROUP_MOD = struct.Struct(">HBxIH2xI")  # command, type, group, size of the buckets, the bucket that it is about
 _LARGEST_PART = 60_000
 # Duration, idle time, packets and bytes, all 0: what Open vSwitch tells of a flow that has seen no packet.
 _STATISTICS = struct.pack(">HHIQIQIQIQ4x", 0, 52, 0x80020008, 0, 0x80020208, 0, 0x80020808, 0, 0x80020A08, 0)
@@ -39,11 +41,16 @@ class HeldFlow:
 
 @dataclass(slots=True)
 class FakeSwitch:
-    """A switch with ports (name by number) and, in `flows`, its tables."""
+    """A switch with ports (name by number), its tables in `flows`, and each group's buckets by id in `groups`.
+
+    How a group chooses is kept in `properties`, as it was said when the group was made.
+    """
 
     dpid: int
     ports: dict[int, str]
     flows: dict[FlowKey, HeldFlow] = field(default_factory=dict)
+    groups: dict[int, dict[int, bytes]] = field(default_factory=dict)
+    properties: dict[int, bytes] = field(default_factory=dict)
     _bundle: list[bytes] = field(default_factory=list)
     _held: bytearray = field(default_factory=bytearray)
 
@@ -82,7 +89,7 @@ class FakeSwitch:
                 yield _message(MessageType.BARRIER_REPLY, xid)
             case MessageType.ROLE_REQUEST:
                 yield _message(MessageType.ROLE_REPLY, xid, raw[8:])
-            case MessageType.FLOW_MOD:
+            case MessageType.FLOW_MOD | MessageType.GROUP_MOD:
                 self._apply(raw)
             case MessageType.BUNDLE_ADD:
                 self._bundle.append(raw[16:])
@@ -97,12 +104,31 @@ class FakeSwitch:
         bundle, request = struct.unpack_from(">IH", raw, 8)
         if request == BundleControl.COMMIT_REQUEST:
             for message in self._bundle:
-                if message[1] == MessageType.FLOW_MOD:
-                    self._apply(message)
+                self._apply(message)
         self._bundle.clear()
         return _message(MessageType.BUNDLE_CONTROL, xid, struct.pack(">IHH", bundle, request + 1, wire.BUNDLE_FLAGS))
 
     def _apply(self, raw: bytes) -> None:
+        if raw[1] == MessageType.FLOW_MOD:
+            self._apply_flow(raw)
+        elif raw[1] == MessageType.GROUP_MOD:
+            self._apply_group(raw)
+
+    def _apply_group(self, raw: bytes) -> None:
+        command, _, group, size, bucket = _GROUP_MOD.unpack_from(raw, 8)
+        first = 8 + _GROUP_MOD.size
+        if command == GroupCommand.DELETE:
+            for number in [number for number in self.groups if group in (number, wire.ALL_GROUPS)]:
+                del self.groups[number], self.properties[number]
+        elif command == GroupCommand.REMOVE_BUCKET:
+            self.groups[group].pop(bucket, None)
+        elif command == GroupCommand.INSERT_BUCKET:
+            self.groups[group].update(_buckets(raw[first : first + size]))
+        else:
+            self.groups[group] = dict(_buckets(raw[first : first + size]))
+            self.properties[group] = raw[first + size :]
+
+    def _apply_flow(self, raw: bytes) -> None:
         cookie, mask, table, command, priority = _FLOW_MOD.unpack_from(raw, 8)
         match_end = _MATCH_AT + (int.from_bytes(raw[_MATCH_AT + 2 : _MATCH_AT + 4]) + 7 & ~7)
         match = raw[_MATCH_AT:match_end]
@@ -121,6 +147,8 @@ class FakeSwitch:
                 yield from _parts(kind, xid, (_port(number, name) for number, name in self.ports.items()))
             case MultipartType.FLOW_DESC:
                 yield from _parts(kind, xid, self._flows_asked(raw))
+            case MultipartType.GROUP_DESC:
+                yield from _parts(kind, xid, self._groups_asked(raw))
             case MultipartType.TABLE_STATS:
                 counts = Counter(table for table, _, _ in self.flows)
                 yield from _parts(
@@ -136,6 +164,14 @@ class FakeSwitch:
                 body = key[2] + _STATISTICS + flow.instructions
                 head = struct.pack(">H2xBxH8xQ", 24 + len(body), key[0], key[1], flow.cookie)
                 yield head + body
+
+    def _groups_asked(self, raw: bytes) -> Iterator[bytes]:
+        asked = int.from_bytes(raw[16:20])
+        for number, found in self.groups.items():
+            if asked in (number, wire.ALL_GROUPS):
+                buckets = b"".join(found.values())
+                rest = buckets + self.properties[number]
+                yield struct.pack(">HBxIH6x", 16 + len(rest), wire.SELECT, number, len(buckets)) + rest
 
 
 def port_status(reason: int, number: int, name: str) -> bytes:
@@ -154,6 +190,15 @@ def _parts(kind: int, xid: int, items: Iterator[bytes]) -> Iterator[bytes]:
         held.append(item)
         size += len(item)
     yield _part(kind, xid, 0, held)
+
+
+def _buckets(packed: bytes) -> Iterator[tuple[int, bytes]]:
+    """Buckets by their ids, each as it was sent."""
+    start = 0
+    while start < len(packed):
+        length, _, number = struct.unpack_from(">HHI", packed, start)
+        yield number, packed[start : start + length]
+        start += length
 
 
 def _part(kind: int, xid: int, flags: int, items: list[bytes]) -> bytes:

@@ -7,9 +7,10 @@ which is OVN's own advice for many commands.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.dummies import DummyVSwitch
 from bench.ground import Ground, underlay
@@ -23,11 +24,32 @@ _SCHEMAS = Path("/usr/share/ovn")
 _BRIDGE = "br-int"
 _DAEMON = ("--detach", "--no-chdir", "--pidfile", "--log-file", "-vconsole:off", "-vsyslog:off")
 _WAIT = "--timeout=120"
+_GROUP = "services"
+_AT_ONCE = 500  # load balancers made by one command
 
 
 def missing() -> tuple[str, ...]:
     """The programs of OVN that are not installed."""
     return tuple(program for program in PROGRAMS if shutil.which(program) is None)
+
+
+class Balancer(NamedTuple):
+    """A load balancer: its name, its address and port, and those of its endpoints."""
+
+    name: str
+    address: str
+    endpoints: tuple[str, ...]
+
+    @property
+    def vips(self) -> str:
+        """Its column of that name, as ovn-nbctl takes it: an endpoint more or less is the whole list anew."""
+        return f'vips={{"{self.address}"="{",".join(self.endpoints)}"}}'
+
+    def creation(self) -> Iterator[str]:
+        """The words for ovn-nbctl that make it."""
+        yield from ("--", f"--id=@{self.name}", "create", "load_balancer", f"name={self.name}", "protocol=tcp")
+        yield self.vips
+        yield from ("--", "add", "load_balancer_group", _GROUP, "load_balancer", f"@{self.name}")
 
 
 class Ovn:
@@ -64,6 +86,28 @@ class Ovn:
     def remove_port(self, name: str) -> None:
         """Remove a port; return when all chassis have done it."""
         self.nbctl("--wait=hv", "lsp-del", name)
+
+    def balance(self, balancers: Sequence[Balancer]) -> None:
+        """Let all logical switches have these load balancers; return when all chassis have their flows."""
+        commands = ["--id=@all", "create", "load_balancer_group", f"name={_GROUP}"]
+        for number in range(self._networks):
+            commands += ["--", "add", "logical_switch", network_name(number), "load_balancer_group", "@all"]
+        self.nbctl(*commands)
+        for first in range(0, len(balancers), _AT_ONCE):
+            some = balancers[first : first + _AT_ONCE]
+            self.nbctl(*[word for one in some for word in one.creation()][1:])
+        self.nbctl("--wait=hv", "sync")
+
+    def rebalance(self, balancer: Balancer) -> None:
+        """Give a load balancer other endpoints; return when all chassis have them."""
+        self.nbctl("--wait=hv", "set", "load_balancer", balancer.name, balancer.vips)
+
+    def bucket_count(self, number: int) -> int:
+        """How many buckets all groups of chassis `number` (from 1) have.
+
+        By their counters: Open vSwitch 3.1 ends when it is asked for a group that does not fit one message.
+        """
+        return self.switches[number - 1].ofctl("dump-group-stats", bridge=_BRIDGE).count(":packet_count=")
 
     def pids(self) -> dict[str, tuple[int, ...]]:
         """All processes, by program."""

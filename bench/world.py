@@ -19,6 +19,7 @@ from topology.requests import CreateNetwork, CreateNode, JoinNetworks, PortSeen,
 from topology.snapshot import Event, Snapshot, apply_all, empty
 
 FIRST_POD_PORT = 3  # 1 is vxlan0, 2 is tun0
+FLOWS_OF_A_POD = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +43,9 @@ def network_name(number: int) -> str:
 
 def seed(path: Path, plan: Plan) -> Snapshot:
     """Make a store file for `plan`, and return what is in it. The nodes' datapath ids are their numbers."""
-    draft = _Draft()
-    for number in range(1, plan.nodes + 1):
-        draft.request(CreateNode(node_name(number), underlay(number), number))
-    for number in range(plan.networks):
-        draft.request(CreateNetwork(network_name(number), projects=(network_name(number),)))
-    for number in range(1, plan.nodes + 1):
-        for pod in range(plan.pods):
-            draft.request(report(number, f"p{pod}", network_name(pod % plan.networks)))
-    store = SqliteStore(path)
-    try:
-        store.commit(draft.events)
-    finally:
-        store.close()
+    draft = Draft()
+    draft.plan(plan)
+    draft.write(path)
     return draft.snapshot
 
 
@@ -63,7 +54,7 @@ def seed_pairs(path: Path, nodes: int, sizes: Sequence[int], networks: int) -> S
 
     `networks`: how many in all. Each network's pods are spread over the nodes, the first on node 1.
     """
-    draft = _Draft()
+    draft = Draft()
     for number in range(1, nodes + 1):
         draft.request(CreateNode(node_name(number), underlay(number), number))
     pods = {name: size for size in sizes for name in pair_names(size)}
@@ -73,11 +64,7 @@ def seed_pairs(path: Path, nodes: int, sizes: Sequence[int], networks: int) -> S
         for pod in range(count):
             place = pod if count > 1 else crc32(name.encode())
             draft.request(report(place % nodes + 1, f"{name}-{pod}", name))
-    store = SqliteStore(path)
-    try:
-        store.commit(draft.events)
-    finally:
-        store.close()
+    draft.write(path)
     return draft.snapshot
 
 
@@ -105,7 +92,7 @@ def interfaces(snapshot: Snapshot, number: int) -> list[str]:
 
 def spread(nodes: int, networks: int, pods: int, connections: int = 0) -> Snapshot:
     """Nodes with `pods` each, whose ports their switches have, over all networks in turn; neighbours are connected."""
-    draft = _Draft()
+    draft = Draft()
     for number in range(1, nodes + 1):
         draft.request(CreateNode(node_name(number), underlay(number), number))
     for number in range(networks):
@@ -122,7 +109,7 @@ def spread(nodes: int, networks: int, pods: int, connections: int = 0) -> Snapsh
 
 def crowded_node(cluster: IPv4Network, pods: int, networks: int = 100) -> Snapshot:
     """One node, n1, whose subnet is half of `cluster`, with many pods whose ports its switch has."""
-    draft = _Draft()
+    draft = Draft()
     draft.request(SetCluster(Cluster(cluster_cidrs=(cluster,), node_prefix=cluster.prefixlen + 1)))
     draft.request(CreateNode(node_name(1), underlay(1), 1))
     for number in range(networks):
@@ -134,12 +121,42 @@ def crowded_node(cluster: IPv4Network, pods: int, networks: int = 100) -> Snapsh
     return draft.snapshot
 
 
-class _Draft:
+def with_ports(snapshot: Snapshot) -> Snapshot:
+    """Let the switches have the pods' ports, with the numbers that a benchmark's bridges give them."""
+    for number in range(1, len(snapshot.nodes) + 1):
+        for position, interface in enumerate(interfaces(snapshot, number)):
+            seen = PortSeen(node_name(number), interface, FIRST_POD_PORT + position)
+            snapshot, _ = apply_all(snapshot, admit(snapshot, seen))
+    return snapshot
+
+
+class Draft:
+    """A network that is being made, request by request."""
+
     def __init__(self) -> None:
         self.snapshot = empty()
-        self.events: list[Event] = []
+        self._events: list[Event] = []
+
+    def plan(self, plan: Plan) -> None:
+        """Let there be the nodes, networks and pods of a plan. The nodes' datapath ids are their numbers."""
+        for number in range(1, plan.nodes + 1):
+            self.request(CreateNode(node_name(number), underlay(number), number))
+        for number in range(plan.networks):
+            self.request(CreateNetwork(network_name(number), projects=(network_name(number),)))
+        for number in range(1, plan.nodes + 1):
+            for pod in range(plan.pods):
+                self.request(report(number, f"p{pod}", network_name(pod % plan.networks)))
 
     def request(self, request: Request) -> None:
+        """Let that be done."""
         events = admit(self.snapshot, request)
         self.snapshot, _ = apply_all(self.snapshot, events)
-        self.events.extend(events)
+        self._events.extend(events)
+
+    def write(self, path: Path) -> None:
+        """Make a store file of it, in one transaction."""
+        store = SqliteStore(path)
+        try:
+            store.commit(self._events)
+        finally:
+            store.close()

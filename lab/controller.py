@@ -16,6 +16,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from lab.api import Api
+from lab.description import EXTERNAL
 from lab.errors import LabError
 from lab.namespaces import Namespace
 
@@ -26,6 +27,9 @@ START_DEADLINE = 30.0
 
 class Controller:
     """The controller at `address` on the underlay, its files in `directory`, REST on the root's 127.0.0.1:`port`."""
+
+    flags: tuple[str, ...] = ()
+    """Its flags, besides those that say where it listens and keeps its files."""
 
     def __init__(self, namespace: Namespace, directory: Path, address: IPv4Address, port: int = 0) -> None:
         """Take the port (0: a free one); LabError when somebody has it. Nothing is started yet."""
@@ -40,6 +44,11 @@ class Controller:
         self.underlay_url = f"http://{address}:{REST_PORT}"
         self.api = Api(self.url)
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of its folder, which is its own."""
+        return self.directory.name
 
     @property
     def log(self) -> Path:
@@ -80,6 +89,19 @@ class Controller:
             self._process.kill()
             self._process.wait()
 
+    def pause(self) -> None:
+        """Stop it as it is (SIGSTOP)."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is None:
+            raise LabError("the controller does not run")
+        self._process.send_signal(number)
+
     def restart(self) -> None:
         """Kill it and start it again."""
         self.kill()
@@ -101,7 +123,9 @@ class Controller:
             f"--heddle-rest-listen={self._address}:{REST_PORT},fd:{self._listener.fileno()}",
             f"--heddle-openflow-listen={self._address}:{OPENFLOW_PORT}",
             f"--heddle-advertise={self._address}",
+            f"--heddle-external-cidr={EXTERNAL}",
             "--heddle-insecure",
+            *self.flags,
         ]
 
     def _answers(self) -> bool:

@@ -14,6 +14,9 @@ UNDERLAY = IPv4Network("192.0.2.0/24")
 INTERNET = IPv4Interface("198.51.100.1/32")
 """An address of the outside host that is beyond the underlay: TEST-NET-2 of RFC 5737."""
 
+EXTERNAL = IPv4Network("203.0.113.0/24")
+"""External addresses that services may have: TEST-NET-3 of RFC 5737. Who asks routes them to a node."""
+
 FIRST_NODE = 11
 LARGEST_MTU = 65_535
 SMALLEST_MTU = 626
@@ -58,11 +61,13 @@ class Topology:
     subnet: IPv4Network = UNDERLAY
     controller: IPv4Address = field(default=UNDERLAY[1])
     outside: IPv4Address = field(default=UNDERLAY[200])
+    others: tuple[tuple[str, IPv4Address], ...] = ()  # more hosts on the underlay, by name
 
     def __post_init__(self) -> None:
         if not SMALLEST_MTU <= self.mtu <= LARGEST_MTU:
             raise LabError(f"an underlay MTU of {self.mtu} is out of range {SMALLEST_MTU}..{LARGEST_MTU}")
-        addresses = [self.controller, self.outside, *(node.underlay for node in self.nodes)]
+        others = (address for _, address in self.others)
+        addresses = [self.controller, self.outside, *others, *(node.underlay for node in self.nodes)]
         for address in addresses:
             if address not in self.subnet or addresses.count(address) > 1:
                 raise LabError(f"underlay address {address} is used twice or lies outside of {self.subnet}")

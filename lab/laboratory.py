@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from lab.api import Api
 from lab.behind import behind
@@ -69,7 +69,7 @@ class Lab:
         self._root = root
         self._undo = ExitStack()
 
-    def __enter__(self) -> Lab:
+    def __enter__(self) -> Self:
         try:
             self.start()
         except BaseException:
@@ -193,13 +193,17 @@ class Lab:
 
     def pod(self, name: str, on: str) -> Pod:
         """Make the pod `project/pod` on a node, by executing the CNI plugin. CniError when it refuses."""
-        pod = create(self._state, PodName.parse(name), self.node(on), self._echo)
+        pod = create(self._state, PodName.parse(name), self.node(on), self._echo, self._pod_uid(name, on))
         self.pods_by_name[name] = pod
         port = f"{pod.attachment.container}/{pod.attachment.interface}"
         pod.network = self.api.get(f"/v1/nodes/{on}/ports/{port}")["network"]
         if len(pod.interfaces) > 1:
             pod.networks = self._networks_of(pod)
         return pod
+
+    def _pod_uid(self, name: str, on: str) -> str:
+        """The uid that a runtime would tell; without Kubernetes there is none."""
+        return ""
 
     def pods(self, placement: Mapping[str, str]) -> list[Pod]:
         """Make several pods at once, `{"project/pod": "node"}`; in the order given."""

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -47,14 +48,18 @@ class Node(Host):
             registered = api.post("/v1/nodes", {"name": self.name, "underlay": str(self.address)})
         except LateError as late:  # nodes registered before do not run yet
             registered = late.body
+        self.configure(registered["token"], [controller_url])
+
+    def configure(self, token_text: str, controllers: Sequence[str]) -> None:
+        """Write heddle-node's configuration and token."""
         for folder in ("net.d", "keep"):
             (self.directory / folder).mkdir(parents=True, exist_ok=True)
         token = self.directory / "token"
         token.touch(mode=0o600)
-        token.write_text(registered["token"])
+        token.write_text(token_text)
         configuration = {
             "node": self.name,
-            "controllers": [controller_url],
+            "controllers": list(controllers),
             "token_file": str(token),
             "ovs_rundir": str(self.ovs.directory),
             "datapath": "netdev",

@@ -100,10 +100,13 @@ class Pod(Host):
         self.node.runtime.delete(self.attachment, self.result)
 
 
-def create(state: State, name: PodName, node: Node, echo: EchoServers) -> Pod:
-    """Make the pod's namespace and execute ADD in it on `node`. CniError or LabError with nothing left behind."""
+def create(state: State, name: PodName, node: Node, echo: EchoServers, uid: str = "") -> Pod:
+    """Make the pod's namespace and execute ADD in it on `node`. CniError or LabError with nothing left behind.
+
+    `uid`: that of its object, where there is one.
+    """
     (namespace,) = state.namespaces([f"{name.project}-{name.pod}"])
-    attachment = Attachment(secrets.token_hex(32), namespace.path, name, INTERFACE)
+    attachment = Attachment(secrets.token_hex(32), namespace.path, name, INTERFACE, uid)
     try:
         namespace.sysctl({"ipv4/tcp_rmem": TCP_RECEIVE})
         result = node.runtime.add(attachment)

@@ -36,6 +36,7 @@ class Attachment:
     netns: Path
     pod: PodName
     interface: str = "eth0"
+    pod_uid: str = ""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -45,7 +46,7 @@ class Attachment:
             "K8S_POD_NAMESPACE": self.pod.project,
             "K8S_POD_NAME": self.pod.pod,
             "K8S_POD_INFRA_CONTAINER_ID": self.container,
-        }
+        } | ({"K8S_POD_UID": self.pod_uid} if self.pod_uid else {})
         return {
             "CNI_CONTAINERID": self.container,
             "CNI_NETNS": str(self.netns),

@@ -25,7 +25,7 @@ class Underlay:
         The hosts are addressed, their default gateway is the outside host, which has `INTERNET` too.
         """
         addresses = {"controller": description.controller, "outside": description.outside}
-        addresses |= {node.name: node.underlay for node in description.nodes}
+        addresses |= {node.name: node.underlay for node in description.nodes} | dict(description.others)
         self.namespace, *hosts = state.namespaces(["underlay", *addresses])
         self.hosts: Mapping[str, Namespace] = dict(zip(addresses, hosts, strict=True))
         self._wire(description.mtu)

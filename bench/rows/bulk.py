@@ -24,7 +24,7 @@ from bench.pods import WrongEndError
 from bench.ryu_objects import Prepared, bundle_builder, prepare
 from bench.setting import Setting
 from bench.switch_connection import SwitchConnection
-from bench.world import crowded_node
+from bench.world import FLOWS_OF_A_POD, crowded_node
 from lab.namespaces import Namespace
 from lab.ovs import OPENFLOW
 from ryu_apps.openflow.encode import Encoder
@@ -120,7 +120,7 @@ def run(setting: Setting) -> Row:
         state = setting.state(undo)
         flows = FLOWS // 5 if setting.quick else FLOWS
         setting.say(f"computing {flows} flows")
-        entries = [*compile_node("n1", crowded_node(_CLUSTER, flows // 3)).entries()][:flows]
+        entries = [*compile_node("n1", crowded_node(_CLUSTER, flows // FLOWS_OF_A_POD)).entries()][:flows]
         bulk = Bulk(Ground(state, "bulk"), entries)
         setting.say("loading them")
         ways = (bulk.raw, bulk.encoder, bulk.ovs_ofctl, bulk.ryu_objects)
@@ -133,7 +133,13 @@ def run(setting: Setting) -> Row:
         Ratio("flows/s / ovs-ofctl's", ours / ofctl, 2.0, "at least"),
         Ratio("flows/s / Ryu objects'", ours / objects, 10.0, "at least"),
     )
-    return Row(NUMBER, TITLE, contenders, ratios, (f"{len(entries)} flows of {len(entries) // 3} pods on one node.",))
+    return Row(
+        NUMBER,
+        TITLE,
+        contenders,
+        ratios,
+        (f"{len(entries)} flows of {len(entries) // FLOWS_OF_A_POD} pods on one node.",),
+    )
 
 
 def _rate(loads: Sequence[Load]) -> float:

@@ -22,14 +22,13 @@ from bench.pods import WrongEndError
 from bench.rigs import ControllerRig, Site, Size
 from bench.setting import Setting
 from bench.tap import Message, Tap
-from bench.world import FIRST_POD_PORT
+from bench.world import FIRST_POD_PORT, FLOWS_OF_A_POD
 from ryu_apps.openflow.decode import bundle_reply
 from ryu_apps.openflow.wire import MessageType, MultipartType
 from topology.pipeline import Table
 
 NUMBER = 6
 TITLE = "controller restart: from the first switch's hello to the last one's reply"
-_FLOWS_OF_A_POD = 3
 _SETTLE = 0.2  # seconds in which nothing more may be sent
 _DEADLINE = 60.0
 
@@ -95,7 +94,7 @@ class Restarts:
                 self._site.fakes.remote.ask("remove_ports", ports=gone)
 
         found = self._restart(remove, lambda seen: len(_committed(seen)) == touched)
-        self._lost += count * _FLOWS_OF_A_POD
+        self._lost += count * FLOWS_OF_A_POD
         if found.switches != touched:
             raise WrongEndError(f"{found.switches} switches were told something, where {touched} had lost pods")
         return found
@@ -184,7 +183,7 @@ def _until(tap: Tap, done: Callable[[Sequence[Message]], bool]) -> list[Message]
 
 
 def _per_flow_gone(returns: Sequence[Return], nodes: int) -> float:
-    gone = max(1, nodes * Size(nodes).pods // 100) * _FLOWS_OF_A_POD
+    gone = max(1, nodes * Size(nodes).pods // 100) * FLOWS_OF_A_POD
     return mean([one.flow_mods for one in returns]) / gone
 
 

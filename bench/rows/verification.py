@@ -7,24 +7,23 @@ CPU time is what counts, and the times of the rows are CPU time. Nothing here ne
 from __future__ import annotations
 
 import gc
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Final
 
-from bench.figures import Contender, Distribution, Ratio, Row
+from bench.figures import Contender, Ratio, Row
 from bench.interleave import interleave
 from bench.pods import WrongEndError
 from bench.setting import Setting
+from bench.work import Work, checked_and_compiled, contender, flows_of, steps_of, timed
 from bench.world import network_name, node_name, report, spread
-from topology.admission import admit
-from topology.compiler import Tables, compile_all, update
+from topology.compiler import Tables, compile_all
 from topology.packet import Ends, Packet, arriving, transport
 from topology.requests import IsolateNetworks, JoinNetworks, PortSeen, Request
-from topology.snapshot import Snapshot, apply_all
+from topology.snapshot import Snapshot
 from topology.trace import Fabric
-from topology.verification import Step, check, prove
+from topology.verification import prove
 from topology.verification.registry import BY_PLACE
 from topology.verification.world import Focus, View, World
 
@@ -57,16 +56,6 @@ class Place:
         return sum(len(section) for table in self.tables.values() for section in table.sections.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """Something to measure: `units` of it are done by one call, which raises WrongEndError when it ends wrong."""
-
-    name: str
-    unit: str
-    units: int
-    do: Callable[[], object]
-
-
 def run(setting: Setting) -> Row:
     """Measure everything of the row."""
     setting.say(f"computing {NETWORKS} networks on {NODES} nodes")
@@ -75,25 +64,10 @@ def run(setting: Setting) -> Row:
     gc.freeze()
     works = (*_whole(small), *_whole(large), *_changes(small), _classes(large), _walks(small))
     setting.say("proving them")
-    results = interleave([_timed(work) for work in works], setting.pace)
+    results = interleave([timed(work) for work in works], setting.pace)
     gc.unfreeze()
-    contenders = tuple(_contender(work, seconds) for work, seconds in zip(works, results, strict=True))
+    contenders = tuple(contender(work, seconds) for work, seconds in zip(works, results, strict=True))
     return Row(NUMBER, TITLE, contenders, _ratios(dict(zip((work.name for work in works), contenders, strict=True))))
-
-
-def _timed(work: Work) -> Callable[[int], float]:
-    def once(_: int) -> float:
-        began = time.process_time()
-        work.do()
-        return (time.process_time() - began) / work.units
-
-    return once
-
-
-def _contender(work: Work, seconds: Sequence[float]) -> Contender:
-    times = Distribution(tuple(seconds))
-    each = {"this process": times.median * 1000}
-    return Contender(work.name, times, each, {f"µs a {work.unit}": f"{times.median * 1e6:.3g}", "of": str(work.units)})
 
 
 # --- the whole -----------------------------------------------------------------------------------
@@ -127,38 +101,12 @@ def _changes(place: Place) -> tuple[Work, ...]:
         pair = (network_name(number), network_name(number + NETWORKS // 2))
         joins += [JoinNetworks(*pair), IsolateNetworks(*pair)]
     kinds = ((ports, PortSeen, "a port"), (joins, JoinNetworks, "a join"), (joins, IsolateNetworks, "its end"))
-    return tuple(work for requests, kind, name in kinds for work in _of_steps(name, _steps(place, requests, kind)))
+    return tuple(work for requests, kind, name in kinds for work in _of_changes(place, name, requests, kind))
 
 
-def _steps(place: Place, requests: Sequence[Request], kind: type) -> list[Step]:
-    """Carry out requests one after the other, and return the steps of one kind."""
-    snapshot, tables, steps = place.snapshot, place.tables, []
-    for request in requests:
-        after, changes = apply_all(snapshot, admit(snapshot, request))
-        new, dirty = update(tables, changes, snapshot, after)
-        if isinstance(request, kind):
-            steps.append(Step(changes, snapshot, after, tables, new, dirty))
-        snapshot, tables = after, new
-    return steps
-
-
-def _of_steps(name: str, steps: list[Step]) -> tuple[Work, Work]:
-    def checks() -> None:
-        if any(check(step) for step in steps):
-            raise WrongEndError(f"the verifier finds fault with {name}")
-
-    def updates() -> None:
-        for step in steps:
-            update(step.old, step.changes, step.before, step.after)
-
-    flows = sum(
-        len(step.new[node].sections.get(key, ())) for step in steps for node, k in step.dirty.items() for key in k
-    )
-    named = f"{name}, {flows / len(steps):.3g} flows"
-    return (
-        Work(f"check {named}", "change", len(steps), checks),
-        Work(f"compile {named}", "change", len(steps), updates),
-    )
+def _of_changes(place: Place, name: str, requests: Sequence[Request], kind: type) -> tuple[Work, Work]:
+    steps = steps_of(place.snapshot, place.tables, requests, kind)
+    return checked_and_compiled(f"{name}, {flows_of(steps):.3g} flows", steps)
 
 
 # --- flows and packets ---------------------------------------------------------------------------
@@ -172,8 +120,8 @@ def _classes(place: Place) -> Work:
         for node, table in place.tables.items():
             view = View(world, place.snapshot.nodes[node], Focus(whole=True))
             for section in table.sections.values():
-                for _, (number, priority, match, actions) in section:
-                    if not BY_PLACE[number, priority].holds(view, match, actions):
+                for _, (number, priority, match, actions, groups) in section:
+                    if not BY_PLACE[number, priority].holds(view, match, actions + groups):
                         raise WrongEndError("a flow does not hold")
 
     return Work("flows by class", "flow", place.flows, hold)

@@ -15,14 +15,17 @@ from bench.framing import whole_messages
 from rest.control import SwitchPhase
 from ryu_apps.controller import OpenFlowWire
 from ryu_apps.openflow import decode, messages, wire
-from ryu_apps.openflow.encode import Encoder
+from ryu_apps.openflow.encode import Encoder, delete_everything
 from ryu_apps.openflow.wire import MessageType, MultipartType
 from ryu_apps.session import SwitchSession
 from tests.ryu_apps.openflow_network import small_table
 from tests.ryu_apps.openflow_switch import DummySwitch, running
 from topology.compiler import Delta, FlowTable, diff
+from topology.flow import Group
+from topology.groups import by_id, changes
 
 FEATURES_REQUEST = 5
+DESCRIPTION = struct.pack(">HH4x", 0, 0)  # OFPMP_DESC, which nobody of ours asks for
 
 
 def fake(flows: int = 0) -> FakeSwitch:
@@ -30,7 +33,7 @@ def fake(flows: int = 0) -> FakeSwitch:
     switch = FakeSwitch(7, {1: "vxlan0", 3: "v1"})
     if flows:
         entries = tuple(small_table().entries())[:flows]
-        switch.receive(Encoder().bundle(Delta(entries, ())))
+        switch.receive(Encoder().bundle(Delta(entries, (), changes({}, by_id(entries)))))
     return switch
 
 
@@ -75,7 +78,7 @@ def test_flows_are_told_as_they_were_sent() -> None:
     assert {flow.cookie for flow in found} == set(expected)
     for flow in found:
         wanted = expected[flow.cookie]
-        assert (flow.table, flow.priority, flow.match, flow.actions) == wanted
+        assert (flow.table, flow.priority, flow.match, flow.actions) == wanted[:4]
         assert (flow.packets, flow.bytes) == (0, 0)
 
 
@@ -89,6 +92,40 @@ def test_flows_are_told_by_table_and_cookie_and_counted() -> None:
     assert sorted(found) == sorted(one.cookie for one in entries if one.cookie >> 48 == owner)
     counts = [decode.flow_counts(raw) for raw in answers(switch, messages.table_stats_request(1))]
     assert sum(sum(count.values()) for count in counts) == len(entries) == len(switch.flows)
+
+
+def groups(switch: FakeSwitch, group: int = wire.ALL_GROUPS) -> dict[int, Group]:
+    """The groups that it tells when it is asked."""
+    replies = answers(switch, messages.group_desc_request(9, group))
+    return {found.group_id: found for raw in replies for found in decode.groups(raw)}
+
+
+def test_groups_are_told_as_they_were_sent() -> None:
+    switch, wanted = fake(flows=1000), by_id(small_table().entries())
+    assert groups(switch) == wanted
+    one = next(iter(wanted))
+    assert groups(switch, one) == {one: wanted[one]}
+
+
+def test_buckets_come_and_go_and_groups_too() -> None:
+    switch = fake(flows=1000)
+    before = by_id(small_table().entries())
+    (number, group), (other, _), *_ = before.items()
+    fewer = {**before, number: group._replace(buckets=group.buckets[1:])}
+    encoder = Encoder()
+    for old, new in ((before, fewer), (fewer, before)):
+        told = changes(old, new)
+        assert [change.group_id for change in told.buckets] == [number]
+        switch.receive(encoder.bundle(Delta((), (), told)))
+        assert {key: set(one.buckets) for key, one in groups(switch).items()} == {
+            key: set(one.buckets) for key, one in new.items()
+        }
+    del fewer[other]
+    switch.receive(encoder.bundle(Delta((), (), changes(before, fewer))))
+    assert groups(switch) == fewer
+    switch.receive(delete_everything())
+    assert not groups(switch)
+    assert not switch.flows
 
 
 def test_a_long_answer_has_several_parts() -> None:
@@ -129,7 +166,10 @@ def test_echo_barrier_and_role_are_answered_what_it_does_not_know_is_refused() -
     assert [decode.barrier_reply(raw) for raw in answers(switch, messages.barrier(5))] == [5]
     role = messages.role_request(6, messages.Role.MASTER, 8)
     assert [decode.role_reply(raw) for raw in answers(switch, role)] == [(6, messages.Role.MASTER, 8)]
-    for unknown in (messages.group_desc_request(7), messages.message(MessageType.PORT_STATUS, 7)):
+    for unknown in (
+        messages.message(MessageType.MULTIPART_REQUEST, 7, DESCRIPTION),
+        messages.message(MessageType.PORT_STATUS, 7),
+    ):
         (refusal,) = answers(switch, unknown)
         assert decode.error(refusal).xid == 7
 
@@ -151,7 +191,7 @@ class Link:
     def __init__(self, switch: FakeSwitch, session: SwitchSession) -> None:
         self._switch, self._session = switch, session
         self._unread = bytearray()
-        self.flow_mods = 0
+        self.flow_mods = 0  # group-mods are counted too
 
     def send(self, data: bytes) -> None:
         self.flow_mods += sum(kind == MessageType.BUNDLE_ADD for kind, _, _ in whole_messages(bytearray(data)))
@@ -165,6 +205,8 @@ class Link:
             for kind, xid, raw in list(whole_messages(self._unread)):
                 if kind == MessageType.MULTIPART_REPLY and decode.part(raw).kind == MultipartType.TABLE_STATS:
                     self._session.counts_read(decode.flow_counts(raw))
+                elif kind == MessageType.MULTIPART_REPLY and decode.part(raw).kind == MultipartType.GROUP_DESC:
+                    self._session.groups_read(decode.groups(raw))
                 elif kind == MessageType.MULTIPART_REPLY:
                     self._session.flows_read(xid, list(decode.flow_stats(raw)), decode.part(raw).more)
                 elif kind == MessageType.BUNDLE_CONTROL and decode.bundle_reply(raw).committed:
@@ -194,7 +236,7 @@ def test_a_session_repairs_what_differs() -> None:
     switch, table = fake(), small_table()
     connected(switch, FlowTable())
     half = diff(FlowTable(), table)
-    switch.receive(Encoder().bundle(Delta(half.adds[::2], ())))
+    switch.receive(Encoder().bundle(Delta(half.adds[::2], (), changes({}, by_id(half.adds[::2])))))
     connected(switch, table)
     wanted = {entry.cookie for entry in table.entries()}
     assert wanted <= {flow.cookie for flow in switch.flows.values()}
@@ -211,7 +253,7 @@ def test_it_holds_what_open_vswitch_holds(real: DummySwitch) -> None:
     table = small_table()
     entries = tuple(table.entries())
     steps = [
-        Delta(entries, ()),
+        Delta(entries, (), changes({}, by_id(entries))),
         Delta(entries[::3], tuple(one.cookie for one in entries[1::2])),
         Delta(entries[:9], ()),
     ]
@@ -222,3 +264,5 @@ def test_it_holds_what_open_vswitch_holds(real: DummySwitch) -> None:
             assert connection.commit(sent) == []
             switch.receive(sent)
             assert sorted(cookies(switch)) == sorted(flow.cookie for flow in connection.flows())
+            there = connection.multipart(messages.group_desc_request(9))
+            assert groups(switch) == {found.group_id: found for raw in there for found in decode.groups(raw)}

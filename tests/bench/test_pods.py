@@ -14,14 +14,14 @@ from bench.ground import entrance, underlay
 from bench.pods import Feed, WrongEndError, pods_of_round, seen
 from bench.ryu_objects import bundle_builder, prepare
 from bench.tap import Message
-from bench.world import Plan, crowded_node, host_interface, interfaces, seed
+from bench.world import FLOWS_OF_A_POD, Plan, crowded_node, host_interface, interfaces, seed
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.decode import PORT_ADDED, PORT_DELETED
 from ryu_apps.openflow.encode import Encoder
 from ryu_apps.openflow.wire import BundleControl, MessageType
 from store.sqlite import SqliteStore
 from topology.compiler import Delta, compile_all, compile_node
-from topology.pipeline import FeatureId
+from topology.pipeline import FeatureId, Table
 from topology.snapshot import apply_all, empty
 
 SWITCH, OTHER = (underlay(1), 5000), (underlay(2), 5001)
@@ -115,6 +115,9 @@ def test_the_seeded_store_is_the_network(tmp_path: Path) -> None:
 def test_ryus_objects_give_the_same_bytes_as_our_encoder() -> None:
     table = compile_node("n1", crowded_node(IPv4Network("10.128.0.0/20"), 8, networks=2))
     entries = tuple(entry for entry in table.entries() if entry.cookie >> 56 == FeatureId.PORTS)
+    assert len(entries) == 8 * FLOWS_OF_A_POD
+    # What a pod to itself needs of conntrack is beyond those objects.
+    known = tuple(entry for entry in entries if entry.flow.table != Table.HAIRPIN)
+    assert len(known) == 24
     prepared = prepare(entries)
-    assert len(prepared) == len(entries) == 24
-    assert bundle_builder()(prepared) == Encoder().bundle(Delta(entries, ()))
+    assert bundle_builder()(prepared) == Encoder().bundle(Delta(known, ()))

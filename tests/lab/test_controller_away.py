@@ -77,8 +77,9 @@ def test_changes_meanwhile_are_put_right(lab: Lab) -> None:
     with lab.pings(_pairs(lab)) as pings:
         lab.controller.kill()
         lab.remove_pod("red/leaver")
+        # On n3, whose packets may be lost: Open vSwitch's userspace datapath loses one now and then as a port is added.
         with pytest.raises(CniError) as refused:
-            lab.pod("red/comer", on="n2")
+            lab.pod("red/comer", on="n3")
         assert refused.value.code == TRY_AGAIN
         lab.node("n3").restart_ovs()
         lab.controller.start()
@@ -88,8 +89,8 @@ def test_changes_meanwhile_are_put_right(lab: Lab) -> None:
     assert forwarding(lab.node("n1")) == before["n1"]
     by_that_switch = {"blue/a -> default/a", "default/a -> blue/b", "n1 -> blue/c"}
     assert set(pings.lost) <= by_that_switch
-    node.runtime.wait_ready(time.monotonic() + 15)
-    comer = lab.pod("red/comer", on="n2")
+    lab.node("n3").runtime.wait_ready(time.monotonic() + 15)
+    comer = lab.pod("red/comer", on="n3")
     assert comer.ping(witness)
     lab.remove_pod("red/comer")
 

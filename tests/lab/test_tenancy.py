@@ -17,6 +17,7 @@ from lab.laboratory import Lab
 from lab.matrix import Joined, Party, explore
 from lab.pod import Pod
 from lab.probes import Verdict, together
+from lab.services import PORT, Service
 from tests.lab.watching import eventually, forwarding, in_sync, marked, overtake, watching
 
 pytestmark = [pytest.mark.netns, pytest.mark.ovs]
@@ -284,21 +285,19 @@ def test_one_port_only(tenants: Lab, pair: tuple[str, str]) -> None:
 
 
 def test_services_only(tenants: Lab) -> None:
-    """The node stands for the service's proxy; pods of the service's network are reached by nothing else."""
-    service = {"name": "web", "project": "fir", "address": "172.30.0.10", "ports": [{"protocol": "TCP", "port": 7}]}
+    """A service of theirs, whose endpoint is on a node; pods of the service's network are reached by nothing else."""
     asker, node = tenants.pods_by_name["red/a"], tenants.node("n1")
-    tenants.api.post("/v1/services", service)
-    node.namespace.ip(["address add 172.30.0.10/32 dev lo"])
+    service = Service(tenants.api, "fir", "web", "172.30.0.10").make([])
+    service.point_to(node.address)
     try:
-        assert not asker.tcp("172.30.0.10").arrived
+        assert not asker.tcp(service.address, PORT).arrived
         tenants.join("red", "fir", one_way=True, services_only=True)
-        answered = asker.tcp("172.30.0.10")
+        answered = asker.tcp(service.address, PORT)
         assert (answered.by, answered.seen_as) == (node.name, str(asker.cluster_address))
         assert not asker.tcp(tenants.pods_by_name["fir/a"]).arrived
     finally:
         tenants.isolate("red", "fir")
-        node.namespace.ip(["address del 172.30.0.10/32 dev lo"])
-        tenants.api.delete("/v1/services/fir/web")
+        service.remove()
 
 
 def test_a_connection_is_changed_while_it_is_used(tenants: Lab) -> None:

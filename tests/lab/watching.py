@@ -13,7 +13,7 @@ from lab.laboratory import Lab
 from lab.node import Node
 from lab.pod import Pod
 from lab.probes import together
-from topology.pipeline import Table
+from topology.pipeline import APART
 
 SETTLE = 0.3
 """Seconds that a stray packet is given after a later, lawful one has gone the same way."""
@@ -61,8 +61,12 @@ def in_sync(lab: Lab) -> bool:
 
 
 def forwarding(node: Node) -> set[str]:
-    """The flows that forward packets on a node: not the sentinels, which may remain for a class that is empty now."""
-    return {flow for flow in node.flows() if f"table={int(Table.SENTINELS)}," not in flow}
+    """The flows that forward packets on a node as the controller says.
+
+    Not the sentinels, which may remain for a class that is empty now, nor what the switch has learnt by itself.
+    """
+    apart = tuple(f"table={int(table)}," for table in APART)
+    return {flow for flow in node.flows() if not any(table in flow for table in apart)}
 
 
 def flows_return(node: Node, wanted: set[str], patience: float = 15.0) -> dict[str, set[str]]:
