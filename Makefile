@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
 
-.PHONY: help setup venv test lint golden docs demo demo-tenancy run bench lock clean
+.PHONY: help setup venv test lint golden docs manifests test-kubernetes demo demo-tenancy demo-services demo-kubernetes run bench lock clean
 
 help: ## this list
 	@echo "usage: make TARGET   (the first run installs what is missing, with apt and pip)"
@@ -31,6 +31,8 @@ lint: setup ## ruff, mypy, and the direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy deploy/node/pod.py
+	$(BIN)/mypy deploy/node/install_cni.py
+	$(BIN)/mypy deploy/node/interpreter.py
 	$(BIN)/lint-imports
 
 golden: setup ## rewrite tests/golden with what the code produces now; look at the difference before you commit
@@ -40,11 +42,25 @@ golden: setup ## rewrite tests/golden with what the code produces now; look at t
 docs: setup ## rewrite docs/pipeline.md from topology/pipeline.py
 	$(BIN)/python -m tools.pipeline_page
 
+manifests: setup ## rewrite deploy/kubernetes/crds and base/rbac.yaml from kube/resources.py and kube/permissions.py
+	$(BIN)/python -m kube.schema
+	$(BIN)/python -m kube.permissions
+
+test-kubernetes: setup ## the tests of Kubernetes' API against a real API server: KUBECONFIG=FILE
+	@test -n "$(KUBECONFIG)" || { echo "make test-kubernetes needs KUBECONFIG=FILE of an API server, from 1.27 on" >&2; exit 2; }
+	KUBECONFIG_UNDER_TEST="$(KUBECONFIG)" $(BIN)/python -m pytest tests/kube -m "not double" $(PYTEST_ARGS)
+
 demo: setup ## three nodes, two tenants, real packets; exit status 0 only if all is as expected (needs root)
 	$(BIN)/python -m lab.demo
 
 demo-tenancy: setup ## equal addresses, own ranges, one-way and narrowed connections, real packets (needs root)
 	$(BIN)/python -m lab.demo_tenancy
+
+demo-services: setup ## services without a proxy: tenants, refusal, distribution, replacement, real packets (needs root)
+	$(BIN)/python -m lab.demo_services
+
+demo-kubernetes: setup ## a cluster whose two controllers fail in turn, under pings (needs root)
+	$(BIN)/python -m lab.demo_kubernetes
 
 run: setup ## lab and controller, up until Ctrl-C (needs root)
 	$(BIN)/python -m lab.run

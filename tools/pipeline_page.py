@@ -16,7 +16,7 @@ from topology.admission import admit
 from topology.compiler import compile_node
 from topology.fields import spec
 from topology.flow import NO_TABLE, Flow, Op
-from topology.model import PortKey, Service, ServiceKey, ServicePort, Subnet
+from topology.model import Endpoint, EndpointSlice, NamedPort, PortKey, Service, ServiceKey, SliceKey, Subnet
 from topology.pipeline import FeatureId, Stage, Table
 from topology.snapshot import Snapshot, apply_all, empty
 
@@ -82,7 +82,10 @@ def _numbers() -> str:
                 "|---|---|",
                 *registers,
             ),
-            *("", "## Conntrack zones", "", f"Zone {pipeline.NODE_ZONE} has what pods began through tun0."),
+            *("", "## Conntrack zones", "", f"Zone {pipeline.NODE_ZONE} has what pods began through tun0,"),
+            f"{pipeline.SERVICE_ZONE} what services led to endpoints,",
+            f"{pipeline.HAIRPIN_ZONE} what they led from a pod to itself,",
+            f"{pipeline.NODE_HAIRPIN_ZONE} and from a node out by the tun0 that it came by.",
             f"Those from {pipeline.FIRST_NETWORK_ZONE} on belong to networks that are asked less than they may ask.",
             *(
                 "",
@@ -104,7 +107,8 @@ def _leads(flows: list[Flow]) -> dict[Table, list[Table]]:
 
 
 def _targets(flow: Flow) -> Iterator[Table]:
-    for action in flow.actions:
+    in_buckets = (action for group in flow.groups for _, _, actions in group.buckets for action in actions)
+    for action in (*flow.actions, *in_buckets):
         match action:
             case (Op.GOTO | Op.RESUBMIT, int(table)):
                 yield Table(table)
@@ -117,10 +121,15 @@ def _flows() -> list[Flow]:
 
 
 def _sample() -> Snapshot:
-    """Return two nodes, a network with a range of its own that may ask another, a pod of it, and a service."""
+    """Return two nodes, a network with a range of its own that may ask another, a pod of it, and two services."""
     key = PortKey("n1", "c1", "eth0")
     own = Subnet("default", IPv4Network("10.0.0.0/24"), IPv4Address("10.0.0.1"))
-    offer = Service(ServiceKey("red", "web"), IPv4Address("172.30.0.10"), (ServicePort("TCP", 80),))
+    offer = Service(ServiceKey("red", "web"), IPv4Address("172.30.0.10"), (NamedPort("TCP", 80),))
+    kept = Service(ServiceKey("red", "api"), IPv4Address("172.30.0.11"), (NamedPort("TCP", 80),), affinity=60)
+    endpoints = (
+        EndpointSlice(SliceKey("red", each), each, (NamedPort("TCP", 80),), (Endpoint(IPv4Address("10.128.0.2")),))
+        for each in ("web", "api")
+    )
     asked: tuple[requests.Request, ...] = (
         requests.CreateNode("n1", IPv4Address("192.0.2.11")),
         requests.CreateNode("n2", IPv4Address("192.0.2.12")),
@@ -128,6 +137,8 @@ def _sample() -> Snapshot:
         requests.CreateNetwork("blue"),
         requests.JoinNetworks("red", "blue", backward=None),
         requests.CreateService(offer),
+        requests.CreateService(kept),
+        *map(requests.PutEndpoints, endpoints),
         requests.ReportPort(key, "red", "a", "v1"),
         requests.PortSeen("n1", "v1", 3),
     )
