@@ -20,6 +20,7 @@ from kube.errors import ApiError, Conflict, NotFound
 from lab.errors import LabError
 from lab.namespaces import Namespace
 from lab.relay import Relay
+from topology.model import Cluster
 
 PORT = 6443
 REAL = "HEDDLE_KUBE_APISERVER"
@@ -134,6 +135,7 @@ class LabApiServer:
             *(f"--service-account-signing-key-file={folder / 'sa.key'}", "--allow-privileged=true"),
             *("--service-account-issuer=https://kubernetes.default.svc", "--disable-admission-plugins=ServiceAccount"),
             "--kubelet-preferred-address-types=InternalIP",
+            f"--service-cluster-ip-range={','.join(map(str, Cluster().service_cidrs))}",
         ]
 
     def _write_credentials(self) -> None:
