@@ -92,8 +92,10 @@ class LabApiServer:
         program = shutil.which("kubectl")
         if program is None:
             raise LabError("kubectl is not installed")
-        command = [program, "--kubeconfig", str(self.here), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        plugins = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        environment = {**os.environ, "KUBECONFIG": str(self.here), "PATH": plugins}
+        command = [program, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
         if done.returncode:
             raise LabError(f"kubectl {' '.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout
