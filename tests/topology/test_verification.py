@@ -331,9 +331,11 @@ BY_SERVICES = (
     ),
     *(pipeline.SERVICE_REPLY, pipeline.SERVICE_REPLY_NONE, pipeline.HAIRPIN_SELF, pipeline.HAIRPIN_NONE),
     *(pipeline.DELIVER_SERVICE, pipeline.DELIVER_ANSWER, pipeline.OUTPUT_BALANCER, pipeline.OUTPUT_HAIRPIN),
+    *(pipeline.DELIVER_ERROR, pipeline.ANSWERING_ERROR, pipeline.ANSWERING_AGAIN, pipeline.ICMP_BACK),
 )
 SERVED: dict[str, Callable[[], Snapshot]] = {
     "services only": services_only,
+    "services only, ranges of their own": lambda: states()["for services of each other only, with ranges of their own"],
     "services only, clients stay": lambda: clients_stay(services_only()),
     "many endpoints": many_endpoints,
     "many endpoints, clients stay": lambda: clients_stay(many_endpoints()),

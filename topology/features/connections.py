@@ -18,6 +18,7 @@ from topology.fields import (
     CT_MARK,
     CT_STATE,
     ETH_TYPE,
+    IN_PORT,
     IP_PROTO,
     IS_ANSWER,
     IS_REPLY,
@@ -28,7 +29,7 @@ from topology.fields import (
 )
 from topology.flow import Flow, at, conntrack, copy, goto, load, match_fields
 from topology.matches import in_space, masked, to_prefix
-from topology.model import Cluster, Connection, ConnectionKey, Hosting, Network, Node, Scope
+from topology.model import ICMP_OFPORT, Cluster, Connection, ConnectionKey, Hosting, Network, Node, Scope
 from topology.pipeline import BY_SERVICE, DESTINATION_VNID, SCRATCH, SOURCE_VNID, SPACE, Table
 from topology.reach import begins_tracked
 from topology.snapshot import Change, Snapshot
@@ -62,7 +63,7 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
             yield from _may_begin(may, source, destination, kinds)
         begun = connection.scope(destination.name)
         if begun is not None and begun.services_only:
-            yield _may_answer(source, destination)
+            yield from _may_answer(source, destination)
         if begun is not None and begins_tracked(destination.name, source.name, snapshot):
             yield from _may_reply(begun, source, destination, kinds)
         if (node, source.name) in snapshot.hosted:
@@ -115,10 +116,17 @@ def _may_begin(may: Scope, source: Network, destination: Network, kinds: tuple[F
             yield at(pipeline.DELIVER_PORT, match_fields(*terms), _DELIVER)
 
 
-def _may_answer(source: Network, destination: Network) -> Flow:
-    """What `source` answers to pods of `destination` that asked by a service of it: conntrack has its VNID as mark."""
+def _may_answer(source: Network, destination: Network) -> Iterator[Flow]:
+    """What `source` answers to pods of `destination` that asked by a service of it: conntrack has its VNID as mark.
+
+    Of an error that was at the translator of quotes, conntrack's word has come back in a register.
+    """
+    pair = _pair(source, destination)
     answer = ((CT_STATE, (IS_ANSWER, IS_ANSWER)), (CT_MARK, source.vnid))
-    return at(pipeline.DELIVER_ANSWER, match_fields(*_pair(source, destination), *answer), _DELIVER)
+    yield at(pipeline.DELIVER_ANSWER, match_fields(*pair, *answer), _DELIVER)
+    if destination.subnets:
+        error = ((IN_PORT, ICMP_OFPORT), (SCRATCH, source.vnid))
+        yield at(pipeline.DELIVER_ERROR, match_fields(*pair, *error), _DELIVER)
 
 
 def _may_reply(begun: Scope, source: Network, destination: Network, kinds: tuple[Family, ...]) -> Iterator[Flow]:

@@ -18,6 +18,7 @@ from topology.flow import Op
 from topology.model import ICMP_OFPORT, NODE_PORTS, Address, Node, Port, PortKey, Service
 from topology.packet import ICMP_UNREACHABLE, Ends, Packet, arp, icmp, transport
 from topology.pipeline import (
+    ANSWERING_MAC,
     ARRIVING_MAC,
     BY_SERVICE,
     DESTINATION_VNID,
@@ -221,7 +222,7 @@ def _of_icmp0(node: Node, pods: list[Port], hints: _Hints, snapshot: Snapshot) -
         places = [(pod.space, pod.addresses[0]), *((0, address) for address in pod.cluster_addresses)]
         for space, address in places if pod.node == node.name else ():
             for vnid in dict.fromkeys(vnids):
-                for way in (LEAVING_MAC, ARRIVING_MAC):
+                for way in (LEAVING_MAC, ARRIVING_MAC, ANSWERING_MAC):
                     ends = Ends(_STRANGER, address, way << 40 | space << 16, ICMP_MAC << 40 | vnid << 16)
                     yield Candidate(FromPort(node.name, ICMP_OFPORT), transport("TCP", ends, 443))
                     yield Candidate(FromPort(node.name, ICMP_OFPORT), icmp(ends))

@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 
 from topology import fields, pipeline
 from topology.flow import Actions, Match, Op
-from topology.model import TUN_OFPORT, ConnectionKey, Network, Scope
-from topology.pipeline import BY_SERVICE, DESTINATION_VNID, NODE_ZONE, OUTPUT_PORT, SOURCE_VNID, Table
+from topology.model import ICMP_OFPORT, TUN_OFPORT, ConnectionKey, Network, Scope
+from topology.pipeline import BY_SERVICE, DESTINATION_VNID, NODE_ZONE, OUTPUT_PORT, SCRATCH, SOURCE_VNID, Table
 from topology.verification.claim import About, Claim, Kind, always, of_cluster, of_node
 from topology.verification.crossing import is_tracked
 from topology.verification.ingress import own_addresses
@@ -167,6 +167,17 @@ def _answered_by_service_owed(view: View, talk: Talk) -> Iterator[Match]:
         yield *talk.pair, against, (fields.CT_MARK, talk.source.vnid, W32)
 
 
+def _refused_by_service(view: View, match: Match, actions: Actions) -> bool:
+    talk = _talk(view, match[1:])
+    return talk is not None and actions == TO_OUTPUT and match in set(_refused_by_service_owed(view, talk))
+
+
+def _refused_by_service_owed(view: View, talk: Talk) -> Iterator[Match]:
+    """An error against that direction, where it has been by icmp0: only for pods with addresses of their own."""
+    if _is_by_services(talk.begun, talk.source) and talk.destination.subnets:
+        yield (fields.IN_PORT, ICMP_OFPORT, W32), *talk.pair, (SCRATCH, talk.source.vnid, W32)
+
+
 def _to_port(view: View, match: Match, actions: Actions) -> bool:
     talk = _talk(view, match)
     return talk is not None and actions == TO_OUTPUT and match in set(_to_port_owed(view, talk))
@@ -237,6 +248,13 @@ def _elsewhere(view: View) -> Facts:
 CLAIMS: Final[tuple[Claim, ...]] = (
     always(pipeline.INGRESS_POLICY_NONE, Kind.LEAK, (goto(Table.DELIVERY),)),
     Claim(pipeline.DELIVER_WITHIN, Kind.LEAK, About.NETWORKS, _within, _within_owed, lambda view: len(view.networks)),
+    Claim(
+        pipeline.DELIVER_ERROR,
+        Kind.LEAK,
+        About.CONNECTIONS,
+        _refused_by_service,
+        _owed(_refused_by_service_owed),
+    ),
     Claim(pipeline.DELIVER_PORT, Kind.LEAK, About.CONNECTIONS, _to_port, _owed(_to_port_owed)),
     Claim(pipeline.DELIVER_SERVICE, Kind.LEAK, About.CONNECTIONS, _by_service, _owed(_by_service_owed)),
     Claim(
