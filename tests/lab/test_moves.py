@@ -171,7 +171,7 @@ def test_the_controller_is_killed_meanwhile(moving: Lab, delay: float) -> None:
     reaches(moving, target)
 
 
-@pytest.mark.parametrize("stages", range(4))
+@pytest.mark.parametrize("stages", range(5))
 def test_a_restart_finds_a_stage_that_no_switch_was_told_of(moving: Lab, stages: int) -> None:
     """As if it was killed right after it had stored a stage: the hardest moment in each stage."""
     there = moving.api.get("/v1/projects/shop")["network"]

@@ -139,9 +139,26 @@ def _connected_owed(view: View, talk: Talk) -> Iterator[Match]:
         yield talk.pair
 
 
-def _is_by_services(scope: Scope | None, server: Network) -> bool:
-    """Whether a scope is of services of `server`; VNID 0 says that a packet is by no service, so it names none."""
-    return scope is not None and scope.services_only and bool(server.vnid)
+def _servers(view: View, scope: Scope | None, client: Network, server: Network) -> Iterator[Network]:
+    """Yield the networks of whose services a scope is; VNID 0 says that a packet is by no service, so it names none.
+
+    Pods on their way are of two networks, and nobody's services are of the one in between: they are reached by those
+    of either, if that is for services to whom the client's are of at that time.
+    """
+    if scope is None or not scope.services_only:
+        return
+    ways = {(one, other) for one, other in zip(_stands_for(view, client), _stands_for(view, server), strict=True)}
+    for one, other in sorted(ways):
+        connection = view.snapshot.connections.get(_key(one, other))
+        may = None if connection is None else connection.scope(one)
+        network = view.snapshot.networks.get(other)
+        if may is not None and may.services_only and network is not None and network.vnid:
+            yield network
+
+
+def _stands_for(view: View, network: Network) -> tuple[str, str]:
+    move = None if network.transit_for is None else view.snapshot.moves.get(network.transit_for)
+    return (network.name,) * 2 if move is None or move.transit != network.name else (move.source, move.target)
 
 
 def _by_service(view: View, match: Match, actions: Actions) -> bool:
@@ -151,8 +168,8 @@ def _by_service(view: View, match: Match, actions: Actions) -> bool:
 
 def _by_service_owed(view: View, talk: Talk) -> Iterator[Match]:
     """By a service of the receiver's own network; one of a third leads nobody there."""
-    if _is_by_services(talk.may, talk.destination):
-        yield *talk.pair, (BY_SERVICE, talk.destination.vnid, W32)
+    for server in _servers(view, talk.may, talk.source, talk.destination):
+        yield *talk.pair, (BY_SERVICE, server.vnid, W32)
 
 
 def _answered_by_service(view: View, match: Match, actions: Actions) -> bool:
@@ -162,9 +179,9 @@ def _answered_by_service(view: View, match: Match, actions: Actions) -> bool:
 
 def _answered_by_service_owed(view: View, talk: Talk) -> Iterator[Match]:
     """Against the direction of what was begun by a service of the network that answers, and nothing else."""
-    if _is_by_services(talk.begun, talk.source):
+    for server in _servers(view, talk.begun, talk.destination, talk.source):
         against = (fields.CT_STATE, fields.IS_ANSWER, fields.IS_ANSWER)
-        yield *talk.pair, against, (fields.CT_MARK, talk.source.vnid, W32)
+        yield *talk.pair, against, (fields.CT_MARK, server.vnid, W32)
 
 
 def _refused_by_service(view: View, match: Match, actions: Actions) -> bool:
@@ -174,8 +191,8 @@ def _refused_by_service(view: View, match: Match, actions: Actions) -> bool:
 
 def _refused_by_service_owed(view: View, talk: Talk) -> Iterator[Match]:
     """An error against that direction, where it has been by icmp0: only for pods with addresses of their own."""
-    if _is_by_services(talk.begun, talk.source) and talk.destination.subnets:
-        yield (fields.IN_PORT, ICMP_OFPORT, W32), *talk.pair, (SCRATCH, talk.source.vnid, W32)
+    for server in _servers(view, talk.begun, talk.destination, talk.source) if talk.destination.subnets else ():
+        yield (fields.IN_PORT, ICMP_OFPORT, W32), *talk.pair, (SCRATCH, server.vnid, W32)
 
 
 def _to_port(view: View, match: Match, actions: Actions) -> bool:
