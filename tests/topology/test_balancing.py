@@ -17,6 +17,7 @@ from topology.groups import changes
 from topology.model import Cluster, Endpoint, EndpointSlice, NamedPort, Project, Service, ServiceKey, SliceKey
 from topology.snapshot import Put, Snapshot, apply_all, empty
 from topology.targets import Gone, Target, gone, targets
+from topology.verification.endpoints import Offer, eligible
 
 TARGETS = st.sets(
     st.builds(Target, st.integers(1, 3000).map(lambda n: IPv4Address(0x0A800000 + n)), st.sampled_from([80, 8080]))
@@ -170,6 +171,36 @@ def test_local_ones_are_those_of_the_clients_node() -> None:
     assert found(*endpoints, service=local, node="n3") == []
     assert found(*endpoints, service=local, node="n3", outside=True) == [A, B, C]
     assert found(Endpoint(A, "n1", ready=False, terminating=True), Endpoint(B, "n2"), service=local) == [A]
+
+
+def test_who_goes_away_serves_a_port_and_a_family_that_nobody_ready_has() -> None:
+    """As a rollout that moves a port to other pods leaves it, or one of a family alone."""
+    going = Endpoint(A, ready=False, serving=True, terminating=True)
+    six = IPv6Address("fd00::1")
+    other = replace(WEB, key=ServiceKey("red", "web6"), address=IPv6Address("fd00:20::1"))
+
+    def slices(service: str) -> tuple[EndpointSlice, ...]:
+        return (
+            EndpointSlice(SliceKey("red", f"{service}-1"), service, (NamedPort("TCP", 8080, "http"),), (going,)),
+            EndpointSlice(SliceKey("red", f"{service}-2"), service, (NamedPort("UDP", 53, "u"),), (Endpoint(B),)),
+            EndpointSlice(
+                SliceKey("red", f"{service}-3"), service, (NamedPort("TCP", 8080, "http"),), (Endpoint(six),)
+            ),
+        )
+
+    put = (Project("red", "default"), WEB, other, *slices("web"), *slices("web6"))
+    snapshot = apply_all(empty(), tuple(map(Put, put)))[0]
+    found = {(each, port.name): targets(each, port, snapshot, "n1") for each in (WEB, other) for port in WEB.ports}
+    assert found == {
+        (WEB, "http"): (Target(A, 8080),),
+        (WEB, "u"): (Target(B, 53),),
+        (other, "http"): (Target(six, 8080),),
+        (other, "u"): (),
+    }
+    for service in (WEB, other):
+        for port in service.ports:
+            there = eligible(Offer(service, port, snapshot.networks["default"]), snapshot, "n1")
+            assert {Target(*each) for each in there} == set(found[service, port.name])
 
 
 def test_a_port_is_found_by_its_name_and_protocol() -> None:

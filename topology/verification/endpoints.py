@@ -179,22 +179,21 @@ def eligible(offer: Offer, snapshot: Snapshot, node: str) -> frozenset[Place]:
     """Return where what a client on `node` begins may go.
 
     What Kubernetes says: to endpoints that are ready, or to all if the service publishes those that are not; where none
-    is, to those that still serve while they terminate; and of a service with local policy, on the client's node only,
-    unless it comes from outside.
-    The port is the slice's, of the same protocol and name.
+    is that has this port, to those that still serve while they terminate; and of a service with local policy, on the
+    client's node only, unless it comes from outside.
+    The port is the slice's, of the same protocol and name; the family is that of the service's address.
     """
-    service, port = offer.service, offer.port
-    slices = [snapshot.slices[key] for key in snapshot.slices_of.get(service.key, {})]
-    near = [each for of in slices for each in of.endpoints if not offer.is_local or each.node == node]
-    some_ready = any(_takes_new(each, service) for each in near)
-    good = {each for each in near if (_takes_new(each, service) if some_ready else each.serving and each.terminating)}
-    return frozenset(
-        (each.address, listens)
-        for of in slices
-        for listens in _listens(of, port)
-        for each in of.endpoints
-        if each in good and each.address.version == service.address.version
-    )
+    service = offer.service
+    ready: set[Place] = set()
+    going: set[Place] = set()
+    for of in (snapshot.slices[key] for key in snapshot.slices_of.get(service.key, {})):
+        for each in of.endpoints:
+            if each.address.version != service.address.version or (offer.is_local and each.node != node):
+                continue
+            places = {(each.address, listens) for listens in _listens(of, offer.port)}
+            ready |= places if _takes_new(each, service) else set()
+            going |= places if each.serving and each.terminating else set()
+    return frozenset(ready or going)
 
 
 def _takes_new(endpoint: Endpoint, service: Service) -> bool:
