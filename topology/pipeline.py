@@ -31,12 +31,12 @@ What others send to a node port, the node's kernel hands over by tun0: from the 
 for this node and, with the node port, for the service. To us it is the node that asks, so that whoever reaches a node
 reaches its node ports, in whichever network; the answers are the kernel's to give back.
 
-A tunnel packet is believed only from the address of a known node; its tunnel id is the sender's VNID, and its inner
-destination MAC tells the space of the destination. It goes to LOCAL, where the destination's VNID (reg1) and port
-(reg2) are found among this node's pods, by space and address; a cluster address becomes the pod's own there.
-INGRESS_POLICY is the receiver's policy, and DELIVERY decides the pair (reg0, reg1): no flow for the pair, no delivery.
-Where a pair may not begin everything, DELIVERY asks conntrack in the receiver's zone, and REPLIES lets pass what
-answers to something that the receiver began.
+A tunnel packet is believed only from the address of a known node, and only if both inner MACs are such as a node
+writes; its tunnel id is the sender's VNID, and its inner destination MAC tells the space of the destination. It goes to
+LOCAL, where the destination's VNID (reg1) and port (reg2) are found among this node's pods, by space and address; a
+cluster address becomes the pod's own there. INGRESS_POLICY is the receiver's policy, and DELIVERY decides the pair
+(reg0, reg1): no flow for the pair, no delivery. Where a pair may not begin everything, DELIVERY asks conntrack in the
+receiver's zone, and REPLIES lets pass what answers to something that the receiver began.
 
 The node's packets (NODE_INGRESS) carry VNID 0. From tun0 only the node's own source addresses are accepted, and
 what NODE_REPLIES recognises as the answer to a connection that a pod began (OUTPUT committed it to conntrack).
@@ -214,7 +214,10 @@ DISPATCH_NODE: Final = Stage(Table.DISPATCH, 100, _BASE, "from tun0: NODE_INGRES
 DISPATCH_POD: Final = Stage(Table.DISPATCH, 10, _BASE, "from any other port: POD_INGRESS")
 
 TUNNEL_PEER: Final = Stage(
-    Table.TUNNEL_INGRESS, 100, _TUNNELS, "from a known node: VNID from the tunnel id, space from the inner MAC"
+    Table.TUNNEL_INGRESS,
+    100,
+    _TUNNELS,
+    "from a known node, in MACs of ours: VNID from the tunnel id, the rest from them",
 )
 
 NODE_ARP: Final = Stage(Table.NODE_INGRESS, 110, _NODE, "ARP of the node itself")
