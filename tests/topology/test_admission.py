@@ -172,6 +172,11 @@ REFUSALS: list[tuple[Request, Reason, str]] = [
     (endpoints("255.255.255.255"), Reason.INVALID, "255.255.255.255 is the broadcast"),
     (endpoints("::"), Reason.INVALID, ":: is the unspecified"),
     (endpoints("::1"), Reason.INVALID, "::1 is a loopback"),
+    (
+        endpoints("10.128.0.2", "172.30.0.9"),
+        Reason.INVALID,
+        "endpoint 172.30.0.9 is inside the service CIDR 172.30.0.0/16",
+    ),
     (endpoints("fe80::1"), Reason.INVALID, "fe80::1 is a link-local"),
     (endpoints("ff02::1"), Reason.INVALID, "ff02::1 is a multicast"),
     (endpoints("10.128.0.2", "fd00::2"), Reason.INVALID, "both address families"),

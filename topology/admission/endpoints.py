@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from topology import names
 from topology.admission.checks import known_project, require
-from topology.endpoints import slice_fault
+from topology.endpoints import of_services, slice_fault
 from topology.model import SliceKey
 from topology.requests import DeleteEndpoints, PutEndpoints, Reason, Refused
 from topology.snapshot import Event, Put, Remove, Snapshot
@@ -17,7 +17,7 @@ def put_endpoints(snapshot: Snapshot, request: PutEndpoints) -> tuple[Event, ...
     given = request.slice
     require(names.subdomain_fault, "slice of endpoints", given.key.name)
     known_project(snapshot, given.key.project)
-    fault = slice_fault(given)
+    fault = slice_fault(given) or next(iter(of_services(given, snapshot.cluster.service_cidrs).values()), None)
     if fault is not None:
         raise Refused(Reason.INVALID, _named(given.key), *fault)
     found = replace(given, ports=tuple(sorted(given.ports)), endpoints=tuple(sorted(given.endpoints)))
