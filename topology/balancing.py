@@ -79,13 +79,23 @@ def _finely(buckets: tuple[Bucket, ...]) -> tuple[Bucket, ...]:
     return ((SMALLEST, 1, actions), (first, share - 1, actions), *equally)
 
 
+def most_parts(buckets: int) -> int:
+    """Return into how many parts so many buckets are divided at most: by chance they fit a half of that."""
+    return 1 if buckets <= MOST_BUCKETS else 2 << (-(-buckets // MOST_BUCKETS) - 1).bit_length()
+
+
 def _parts(buckets: tuple[Bucket, ...]) -> tuple[tuple[Bucket, ...], ...]:
-    """Divide buckets by their ids into as few parts as fit: a power of two, so that most stay where they are."""
+    """Divide buckets by their ids into as few parts as fit: a power of two, so that most stay where they are.
+
+    Whose addresses were chosen so that their ids fall together are divided in the order of these: then one more
+    endpoint moves others, and there are not more parts than buckets need.
+    """
     count = 1
-    while True:
+    while count <= most_parts(len(buckets)):
         parts: list[list[Bucket]] = [[] for _ in range(count)]
         for bucket in buckets:
             parts[bucket[0] % count].append(bucket)
         if max(map(len, parts)) <= MOST_BUCKETS:
             return tuple(map(tuple, parts))
         count *= 2
+    return tuple(buckets[at : at + MOST_BUCKETS] for at in range(0, len(buckets), MOST_BUCKETS))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topology.balancing import MOST_BUCKETS, balanced, first_group, numbered
+from topology.balancing import MOST_BUCKETS, balanced, first_group, most_parts, numbered
 from topology.features.services import common_flows
 from topology.fields import REG4
 from topology.flow import Group, Op, load
@@ -118,6 +118,26 @@ def test_ports_have_groups_of_their_own_also_where_a_part_of_a_service_is_empty(
     snapshot = apply_all(empty(), (Put(Project("red", "default")), Put(service), Put(of)))[0]
     made = [group.group_id for flow in common_flows(tuple(service.key), snapshot) for group in flow.groups]
     assert len(made) == len(set(made)) == 6
+
+
+@pytest.mark.parametrize("count", [257, 600, 1000])
+def test_ids_that_were_chosen_to_fall_together_make_no_more_groups(count: int) -> None:
+    """Addresses can be tried out until their ids agree in many bits: there are as many parts as are needed."""
+    found = {number << 20 | 7: Target(IPv4Address("10.128.0.0") + number, 8080) for number in range(count)}
+    made = balanced(found, 7, lambda number, target: (load(REG4, number), (Op.OUTPUT, target.port)))
+    assert len(made) - 1 == -(-count // MOST_BUCKETS) <= most_parts(count)
+    assert all(len(group.buckets) <= MOST_BUCKETS for group in made)
+    shares = leaves({group.group_id: group for group in made})
+    assert set(shares) == set(found)
+    assert all(abs(share * count - 1) < 1e-9 for share in shares.values())
+
+
+@pytest.mark.parametrize("count", [256, 257, 511, 512, 513, 4096, 5000])
+def test_by_chance_parts_fit_at_once(count: int) -> None:
+    """Half of what there may be, so that a change of endpoints is of few buckets."""
+    found = {Target(IPv4Address("10.128.0.0") + number, 8080) for number in range(count)}
+    lower = [group.group_id - 7 for group in groups(found).values() if group.is_lower]
+    assert max(lower, default=0) <= most_parts(count)
 
 
 def test_no_endpoint_no_group() -> None:
