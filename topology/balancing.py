@@ -16,9 +16,10 @@ from topology.targets import Target
 
 # What Open vSwitch chooses from by the data path's hash; at some 88 bytes each they fit a message of 64 KB, too.
 MOST_BUCKETS: Final = 256
-# Group ids: one bit for the address family, the address's place in the service ranges, and the service's own groups.
-# A service address is given to one service only, so that its groups need no numbers of their own.
-_OWN_BITS: Final = 11
+# Group ids: one bit for the address family, the address's place in the service ranges, and the service's own groups,
+# which have all bits that the ranges leave. A service address is given to one service only, so that its groups need no
+# numbers of their own.
+_ID_BITS: Final = 31  # without the family
 PLACE_BITS: Final = 20  # the largest range that Kubernetes takes: /12, or /108 in IPv6
 SMALLEST: Final = 0  # the id of the bucket that says how small a part of the hash counts
 _BUCKET_IDS: Final = 0xFFFFFF00  # the largest: OpenFlow 1.5.1, 7.3.4.3.1: OFPG_BUCKET_MAX
@@ -33,7 +34,17 @@ def first_group(address: Address, cluster: Cluster) -> int:
                 place += int(address) - int(cidr.network_address)
                 break
             place += cidr.num_addresses
-    return (address.version == 6) << 31 | place << _OWN_BITS
+    return (address.version == 6) << _ID_BITS | place << _own_bits(address.version, cluster)
+
+
+def room(version: int, cluster: Cluster) -> int:
+    """Return how many groups a service of an address family can have."""
+    return 1 << _own_bits(version, cluster)
+
+
+def _own_bits(version: int, cluster: Cluster) -> int:
+    places = sum(cidr.num_addresses for cidr in cluster.service_cidrs if cidr.version == version)
+    return _ID_BITS - max(places - 1, 0).bit_length()
 
 
 def balanced(targets: Mapping[int, Target], first: int, actions: Callable[[int, Target], Actions]) -> tuple[Group, ...]:
@@ -77,6 +88,12 @@ def _finely(buckets: tuple[Bucket, ...]) -> tuple[Bucket, ...]:
     (first, _, actions), *others = buckets
     equally = ((number, share, to) for number, _, to in others)
     return ((SMALLEST, 1, actions), (first, share - 1, actions), *equally)
+
+
+def most_groups(endpoints: int) -> int:
+    """Return how many groups so many endpoints of a port need at most."""
+    parts = most_parts(endpoints)
+    return parts if parts == 1 else parts + 1
 
 
 def most_parts(buckets: int) -> int:

@@ -320,7 +320,7 @@ def mark_amiss(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...]
 
 # --- services: buckets, groups, and what else leads to endpoints and back ------------------------
 
-_GROUPS_OF_ONE = 1 << 11  # ids that belong to one service address
+_GROUPS_OF_ONE = 1 << 15  # ids that belong to one service address of a /16
 
 
 def with_bucket(flow: Flow, chance: Random, change: Callable[[Bucket], Bucket | None]) -> tuple[Flow, ...] | None:

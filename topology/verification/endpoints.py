@@ -52,9 +52,10 @@ _AS_KNOWN: Final[Actions] = (
 )
 _LEARN: Final[Action] = (Op.RESUBMIT, int(Table.LEARNING))
 _LAST_ID: Final = 0xFFFF_FF00  # of groups, and of buckets (OpenFlow 1.5.1, 7.3.4.3)
-# A group's id: the family, the service address's place among all of its family, 11 bits of the service's own.
-_OWN_BITS: Final = 11
-_PLACE_BITS: Final = 20
+# A group's id: the family in the highest of 32 bits, the service address's place among all of its family in as many as
+# these need, and the rest are the service's own.
+_FAMILY_BIT: Final = 31
+_PLACE_BITS: Final = 20  # at most
 
 
 class Offer(NamedTuple):
@@ -220,19 +221,15 @@ def to_endpoint(endpoint: Place, network: Network) -> Actions:
 
 def _own_ids(address: Address, cluster: Cluster) -> range:
     """Return the ids of groups that belong to a service address: no other address has one of them."""
-    place = 0
-    for cidr in cluster.service_cidrs:
-        if cidr.version == address.version:
-            if address in cidr:
-                place += int(address) - int(cidr.network_address)
-                break
-            place += cidr.num_addresses
-    else:
+    ranges = [cidr for cidr in cluster.service_cidrs if cidr.version == address.version]
+    sizes = [cidr.num_addresses for cidr in ranges]
+    at = next((number for number, cidr in enumerate(ranges) if address in cidr), None)
+    if at is None or sum(sizes) > 1 << _PLACE_BITS:
         return range(0)  # nobody's address: it would have the ids of another
-    if place >> _PLACE_BITS:
-        return range(0)
-    first = ((address.version == 6) << _PLACE_BITS | place) << _OWN_BITS
-    return range(first, min(first + (1 << _OWN_BITS), _LAST_ID + 1))
+    place = sum(sizes[:at]) + int(address) - int(ranges[at].network_address)
+    own = (1 << _FAMILY_BIT) >> (sum(sizes) - 1).bit_length()
+    first = ((address.version == 6) << _FAMILY_BIT) + place * own
+    return range(first, min(first + own, _LAST_ID + 1))
 
 
 def _spreads(said: Actions, wanted: set[Actions], own: range) -> bool:
