@@ -18,6 +18,10 @@ from topology.requests import CreateNode, DeleteNode, Reason, Refused, SetCluste
 from topology.snapshot import Event, Put, Remove, Snapshot
 
 _SMALLEST_SUBNET_BITS = 2  # its own address, the gateway, one pod, broadcast
+_OTHER_PORTS = (
+    "give another range, or none, by --heddle-node-ports, or listen on another port "
+    "(--heddle-rest-listen, --heddle-openflow-listen)"
+)
 
 
 def set_cluster(snapshot: Snapshot, request: SetCluster) -> tuple[Event, ...]:
@@ -165,7 +169,7 @@ def _unsound_outside(cluster: Cluster) -> Iterator[Refused]:
     for port in (*cluster.guarded_tcp_ports, *cluster.guarded_udp_ports):
         if offered.first <= port <= offered.last:
             cause = f"include port {port}, by which nodes reach controllers or each other"
-            yield _bad_setting(subject, cause, "give another range, or let it be another port")
+            yield _bad_setting(subject, cause, _OTHER_PORTS)
 
 
 def _too_many_services(cluster: Cluster) -> Iterator[Refused]:
