@@ -7,9 +7,11 @@ Objects that others have written come one by one, in any order, and may have bee
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from store.objects import KINDS
+from topology.endpoints import of_services
 from topology.model import (
     AddressBlock,
     Binding,
@@ -147,6 +149,18 @@ def still_named(snapshot: Snapshot, value: Subject) -> bool:
 def _is_transit_in_use(snapshot: Snapshot, network: Network) -> bool:
     move = snapshot.moves.get(network.transit_for or "")
     return move is not None and move.transit == network.name
+
+
+def possible(snapshot: Snapshot, value: Subject) -> tuple[Subject, str | None]:
+    """Return what of a value can be, and what is left out, in words: of a slice, endpoints with services' addresses."""
+    wrong = of_services(value, snapshot.cluster.service_cidrs) if isinstance(value, EndpointSlice) else {}
+    if not wrong:
+        return value, None
+    assert isinstance(value, EndpointSlice)
+    kept = tuple(endpoint for endpoint in value.endpoints if endpoint.address not in wrong)
+    first, *others = wrong.values()
+    more = f", and {len(others)} more" if others else ""
+    return replace(value, endpoints=kept), f"left out: {first.cause}{more}; {first.remedy}"
 
 
 def conflict(snapshot: Snapshot, value: Subject) -> str | None:

@@ -22,6 +22,7 @@ from topology.model import (
     Endpoint,
     EndpointSlice,
     NamedPort,
+    Prefix,
     Service,
 )
 from topology.names import label_fault, subdomain_fault
@@ -56,6 +57,17 @@ def range_fault(service: Service, cluster: Cluster) -> Fault | None:
 def slice_fault(found: EndpointSlice) -> Fault | None:
     """Check a slice of endpoints."""
     return next(_of_slice(found), None)
+
+
+def of_services(found: EndpointSlice, ranges: Iterable[Prefix]) -> dict[Address, Fault]:
+    """Return the endpoints of a slice that have addresses of services, each with what is wrong: nobody is there."""
+    remedy = "give the addresses of those who answer; a service leads to no other service"
+    return {
+        endpoint.address: Fault(f"endpoint {endpoint.address} is inside the service CIDR {cidr}", remedy)
+        for cidr in ranges
+        for endpoint in found.endpoints
+        if endpoint.address.version == cidr.version and endpoint.address in cidr
+    }
 
 
 def _of_service(service: Service) -> Iterator[Fault]:

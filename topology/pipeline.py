@@ -31,12 +31,12 @@ What others send to a node port, the node's kernel hands over by tun0: from the 
 for this node and, with the node port, for the service. To us it is the node that asks, so that whoever reaches a node
 reaches its node ports, in whichever network; the answers are the kernel's to give back.
 
-A tunnel packet is believed only from the address of a known node; its tunnel id is the sender's VNID, and its inner
-destination MAC tells the space of the destination. It goes to LOCAL, where the destination's VNID (reg1) and port
-(reg2) are found among this node's pods, by space and address; a cluster address becomes the pod's own there.
-INGRESS_POLICY is the receiver's policy, and DELIVERY decides the pair (reg0, reg1): no flow for the pair, no delivery.
-Where a pair may not begin everything, DELIVERY asks conntrack in the receiver's zone, and REPLIES lets pass what
-answers to something that the receiver began.
+A tunnel packet is believed only from the address of a known node, and only if both inner MACs are such as a node
+writes; its tunnel id is the sender's VNID, and its inner destination MAC tells the space of the destination. It goes to
+LOCAL, where the destination's VNID (reg1) and port (reg2) are found among this node's pods, by space and address; a
+cluster address becomes the pod's own there. INGRESS_POLICY is the receiver's policy, and DELIVERY decides the pair
+(reg0, reg1): no flow for the pair, no delivery. Where a pair may not begin everything, DELIVERY asks conntrack in the
+receiver's zone, and REPLIES lets pass what answers to something that the receiver began.
 
 The node's packets (NODE_INGRESS) carry VNID 0. From tun0 only the node's own source addresses are accepted, and
 what NODE_REPLIES recognises as the answer to a connection that a pod began (OUTPUT committed it to conntrack).
@@ -137,7 +137,8 @@ REGISTER_PURPOSE: Final[dict[Field, str]] = {
     DESTINATION_VNID: "destination VNID",
     OUTPUT_PORT: "ofport to send out by",
     SPACE: "address space of the destination",
-    SCRATCH: "scratch inside one table; from CROSSING to LEAVING_ERRORS the sender's own address; the endpoint learnt",
+    SCRATCH: "scratch inside one table; from CROSSING to LEAVING_ERRORS the sender's own address; the endpoint learnt; "
+    "of an error that comes back by icmp0, VNID of the service that answers",
     CLUSTER_SOURCE: "cluster address of a sender whose address is in a space of its own",
     BY_SERVICE: "VNID of the service by whose address the destination was named",
 }
@@ -162,10 +163,13 @@ BALANCER: Final = 0xFFFF_FF10
 
 # What goes to the translator of quotes and comes back by icmp0 says in its MACs what the switch would forget:
 # destination: ICMP_MAC, VNID of the sender (24 bits), high 16 bits of the sender's address before it was changed;
-# source: LEAVING_MAC or ARRIVING_MAC, space of the destination (24 bits), low 16 bits of that address.
+# source: one of the three others, space of the destination (24 bits), low 16 bits of that address.
+# What arrives has its sender's address still. A service's VNID stands in its place, which is nobody's address
+# (0.0.0.0/8): the one by which the destination was named, or the one whose endpoint sent what the error answers.
 ICMP_MAC: Final = 0x0E
 LEAVING_MAC: Final = 0x0E
 ARRIVING_MAC: Final = 0x1E
+ANSWERING_MAC: Final = 0x2E
 ICMP_ERRORS: Final = (3, 11, 12)  # unreachable (fragmentation needed too), time exceeded, parameter problem (IANA)
 
 
@@ -210,7 +214,10 @@ DISPATCH_NODE: Final = Stage(Table.DISPATCH, 100, _BASE, "from tun0: NODE_INGRES
 DISPATCH_POD: Final = Stage(Table.DISPATCH, 10, _BASE, "from any other port: POD_INGRESS")
 
 TUNNEL_PEER: Final = Stage(
-    Table.TUNNEL_INGRESS, 100, _TUNNELS, "from a known node: VNID from the tunnel id, space from the inner MAC"
+    Table.TUNNEL_INGRESS,
+    100,
+    _TUNNELS,
+    "from a known node, in MACs of ours: VNID from the tunnel id, the rest from them",
 )
 
 NODE_ARP: Final = Stage(Table.NODE_INGRESS, 110, _NODE, "ARP of the node itself")
@@ -224,7 +231,7 @@ NODE_REPLY: Final = Stage(Table.NODE_REPLIES, 100, _NODE, "reply of a connection
 NODE_RELATED: Final = Stage(Table.NODE_REPLIES, 90, _NODE, "ICMP error that belongs to such a connection")
 
 ICMP_BACK: Final = Stage(
-    Table.ICMP_INGRESS, 100, _ERRORS, "an error with its quote translated: VNID and space from the MACs"
+    Table.ICMP_INGRESS, 100, _ERRORS, "an error with its quote translated: VNID, space and service from the MACs"
 )
 
 POD_ADDRESS: Final = Stage(Table.POD_INGRESS, 100, _PORTS, "the port's own MAC and address: tagged with VNID and space")
@@ -292,6 +299,12 @@ LOCAL_POD: Final = Stage(Table.LOCAL, 100, _PORTS, "a pod's address: its VNID, p
 GUARDED_PORT: Final = Stage(Table.NODE_GUARD, 100, _GUARD, "a guarded port: dropped")
 GUARD_PASS: Final = Stage(Table.NODE_GUARD, 10, _GUARD, "any other port of a node: out by tun0")
 
+ANSWERING_AGAIN: Final = Stage(
+    Table.ARRIVING_ERRORS, 130, _ERRORS, "an answer by a service that came by icmp0: there again, with its mark"
+)
+ANSWERING_ERROR: Final = Stage(
+    Table.ARRIVING_ERRORS, 120, _ERRORS, "an ICMP error that answers by a service: to the translator, with its mark"
+)
 ARRIVING_AGAIN: Final = Stage(Table.ARRIVING_ERRORS, 110, _ERRORS, "an ICMP error that came by icmp0: there again")
 ARRIVING_ERROR: Final = Stage(Table.ARRIVING_ERRORS, 100, _ERRORS, "an ICMP error: by icmp0 to the translator")
 ARRIVING_NONE: Final = Stage(Table.ARRIVING_ERRORS, 10, _ERRORS, "anything else: on to policy")
@@ -299,6 +312,9 @@ ARRIVING_NONE: Final = Stage(Table.ARRIVING_ERRORS, 10, _ERRORS, "anything else:
 INGRESS_POLICY_NONE: Final = Stage(Table.INGRESS_POLICY, 10, _BASE, "no policy: on to DELIVERY")
 
 DELIVER_WITHIN: Final = Stage(Table.DELIVERY, 100, _NETWORKS, "within one network")
+DELIVER_ERROR: Final = Stage(
+    Table.DELIVERY, 96, _CONNECTIONS, "an ICMP error that answers by a service, back from the translator"
+)
 DELIVER_PORT: Final = Stage(Table.DELIVERY, 95, _CONNECTIONS, "to a port that a connection names")
 DELIVER_SERVICE: Final = Stage(Table.DELIVERY, 94, _CONNECTIONS, "by a service, where a connection is for services")
 DELIVER_ANSWER: Final = Stage(

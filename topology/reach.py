@@ -21,6 +21,24 @@ def is_one_way(source: str, destination: str, snapshot: Snapshot) -> bool:
     return back is None or not back.is_everything
 
 
+def services_at(source: str, destination: str, snapshot: Snapshot) -> tuple[str, ...]:
+    """Return the networks by whose services `source` may get to pods of `destination`: that one, if it may by services.
+
+    No service belongs to a transit network. Pods there are reached by those of the move's source while it begins, and
+    by those of its target from then on, each as far as that network's services may be used.
+    """
+    pairs = zip(_ends(source, snapshot), _ends(destination, snapshot), strict=True)
+    used = ((there, scope(here, there, snapshot)) for here, there in dict.fromkeys(pairs))
+    return tuple(dict.fromkeys(there for there, may in used if may is not None and may.services_only))
+
+
+def _ends(network: str, snapshot: Snapshot) -> tuple[str, str]:
+    """Return what a network stands for, before and after moves: a transit network for source and target of its own."""
+    project = snapshot.networks[network].transit_for if network in snapshot.networks else None
+    move = None if project is None else snapshot.moves.get(project)
+    return (network, network) if move is None or move.transit != network else (move.source, move.target)
+
+
 def begins_tracked(source: str, destination: str, snapshot: Snapshot) -> bool:
     """Whether replies to what `source` begins have to be told from what `destination` begins.
 

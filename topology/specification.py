@@ -298,8 +298,7 @@ class _World:
             asked = None if each.endpoint is None else self._as_served(each)
             if asked is not None and _answers(message.packet, asked):
                 known = self._known_service(_ends(each.packet)[1])
-                scope = None if message.network is None else self._scope(self.snapshot.ports[each.port].network, known)
-                allowed = message.network == known and scope is not None and scope.services_only
+                allowed = known in self._used_at(self.snapshot.ports[each.port].network, message.network)
                 return replace(message, packet=_from_service(message.packet, each.packet)), allowed
         return message, False
 
@@ -332,7 +331,7 @@ class _World:
         return self.arrive(there, message if here == there else replace(message, port=None, is_node=False))
 
     def _may_deliver(self, message: _Message, port: Port) -> bool:
-        by_service = message.service == port.network
+        by_service = message.service in self._used_at(message.network, port.network)
         return self._may_begin(message, port.network, by_service=by_service) or self._may_reply(message, port)
 
     def _may_begin(self, message: _Message, to: str, *, by_service: bool = False) -> bool:
@@ -358,6 +357,27 @@ class _World:
         about = talk_of(answer if answer.quoted is None else answer.quoted, 0)
         ways = () if about is None else (about.reverse(),) if answer.quoted is None else (about, about.reverse())
         return any(way in known for way in ways)
+
+    def _used_at(self, source: str | None, destination: str | None) -> set[str]:
+        """The networks by whose services a network gets to pods of another, where it may do so: that other one.
+
+        Pods that are between two networks are reached by the services of either, as far as these may be used.
+        """
+        if source is None or destination is None or not self._may_use(source, destination):
+            return set()
+        ways = zip(self._ends_of(source), self._ends_of(destination), strict=True)
+        return {there for here, there in ways if self._may_use(here, there)}
+
+    def _may_use(self, source: str, destination: str) -> bool:
+        scope = self._scope(source, destination)
+        return scope is not None and scope.services_only
+
+    def _ends_of(self, network: str) -> tuple[str, str]:
+        """Where pods of a network came from and where they go, if it is one on the way."""
+        for move in self.snapshot.moves.values():
+            if move.transit == network:
+                return move.source, move.target
+        return network, network
 
     def _scope(self, source: str, destination: str) -> Scope | None:
         for connection in self.snapshot.connections.values():

@@ -5,7 +5,7 @@ Its documentation of EndpointSlices, "Conditions", and of services, "Internal Tr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from topology.model import Address, Endpoint, EndpointSlice, NamedPort, Service
@@ -26,17 +26,15 @@ def targets(
 
     What comes from outside, by a node port, has no node that its endpoint should be on.
     """
-    slices = tuple(_slices(service, snapshot))
     near = node if service.internal_local and not from_outside else None
-    usable = _usable(service, (endpoint for each in slices for endpoint in each.endpoints), near)
-    found = {
-        Target(endpoint.address, number)
-        for each in slices
+    found = [
+        (Target(endpoint.address, number), endpoint)
+        for each in _slices(service, snapshot)
         for number in _numbers(each, port)
         for endpoint in each.endpoints
-        if endpoint in usable and endpoint.address.version == service.address.version
-    }
-    return tuple(sorted(found))
+        if endpoint.address.version == service.address.version and near in (None, endpoint.node)
+    ]
+    return tuple(sorted(_usable(service, found)))
 
 
 class Gone(NamedTuple):
@@ -71,8 +69,7 @@ def _numbers(of: EndpointSlice, port: NamedPort) -> Iterator[int]:
             yield each.port
 
 
-def _usable(service: Service, endpoints: Iterable[Endpoint], node: str | None) -> frozenset[Endpoint]:
-    """Return the ready ones on a node, or on any (None); where there is none, those that go away and still serve."""
-    near = [endpoint for endpoint in endpoints if node is None or endpoint.node == node]
-    ready = frozenset(endpoint for endpoint in near if endpoint.ready or service.publish_not_ready)
-    return ready or frozenset(endpoint for endpoint in near if endpoint.serving and endpoint.terminating)
+def _usable(service: Service, found: Collection[tuple[Target, Endpoint]]) -> set[Target]:
+    """Return where endpoints are ready; where none of this port and family is, those that go away and still serve."""
+    ready = {target for target, endpoint in found if endpoint.ready or service.publish_not_ready}
+    return ready or {target for target, endpoint in found if endpoint.serving and endpoint.terminating}

@@ -97,15 +97,22 @@ class Following:
     def _observe(self, heard: tuple[Heard, ...], names: list[Name], snapshot: Snapshot) -> tuple[Event, ...]:
         """Return what a snapshot lacks. In the owner thread, once there is something to be led."""
         versions: list[Version] = []
+        refused: dict[Name, str | None] = {}  # what was known to be wrong with each
         for each in heard:
             name = Name(each.plural, _name(each.found.metadata))
             names.append(name)
+            refused[name] = self._mirror.refusals.get(name)
             try:
                 versions += self._versions(name, each, snapshot.cluster)
             except (Malformed, msgspec.DecodeError) as error:
                 log.error("an object is not what it should be; what was known of it stays", name=name, why=str(error))
-                self._mirror.refusals[name] = str(error)
-        return self._mirror.observe(snapshot, versions)
+                refused[name] = self._mirror.refusals[name] = str(error)
+        events = self._mirror.observe(snapshot, versions)
+        for name, known in refused.items():
+            why = self._mirror.refusals.get(name)
+            if why not in (None, known):
+                log.warning("an object is not taken as it is", name=name, why=why)
+        return events
 
     def _versions(self, name: Name, heard: Heard, cluster: Cluster) -> Iterable[Version]:
         found, gone = heard.found, heard.gone

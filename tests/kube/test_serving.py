@@ -240,6 +240,24 @@ def test_services_slices_and_their_project_come_in_any_order(order: Sequence[int
     assert snapshot == empty()
 
 
+def test_an_endpoint_with_a_services_address_is_left_out_and_the_others_stay() -> None:
+    """The API server takes it; that it is left out is known by the slice's name, until it is gone from there."""
+    mirror, snapshot = Mirror(), empty()
+    red = (
+        Version(Name("networks", "red"), 1, (Network("red", 10),)),
+        Version(Name("projectnetworks", "red"), 1, (Project("red", "red"),)),
+    )
+    wrong = read_slice(slice_of(at("10.128.0.5"), at("172.30.0.9"), at("10.128.0.6")))
+    snapshot = apply_all(snapshot, mirror.observe(snapshot, [*red, wrong]))[0]
+    (kept,) = snapshot.slices.values()
+    assert [str(endpoint.address) for endpoint in kept.endpoints] == ["10.128.0.5", "10.128.0.6"]
+    why = mirror.refusals[wrong.name]
+    assert why.startswith("left out: endpoint 172.30.0.9 is inside the service CIDR 172.30.0.0/16; give")
+    right = wrong._replace(resource_version=wrong.resource_version + 1, values=(kept,))
+    assert mirror.observe(snapshot, [right]) == ()
+    assert wrong.name not in mirror.refusals
+
+
 def test_an_api_server_s_own_words(cluster: Cluster) -> None:
     """Made, changed and listed there."""
     red = cluster.namespace()

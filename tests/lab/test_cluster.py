@@ -13,7 +13,7 @@ from kube.client import Resource
 from kube.errors import NotFound
 from kube.objects import EVENTS, NAMESPACES, NODES, PODS, SERVICES
 from kube.resources import ADDRESS_SLICES, BINDINGS, CONNECTIONS, GROUP, NETWORKS, PROJECT_NETWORKS, VERSION, VTEPS
-from lab.api import LateError
+from lab.api import LateError, ProblemError
 from lab.cluster import ClusterLab
 from lab.description import UNDERLAY, NodeSpec, PodName
 from lab.errors import LabError
@@ -63,6 +63,7 @@ def test_tenants_are_apart_until_a_connection_is_made_and_again_when_it_goes(lab
     assert a.tcp(other)
     assert other.tcp(a)
     lab.isolate("red", "blue")
+    lab.settle()
     assert not a.ping(other)
 
 
@@ -77,6 +78,17 @@ def test_switches_are_divided_and_everybody_says_so(lab: ClusterLab) -> None:
     ]
     for node in lab.nodes:
         assert sorted(each[node] for each in phases) == ["InSync", "Standby"]
+
+
+def test_services_are_kubernetes_own_whichever_replica_is_asked(lab: ClusterLab) -> None:
+    body = {"name": "web", "project": "red", "address": "172.30.0.99", "ports": [{"protocol": "TCP", "port": 80}]}
+    for replica in (lab.controller, lab.second):
+        with pytest.raises(ProblemError, match="change it there: kubectl apply") as refused:
+            replica.api.post("/v1/services", body)
+        assert refused.value.status == 409
+        with pytest.raises(ProblemError, match="kubectl delete endpointslice web-1 -n red"):
+            replica.api.delete("/v1/endpoints/red/web-1")
+        assert replica.api.get("/v1/services") == {"services": []}
 
 
 def test_both_replicas_know_all_ports(lab: ClusterLab) -> None:

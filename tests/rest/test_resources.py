@@ -304,6 +304,7 @@ def test_endpoints(network: TestApp) -> None:
         ({"endpoints": [{"address": "10.0.0.0/8"}]}, 422, "$.endpoints[0].address"),
         ({"endpoints": [{"address": "10.128.0.2", "node": "N1"}]}, 400, "node"),
         ({"endpoints": [{"address": "127.0.0.1"}]}, 422, "loopback"),
+        ({"endpoints": [{"address": "10.128.0.2"}, {"address": "172.30.0.9"}]}, 422, "inside the service CIDR"),
         ({"endpoints": [{"address": "10.128.0.2"}, {"address": "fd00::2"}]}, 422, "both address families"),
         ({"endpoints": [{"address": "10.128.0.2"}] * 1001}, 400, "endpoints"),
         ({"ports": [{"protocol": "TCP", "port": 1}] * 101}, 400, "ports"),

@@ -16,7 +16,10 @@ from oslo_config import cfg
 from ryu_apps import options, settings
 from ryu_apps.listening import InheritedSocket, TcpAddress, UnixPath, listen_at
 from ryu_apps.settings import Settings, SettingsError, checks
+from topology.admission import admit
 from topology.model import PortRange
+from topology.requests import Refused, SetCluster
+from topology.snapshot import empty
 
 TOKEN = "0123456789abcdef"
 
@@ -396,6 +399,17 @@ def test_any_text_is_a_servers_url_or_an_error_that_names_the_flag(text: str) ->
         assert checks.url(f"https://{text}", "api-url").startswith("https://")
     except SettingsError as error:
         assert "--heddle-api-url" in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize("door", ["rest", "openflow"])
+def test_a_controller_on_a_node_port_is_told_which_flags_help(door: str) -> None:
+    """Services have these ports on every node, and the controller's own machine may be one."""
+    given = read(f"--heddle-{door}-listen=127.0.0.1:30100")
+    with pytest.raises(Refused, match=r"30000-32767: include port 30100, .*--heddle-node-ports.*--heddle-rest-listen"):
+        admit(empty(), SetCluster(given.cluster))
+    for ports in ("none", "31000-32767"):
+        other = read(f"--heddle-{door}-listen=127.0.0.1:30100", f"--heddle-node-ports={ports}")
+        assert admit(empty(), SetCluster(other.cluster))
 
 
 def test_replicas_need_a_token_for_each_other() -> None:

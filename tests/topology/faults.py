@@ -49,10 +49,12 @@ from topology.pipeline import (
     BY_SERVICE,
     CROSS_TRANSLATED,
     DELIVER_ANSWER,
+    DELIVER_ERROR,
     DELIVER_SERVICE,
     DESTINATION_VNID,
     HAIRPIN_SELF,
     OUTPUT_PORT,
+    SCRATCH,
     SOURCE_VNID,
     SPACE,
     Table,
@@ -318,7 +320,7 @@ def mark_amiss(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...]
 
 # --- services: buckets, groups, and what else leads to endpoints and back ------------------------
 
-_GROUPS_OF_ONE = 1 << 11  # ids that belong to one service address
+_GROUPS_OF_ONE = 1 << 15  # ids that belong to one service address of a /16
 
 
 def with_bucket(flow: Flow, chance: Random, change: Callable[[Bucket], Bucket | None]) -> tuple[Flow, ...] | None:
@@ -410,7 +412,7 @@ def other_end(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] 
 def mark_of_another(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
     """A connection is remembered, or asked for, as one of another network's services."""
     for position, (field, value, mask) in enumerate(flow.match):
-        if field in (CT_MARK, BY_SERVICE):
+        if field in (CT_MARK, BY_SERVICE) or (field == SCRATCH and flow.table == Table.DELIVERY):
             vnid = other(chance, numbers.vnids, value)
             return None if vnid is None else (with_term(flow, position, (field, vnid, mask)),)
 
@@ -548,9 +550,11 @@ def open_services(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, .
             (DELIVER_SERVICE, ((BY_SERVICE, chance.choice(numbers.vnids), FULL_MASK[BY_SERVICE]),)),
             (DELIVER_ANSWER, ((CT_STATE, IS_ANSWER, IS_ANSWER), (CT_MARK, one, FULL_MASK[CT_MARK]))),
             (DELIVER_ANSWER, ((CT_STATE, IS_ANSWER, IS_ANSWER),)),
+            (DELIVER_ERROR, ((IN_PORT, ICMP_OFPORT, FULL_MASK[IN_PORT]), (SCRATCH, one, FULL_MASK[SCRATCH]))),
         )
     )
-    return flow, Flow(int(Table.DELIVERY), stage.priority, (*pair, *more), (goto(Table.OUTPUT),))
+    match = tuple(sorted((*pair, *more)))
+    return flow, Flow(int(Table.DELIVERY), stage.priority, match, (goto(Table.OUTPUT),))
 
 
 def hairpin_of_another(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:

@@ -187,6 +187,21 @@ STEPS: Final[tuple[tuple[str, str | None, tuple[Request, ...]], ...]] = (
         (requests.JoinNetworks("red", "blue", *[Scope(services_only=True)] * 2),),
     ),
     (
+        "for services of each other only, with ranges of their own",
+        "a second node",
+        (
+            _network("red", "10.0.0.0/24"),
+            _network("blue", "10.1.0.0/24"),
+            *_pod("a", "red", "n1", 3),
+            *_pod("b", "blue", "n2", 4),
+            service("172.30.0.20", ("UDP", 53), key=ServiceKey("red", "api")),
+            service("172.30.0.30", ("UDP", 53), key=ServiceKey("blue", "api")),
+            endpoints("10.128.0.2", ports=(NamedPort("UDP", 5353),)),
+            endpoints("10.128.2.2", key=SliceKey("blue", "api-1"), ports=(NamedPort("UDP", 5353),)),
+            requests.JoinNetworks("red", "blue", *[Scope(services_only=True)] * 2),
+        ),
+    ),
+    (
         "an endpoint with a range of its own",
         "pods with equal addresses",
         (

@@ -25,7 +25,7 @@ from topology.balancing import MOST_BUCKETS
 from topology.compiler import Dirty, SectionKey, Tables, compile_all, update
 from topology.fields import FULL_MASK, IN_PORT
 from topology.flow import Action, Entry, Flow, Op, goto, load, resubmit, select
-from topology.model import ICMP_OFPORT, TUN_OFPORT, NamedPort, ServiceKey, SliceKey
+from topology.model import EVERYTHING, ICMP_OFPORT, TUN_OFPORT, ConnectionKey, NamedPort, Scope, ServiceKey, SliceKey
 from topology.pipeline import OUTPUT_PORT, SPACE, FeatureId, Stage, Table, stages
 from topology.requests import Reason, Request
 from topology.snapshot import Change, Snapshot, apply_all
@@ -86,11 +86,17 @@ def test_sound_changes_raise_no_alarm(start: Snapshot, asked: list[Request]) -> 
         assert findings(snapshot, tables) == []
 
 
-def test_a_move_over_one_way_connections_raises_no_alarm() -> None:
-    """What its pods begin on the way is committed for the network where they are, and for the one where they go."""
-    asked = [requests.JoinNetworks(name, "lime", backward=None) for name in ("red", "blue")]
+@pytest.mark.parametrize("services_only", [False, True])
+def test_a_move_over_one_way_connections_raises_no_alarm(services_only: bool) -> None:
+    """What its pods begin on the way is committed for the network where they are, and for the one where they go.
+
+    And by whose services they are reached follows from both.
+    """
+    scopes = (None, Scope(services_only=True)) if services_only else (EVERYTHING, None)
+    asked = [requests.JoinNetworks(name, "lime", *scopes) for name in ("red", "blue")]
     lime = (requests.CreateNetwork("lime", projects=("lime",)), report("l", project="lime"))
-    snapshot = after(states()["pods of two networks"], *lime, *asked)
+    snapshot = after(states()["services with endpoints"], *lime, *asked)
+    assert set(snapshot.peers["lime"]) == {"red", "blue"}
     tables = compile_all(snapshot)
     request: Request = requests.MoveProject("red", "blue")
     stages_seen = 0
@@ -105,8 +111,24 @@ def test_a_move_over_one_way_connections_raises_no_alarm() -> None:
             break
         move = snapshot.moves["red"]
         request = requests.AdvanceMove(move.project, move.transit, move.stage)
-    assert stages_seen == 4
+    assert stages_seen == 5
     assert snapshot.projects["red"].network == "blue"
+
+
+def test_pods_on_their_way_are_reached_by_services_of_one_end_no_more() -> None:
+    """The connection of the transit network stays as it is: what the other end may use is still for services."""
+    may = [requests.JoinNetworks(name, "lime", None, Scope(services_only=True)) for name in ("red", "blue")]
+    lime = (requests.CreateNetwork("lime", projects=("lime",)), report("l", project="lime"))
+    before = after(states()["services with endpoints"], *lime, *may, requests.MoveProject("red", "blue"))
+    old = compile_all(before)
+    transit = before.moves["red"].transit
+    snapshot, changes = apply_all(before, admit(before, requests.IsolateNetworks("red", "lime")))
+    key = ConnectionKey.between(transit, "lime")
+    assert snapshot.connections[key] == before.connections[key]
+    tables, dirty = update(old, changes, before, snapshot)
+    assert check(Step(changes, before, snapshot, old, tables, dirty)) == ()
+    assert findings(snapshot, tables) == []
+    assert tables == compile_all(snapshot)
 
 
 # --- faults --------------------------------------------------------------------------------------
@@ -331,9 +353,11 @@ BY_SERVICES = (
     ),
     *(pipeline.SERVICE_REPLY, pipeline.SERVICE_REPLY_NONE, pipeline.HAIRPIN_SELF, pipeline.HAIRPIN_NONE),
     *(pipeline.DELIVER_SERVICE, pipeline.DELIVER_ANSWER, pipeline.OUTPUT_BALANCER, pipeline.OUTPUT_HAIRPIN),
+    *(pipeline.DELIVER_ERROR, pipeline.ANSWERING_ERROR, pipeline.ANSWERING_AGAIN, pipeline.ICMP_BACK),
 )
 SERVED: dict[str, Callable[[], Snapshot]] = {
     "services only": services_only,
+    "services only, ranges of their own": lambda: states()["for services of each other only, with ranges of their own"],
     "services only, clients stay": lambda: clients_stay(services_only()),
     "many endpoints": many_endpoints,
     "many endpoints, clients stay": lambda: clients_stay(many_endpoints()),

@@ -57,11 +57,10 @@ def advance_move(snapshot: Snapshot, request: AdvanceMove) -> tuple[Event, ...]:
         case Stage.PREPARING:
             return (*_moved(snapshot, move, move.source, move.transit), Put(replace(move, stage=Stage.CROSSING)))
         case Stage.CROSSING:
-            return (
-                Put(replace(snapshot.projects[move.project], network=move.target)),
-                *_moved(snapshot, move, move.transit, move.target),
-                Put(replace(move, stage=Stage.ARRIVING)),
-            )
+            served = replace(snapshot.projects[move.project], network=move.target)
+            return (Put(served), Put(replace(move, stage=Stage.SERVING)))
+        case Stage.SERVING:
+            return (*_moved(snapshot, move, move.transit, move.target), Put(replace(move, stage=Stage.ARRIVING)))
         case Stage.ARRIVING:
             return (*disconnected(snapshot, move.transit), Remove(snapshot.networks[move.transit]), Remove(move))
 

@@ -12,11 +12,16 @@ from topology.admission.projects import own_networks
 from topology.admission.translation import unfit_translations, unsound_pools
 from topology.allocation import LAST_DPID, free_dpid, free_subnets, node_prefix
 from topology.balancing import PLACE_BITS
+from topology.crowding import crowding
 from topology.model import Address, Cluster, Node
 from topology.requests import CreateNode, DeleteNode, Reason, Refused, SetCluster
 from topology.snapshot import Event, Put, Remove, Snapshot
 
 _SMALLEST_SUBNET_BITS = 2  # its own address, the gateway, one pod, broadcast
+_OTHER_PORTS = (
+    "give another range, or none, by --heddle-node-ports, or listen on another port "
+    "(--heddle-rest-listen, --heddle-openflow-listen)"
+)
 
 
 def set_cluster(snapshot: Snapshot, request: SetCluster) -> tuple[Event, ...]:
@@ -164,7 +169,7 @@ def _unsound_outside(cluster: Cluster) -> Iterator[Refused]:
     for port in (*cluster.guarded_tcp_ports, *cluster.guarded_udp_ports):
         if offered.first <= port <= offered.last:
             cause = f"include port {port}, by which nodes reach controllers or each other"
-            yield _bad_setting(subject, cause, "give another range, or let it be another port")
+            yield _bad_setting(subject, cause, _OTHER_PORTS)
 
 
 def _too_many_services(cluster: Cluster) -> Iterator[Refused]:
@@ -199,6 +204,12 @@ def _unfit(cluster: Cluster, snapshot: Snapshot) -> Iterator[Refused]:
             name = f'service "{service.key.project}/{service.key.name}"'
             cause = f"{service.address} of {name} is outside the service CIDRs"
             yield Refused(Reason.IN_USE, subject, cause, f"keep a CIDR that has it, or delete {name}")
+        slices = [snapshot.slices[key] for key in snapshot.slices_of.get(service.key, {})]
+        crowded = crowding(service, slices, cluster)
+        if crowded is not None:
+            name = f'service "{service.key.project}/{service.key.name}"'
+            remedy = f"keep smaller service CIDRs, or delete {name}"
+            yield Refused(Reason.IN_USE, subject, f"{name} {crowded.cause}", remedy)
 
 
 def _bad_setting(subject: str, cause: str, remedy: str) -> Refused:

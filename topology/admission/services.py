@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from topology import doors, names
 from topology.admission.checks import known_project, require
+from topology.crowding import crowding
 from topology.endpoints import range_fault, service_fault
 from topology.model import Address, Service, ServiceKey, in_order
 from topology.requests import CreateService, DeleteService, Reason, Refused
@@ -22,6 +23,10 @@ def create_service(snapshot: Snapshot, request: CreateService) -> tuple[Event, .
         return ()
     _check_address(snapshot, service)
     fault = service_fault(service)
+    if fault is not None:
+        raise Refused(Reason.INVALID, _named(service.key), *fault)
+    slices = [snapshot.slices[key] for key in snapshot.slices_of.get(service.key, {})]
+    fault = crowding(service, slices, snapshot.cluster)
     if fault is not None:
         raise Refused(Reason.INVALID, _named(service.key), *fault)
     _check_node_ports(snapshot, service)

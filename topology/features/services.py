@@ -13,7 +13,7 @@ from ipaddress import ip_network
 from typing import Final, NamedTuple
 
 from topology import pipeline
-from topology.balancing import balanced, first_group, numbered
+from topology.balancing import balanced, first_group, numbered, room
 from topology.features.section import Section, SubjectKey, on_every_node
 from topology.fields import CT_MARK, CT_STATE, ETH_TYPE, IP_PROTO, IS_NEW, PORT_BITS, TRANSPORT, Field, family
 from topology.flow import (
@@ -152,9 +152,12 @@ def _of_service(service: Service, node: str, snapshot: Snapshot) -> Iterator[Flo
     if network is None:
         return
     number = first_group(service.address, snapshot.cluster)
+    end = number + room(service.address.version, snapshot.cluster)
     for offer in _offers(service, network):
         found = numbered(targets(service, offer.port, snapshot, node, from_outside=offer.is_outer))
         groups = balanced(found, number, partial(_bucket, offer))
+        if any(group.group_id >= end for group in groups):
+            return  # these numbers are another service's; that something is missing is noticed by the proof
         yield _begins(offer)
         if service.affinity and groups:
             yield from _kept(offer, found, groups)

@@ -95,7 +95,8 @@ class Stage(Enum):
 
     PREPARING = "preparing"  # the transit network is connected; the pods are on the source
     CROSSING = "crossing"  # the pods are on the transit network
-    ARRIVING = "arriving"  # the pods, and the project, are on the target; the transit network ends next
+    SERVING = "serving"  # the project, with its services, is on the target; its pods are where they were
+    ARRIVING = "arriving"  # the pods are on the target, too; the transit network ends next
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ that such a section is noticed.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from itertools import product
 
 from topology.model import (
     AddressBlock,
@@ -73,6 +74,8 @@ def _mark_rest(change: Change, snapshot: Snapshot, concern: Concern) -> None:
             _everywhere(snapshot.services_of.get(name, {}), snapshot, concern)
         case Move(transit=transit):
             _commits((transit,), snapshot, concern)
+            for peer in snapshot.peers.get(transit, {}):
+                _pair(ConnectionKey.between(transit, peer), snapshot, concern)
         case Node(name=name):
             _node(name, snapshot, concern)
         case Cluster():
@@ -114,7 +117,16 @@ def _connection(key: ConnectionKey, snapshot: Snapshot, concern: Concern) -> Non
         focus.connections.add(key)
         focus.reached.update(key)
         focus.blocks.update(blocks)
-    _commits(_on_the_way(key, snapshot), snapshot, concern)
+    on_the_way = [_on_the_way((name,), snapshot) for name in key]
+    _commits({*on_the_way[0], *on_the_way[1]}, snapshot, concern)
+    for one, other in product(*({name, *more} for name, more in zip(key, on_the_way, strict=True))):
+        _pair(ConnectionKey.between(one, other), snapshot, concern)
+
+
+def _pair(key: ConnectionKey, snapshot: Snapshot, concern: Concern) -> None:
+    """What one connection lets pass, where either of its networks has ports."""
+    for node in _hosts(key, snapshot):
+        _on(node, concern).connections.add(key)
 
 
 def _changed_network(change: Change, name: str, snapshot: Snapshot, concern: Concern) -> None:

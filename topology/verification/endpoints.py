@@ -52,9 +52,10 @@ _AS_KNOWN: Final[Actions] = (
 )
 _LEARN: Final[Action] = (Op.RESUBMIT, int(Table.LEARNING))
 _LAST_ID: Final = 0xFFFF_FF00  # of groups, and of buckets (OpenFlow 1.5.1, 7.3.4.3)
-# A group's id: the family, the service address's place among all of its family, 11 bits of the service's own.
-_OWN_BITS: Final = 11
-_PLACE_BITS: Final = 20
+# A group's id: the family in the highest of 32 bits, the service address's place among all of its family in as many as
+# these need, and the rest are the service's own.
+_FAMILY_BIT: Final = 31
+_PLACE_BITS: Final = 20  # at most
 
 
 class Offer(NamedTuple):
@@ -179,22 +180,21 @@ def eligible(offer: Offer, snapshot: Snapshot, node: str) -> frozenset[Place]:
     """Return where what a client on `node` begins may go.
 
     What Kubernetes says: to endpoints that are ready, or to all if the service publishes those that are not; where none
-    is, to those that still serve while they terminate; and of a service with local policy, on the client's node only,
-    unless it comes from outside.
-    The port is the slice's, of the same protocol and name.
+    is that has this port, to those that still serve while they terminate; and of a service with local policy, on the
+    client's node only, unless it comes from outside.
+    The port is the slice's, of the same protocol and name; the family is that of the service's address.
     """
-    service, port = offer.service, offer.port
-    slices = [snapshot.slices[key] for key in snapshot.slices_of.get(service.key, {})]
-    near = [each for of in slices for each in of.endpoints if not offer.is_local or each.node == node]
-    some_ready = any(_takes_new(each, service) for each in near)
-    good = {each for each in near if (_takes_new(each, service) if some_ready else each.serving and each.terminating)}
-    return frozenset(
-        (each.address, listens)
-        for of in slices
-        for listens in _listens(of, port)
-        for each in of.endpoints
-        if each in good and each.address.version == service.address.version
-    )
+    service = offer.service
+    ready: set[Place] = set()
+    going: set[Place] = set()
+    for of in (snapshot.slices[key] for key in snapshot.slices_of.get(service.key, {})):
+        for each in of.endpoints:
+            if each.address.version != service.address.version or (offer.is_local and each.node != node):
+                continue
+            places = {(each.address, listens) for listens in _listens(of, offer.port)}
+            ready |= places if _takes_new(each, service) else set()
+            going |= places if each.serving and each.terminating else set()
+    return frozenset(ready or going)
 
 
 def _takes_new(endpoint: Endpoint, service: Service) -> bool:
@@ -221,19 +221,15 @@ def to_endpoint(endpoint: Place, network: Network) -> Actions:
 
 def _own_ids(address: Address, cluster: Cluster) -> range:
     """Return the ids of groups that belong to a service address: no other address has one of them."""
-    place = 0
-    for cidr in cluster.service_cidrs:
-        if cidr.version == address.version:
-            if address in cidr:
-                place += int(address) - int(cidr.network_address)
-                break
-            place += cidr.num_addresses
-    else:
+    ranges = [cidr for cidr in cluster.service_cidrs if cidr.version == address.version]
+    sizes = [cidr.num_addresses for cidr in ranges]
+    at = next((number for number, cidr in enumerate(ranges) if address in cidr), None)
+    if at is None or sum(sizes) > 1 << _PLACE_BITS:
         return range(0)  # nobody's address: it would have the ids of another
-    if place >> _PLACE_BITS:
-        return range(0)
-    first = ((address.version == 6) << _PLACE_BITS | place) << _OWN_BITS
-    return range(first, min(first + (1 << _OWN_BITS), _LAST_ID + 1))
+    place = sum(sizes[:at]) + int(address) - int(ranges[at].network_address)
+    own = (1 << _FAMILY_BIT) >> (sum(sizes) - 1).bit_length()
+    first = ((address.version == 6) << _FAMILY_BIT) + place * own
+    return range(first, min(first + own, _LAST_ID + 1))
 
 
 def _spreads(said: Actions, wanted: set[Actions], own: range) -> bool:

@@ -15,6 +15,7 @@ from topology.verification.claim import About, Claim, Kind, always, of_cluster, 
 from topology.verification.shape import (
     ADDRESS_MASK,
     ANSWER_ARP,
+    ENVELOPED,
     FROM_PEER,
     IS_ARP,
     IS_IP,
@@ -37,10 +38,11 @@ _ASKS: Final = (fields.ARP_OP, 1, W16)
 
 
 def _from_peer(world: World, match: Match, actions: Actions) -> str | None:
-    outer, kind = match
+    outer, *ours, kind = match
     peer = world.by_vtep[outer]
     is_source = outer[0] in (fields.TUN_IPV4_SRC, fields.TUN_IPV6_SRC)
-    known = peer is not None and is_source and kind in world.kinds and actions == FROM_PEER
+    is_ours = tuple(ours) == ENVELOPED
+    known = peer is not None and is_source and is_ours and kind in world.kinds and actions == FROM_PEER
     return peer.name if known and peer is not None else None
 
 

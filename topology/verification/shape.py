@@ -111,6 +111,11 @@ LEAVE_SPACE: Final[Actions] = (
     load(SPACE, 0),
     TO_LEAVING_ERRORS,
 )
+# Both inner MACs are ours by their first three octets.
+ENVELOPED: Final[Match] = (
+    (fields.ETH_DST, 0x0A59_0000_0000, 0xFFFF_FF00_0000),
+    (fields.ETH_SRC, 0x0A5A_0000_0000, 0xFFFF_FF00_0000),
+)
 # Of a tunnel packet the VNID is the tunnel id; the low bits of the inner MACs are the destination's space and the VNID
 # of the service by which it was named.
 FROM_PEER: Final[Actions] = (

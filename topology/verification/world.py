@@ -18,7 +18,18 @@ from topology.pipeline import SPACE
 from topology.snapshot import Snapshot
 from topology.verification.endpoints import Balances, Offers, offers
 from topology.verification.lazily import lazily
-from topology.verification.shape import ADDRESS_MASK, IS_IP, SHARED, W32, Facts, family_of, in_prefix, is_to, to_peer
+from topology.verification.shape import (
+    ADDRESS_MASK,
+    ENVELOPED,
+    IS_IP,
+    SHARED,
+    W32,
+    Facts,
+    family_of,
+    in_prefix,
+    is_to,
+    to_peer,
+)
 from topology.verification.translation import Translations
 
 if TYPE_CHECKING:
@@ -65,7 +76,7 @@ class _ByName(dict[str, Peer | None]):
         vtep = node.underlay
         outer = (family_of(vtep.version).tunnel_source, int(vtep), ADDRESS_MASK[vtep.version])
         routes = tuple((SHARED, *in_prefix(cidr)) for cidr in node.subnets)
-        sources = tuple((outer, kind) for kind in self._kinds)
+        sources = tuple((outer, *ENVELOPED, kind) for kind in self._kinds)
         return Peer(node.name, sources, routes, (SHARED, *is_to(vtep)), to_peer(vtep))
 
 
