@@ -18,6 +18,7 @@ from topology.model import (
     Move,
     Network,
     Node,
+    Outage,
     Pod,
     Port,
     Prefix,
@@ -74,7 +75,9 @@ def present(snapshot: Snapshot, value: Subject) -> Subject | None:
 
 
 def _present_number(snapshot: Snapshot, value: Any) -> Subject | None:
-    """Of what has no reference: a quarantined address, or the number last given from a pool."""
+    """Of what has no reference: a lost node, a quarantined address, or the number last given from a pool."""
+    if isinstance(value, Outage):
+        return snapshot.outages.get(value.node)
     if hasattr(value, "pool"):
         last = snapshot.watermarks.get(value.pool)
         return None if last is None else type(value)(value.pool, last)

@@ -2,7 +2,7 @@
 
 Two sorts. What is *asked* of the network (Network, Connection, Binding, ProjectNetwork) has a spec that people write
 and a status that the controller writes: what is decided (`decided`, the store's shape), the phase and the conditions.
-What is *kept* (VTEPs, address slices, claims, moves) has a spec only, and only the controller writes it.
+What is *kept* (VTEPs, outages, address slices, claims, moves) has a spec only, and only the controller writes it.
 
 The schemas come out of this table (`schema`); how objects become events is in `mirror`, how events are written, in
 `store`.
@@ -232,6 +232,15 @@ VTEPS: Final = CustomResource(
         _AGE,
     ),
 )
+OUTAGES: Final = CustomResource(
+    "Outage",
+    "outages",
+    "outage",
+    objects.Outage,
+    model.Outage,
+    lambda outage: outage.node,
+    columns=(_AGE,),
+)
 ADDRESS_SLICES: Final = CustomResource(
     "AddressSlice",
     "addressslices",
@@ -289,7 +298,9 @@ WATERMARKS: Final = CustomResource(
 )
 
 # In an order in which each comes after those that it refers to. A move comes last: it says how far the others are.
+# That a node is lost comes before it: else, for a moment, it would hold what it cannot.
 CUSTOM_RESOURCES: Final = (
+    OUTAGES,
     VTEPS,
     VNID_CLAIMS,
     NETWORKS,

@@ -75,12 +75,20 @@ class Wire(Protocol):
         """Return a request for a role."""
         ...
 
+    def ask_echo(self) -> bytes:
+        """Return a request that is answered at once, and whose answer nobody is told of."""
+        ...
+
 
 class Link(Protocol):
     """A connection to a switch."""
 
     def send(self, data: bytes) -> None:
         """Queue bytes; it does not wait for the switch to read them."""
+        ...
+
+    def has_spoken(self) -> bool:
+        """Whether the switch has sent anything since this was asked last."""
         ...
 
     def close(self) -> None:
@@ -113,6 +121,7 @@ class SwitchSession:
         self.failures = 0  # in a row; the owner spaces out retries by it
         self._wire = wire
         self._link: Link | None = None
+        self._echo_is_due = False
         self._xids = itertools.count(1)
         self._desired = FlowTable()
         self._revision = 0
@@ -139,6 +148,7 @@ class SwitchSession:
     def connect(self, link: Link) -> None:
         """The switch is here: ask for its sentinels, and how many flows it has."""
         self._link = link
+        self._echo_is_due = False
         self._asked_role = False
         self._in_flight = None
         self._refused = None
@@ -218,6 +228,19 @@ class SwitchSession:
         for oldest in tuple(self._gone)[: max(0, len(self._gone) - _MOST_GONE)]:
             del self._gone[oldest]
         self._forget()
+
+    def is_alive(self, *, ask: bool) -> bool:
+        """Whether the switch has said anything since this was asked last; with `ask` it is let say something.
+
+        Without, it is alive if it is connected. What it has not answered yet is not asked again.
+        """
+        if self._link is None:
+            return False
+        spoken = self._link.has_spoken()
+        if ask and (spoken or not self._echo_is_due):
+            self._transmit(self._wire.ask_echo())
+        self._echo_is_due = ask
+        return spoken or not ask
 
     def is_connected_by(self, link: Link) -> bool:
         """Whether `link` is its present connection."""

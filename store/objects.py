@@ -137,6 +137,21 @@ class Node(Object, frozen=True):
         )
 
 
+class Outage(Object, frozen=True):
+    """That a node is lost: it holds no address that the outside sends to."""
+
+    node: Subdomain
+
+    @classmethod
+    def of(cls, value: model.Outage) -> Outage:
+        """Return the shape of a value."""
+        return cls(node=value.node)
+
+    def value(self) -> model.Outage:
+        """Return the value of this shape."""
+        return model.Outage(self.node)
+
+
 class Subnet(Object, frozen=True):
     """A range of addresses of a network's own, with the gateway that answers on every node."""
 
@@ -346,6 +361,7 @@ class Kind(NamedTuple):
 # In an order in which each object comes after those it refers to.
 KINDS: Final = (
     Kind("cluster", Cluster, model.Cluster, lambda cluster: "cluster"),
+    Kind("outage", Outage, model.Outage, lambda outage: outage.node),
     Kind("node", Node, model.Node, lambda node: node.name),
     Kind("network", Network, model.Network, lambda network: network.name),
     Kind("project", Project, model.Project, lambda project: project.name),

@@ -82,6 +82,20 @@ class DeleteNode:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeLost:
+    """A node's switch gives no sign of life: others are to hold the addresses that it holds."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFound:
+    """A node's switch is there and has its flows: it may hold addresses again."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class CreateNetwork:
     """Make a network, with projects that are to be on it (they are made too); the VNID is allotted unless given.
 
@@ -318,6 +332,8 @@ Request: TypeAlias = (
     SetCluster
     | CreateNode
     | DeleteNode
+    | NodeLost
+    | NodeFound
     | CreateNetwork
     | DeleteNetwork
     | SetGlobal

@@ -57,6 +57,11 @@ def barrier(xid: int) -> bytes:
     return message(MessageType.BARRIER_REQUEST, xid)
 
 
+def echo_request() -> bytes:
+    """Return a request that the switch answers at once."""
+    return message(MessageType.ECHO_REQUEST, wire.BEAT_XID)
+
+
 def echo_reply(xid: int, data: bytes) -> bytes:
     """Return the reply to an echo request with the same xid and data."""
     return message(MessageType.ECHO_REPLY, xid, data)

@@ -62,6 +62,10 @@ class RoleRequest:
     xid: int = field(default=0, compare=False)
 
 
+class Echo(NamedTuple):
+    """A request for a sign of life, as the fake wire makes it."""
+
+
 class FakeWire:
     """Messages stay values, so that the model switch can act on them."""
 
@@ -83,6 +87,9 @@ class FakeWire:
     def read_groups(self, xid: int) -> Any:
         return ReadGroups(xid)
 
+    def ask_echo(self) -> Any:
+        return Echo()
+
 
 class ModelSwitch:
     """Holds flows by key, as OVS does, and groups, and answers when it is told to."""
@@ -93,12 +100,17 @@ class ModelSwitch:
         self.forgotten: list[Gone] = []
         self.inbox: list[Any] = []
         self.flow_mods = 0
+        self.spoke = True
 
     def send(self, message: Any) -> None:
         self.inbox.append(message)
 
     def close(self) -> None:
         self.inbox.clear()
+
+    def has_spoken(self) -> bool:
+        spoke, self.spoke = self.spoke, False
+        return spoke
 
     def apply(self, delta: Delta, leave_out: Callable[[Entry], bool] = lambda entry: False) -> None:
         self.flow_mods += len(delta.adds) + len(delta.deletes)
@@ -122,6 +134,9 @@ class ModelSwitch:
     def answer(self, session: SwitchSession) -> None:
         """Take one message and answer it."""
         message = self.inbox.pop(0)
+        self.spoke = True
+        if isinstance(message, Echo):
+            return
         if isinstance(message, Delta):
             self.apply(message)
             session.committed_reply()

@@ -57,6 +57,8 @@ _DESKS: Final[dict[type, Callable[[Snapshot, Any], tuple[Event, ...]]]] = {
     requests.SetCluster: nodes.set_cluster,
     requests.CreateNode: nodes.create_node,
     requests.DeleteNode: nodes.delete_node,
+    requests.NodeLost: nodes.node_lost,
+    requests.NodeFound: nodes.node_found,
     requests.CreateNetwork: networks.create_network,
     requests.DeleteNetwork: deletion.delete_network,
     requests.SetGlobal: networks.set_global,

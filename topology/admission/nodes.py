@@ -12,8 +12,8 @@ from topology.admission.projects import own_networks
 from topology.admission.translation import unfit_translations, unsound_pools
 from topology.allocation import LAST_DPID, free_dpid, free_subnets, node_prefix
 from topology.balancing import PLACE_BITS
-from topology.model import Address, Cluster, Node
-from topology.requests import CreateNode, DeleteNode, Reason, Refused, SetCluster
+from topology.model import Address, Cluster, Node, Outage
+from topology.requests import CreateNode, DeleteNode, NodeFound, NodeLost, Reason, Refused, SetCluster
 from topology.snapshot import Event, Put, Remove, Snapshot
 
 _SMALLEST_SUBNET_BITS = 2  # its own address, the gateway, one pod, broadcast
@@ -42,7 +42,9 @@ def create_node(snapshot: Snapshot, request: CreateNode) -> tuple[Event, ...]:
     _check_dpid(snapshot, request)
     _check_subnets(snapshot, request)
     dpid = free_dpid(snapshot) if request.dpid is None else request.dpid
-    return (Put(Node(request.name, dpid, request.underlay, request.subnets or free_subnets(snapshot))),)
+    node = Node(request.name, dpid, request.underlay, request.subnets or free_subnets(snapshot))
+    # Until its switch has come, it can hold nothing. It comes first: addresses must not go there and back.
+    return (*((Put(Outage(node.name)),) if snapshot.claims else ()), Put(node))
 
 
 def delete_node(snapshot: Snapshot, request: DeleteNode) -> tuple[Event, ...]:
@@ -59,7 +61,19 @@ def delete_node(snapshot: Snapshot, request: DeleteNode) -> tuple[Event, ...]:
     events: list[Event] = []
     for key in keys:
         events.extend(gone(snapshot.ports[key]))
-    return (*events, Remove(node))
+    outage = snapshot.outages.get(node.name)
+    return (*events, Remove(node), *(() if outage is None else (Remove(outage),)))
+
+
+def node_lost(snapshot: Snapshot, request: NodeLost) -> tuple[Event, ...]:
+    """Let a node hold no address. Of one that does not exist (any more) there is nothing to say."""
+    return (Put(Outage(request.name)),) if request.name in snapshot.nodes else ()
+
+
+def node_found(snapshot: Snapshot, request: NodeFound) -> tuple[Event, ...]:
+    """Let a node hold addresses again."""
+    outage = snapshot.outages.get(request.name)
+    return () if outage is None else (Remove(outage),)
 
 
 def _is_so(node: Node, request: CreateNode) -> bool:

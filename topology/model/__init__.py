@@ -35,7 +35,7 @@ from topology.model.networks import (
     Translation,
     either,
 )
-from topology.model.nodes import ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Cluster, Node, PortRange, Tunnel
+from topology.model.nodes import ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Cluster, Held, Node, Outage, PortRange, Tunnel
 from topology.model.ports import (
     TRANSLATIONS,
     VNIDS,
@@ -63,6 +63,7 @@ from topology.model.tenancy import Attachment, Binding, Move, Pod, PodKey, Proje
 Subject: TypeAlias = (
     Cluster
     | Node
+    | Outage
     | Network
     | AddressBlock
     | Project
@@ -76,6 +77,7 @@ Subject: TypeAlias = (
     | Quarantine
     | Watermark
     | Hosting
+    | Held
 )
 
 __all__ = [
@@ -108,11 +110,13 @@ __all__ = [
     "ConnectionKey",
     "Endpoint",
     "EndpointSlice",
+    "Held",
     "Hosting",
     "Move",
     "NamedPort",
     "Network",
     "Node",
+    "Outage",
     "Pod",
     "PodKey",
     "Port",

@@ -14,6 +14,7 @@ from topology.model import (
     Move,
     Network,
     Node,
+    Outage,
     Pod,
     Port,
     Project,
@@ -23,6 +24,7 @@ from topology.model import (
 )
 from topology.snapshot.bindings import keep_binding, keep_pod, keep_project
 from topology.snapshot.events import Change, Event
+from topology.snapshot.holding import keep_outage
 from topology.snapshot.objects import (
     keep_block,
     keep_cluster,
@@ -57,6 +59,7 @@ def apply_all(snapshot: Snapshot, events: tuple[Event, ...]) -> tuple[Snapshot, 
 _KEEPERS: Final[dict[type, Callable[[Snapshot, Event], tuple[Snapshot, tuple[Change, ...]]]]] = {
     Cluster: keep_cluster,
     Node: keep_node,
+    Outage: keep_outage,
     Network: keep_network,
     Project: keep_project,
     Move: keep_move,

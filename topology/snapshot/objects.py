@@ -23,6 +23,7 @@ from topology.model import (
     Watermark,
 )
 from topology.snapshot.events import Change, Event, Put
+from topology.snapshot.holding import reassigned
 from topology.snapshot.index import before_after, count, exclude, include, mark, release, swap, table
 from topology.snapshot.value import Snapshot
 
@@ -51,7 +52,10 @@ def keep_node(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change,
         for place in ((name, version) for version in (4, 6)):
             latest = table(latest, place, None) if place in latest else latest
         state = replace(state, latest=latest)
-    return state, (Change(before, after),)
+    moved: tuple[Change, ...] = ()
+    if before is None or after is None:
+        state, moved = reassigned(state, name)
+    return state, (Change(before, after), *moved)
 
 
 def keep_network(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:

@@ -22,6 +22,7 @@ from topology.model import (
     Move,
     Network,
     Node,
+    Outage,
     Pod,
     PodKey,
     Port,
@@ -71,6 +72,7 @@ class Snapshot:
     slices: Map[SliceKey, EndpointSlice] = Map()
     quarantined: Map[tuple[int, Address], Quarantine] = Map()
     watermarks: Map[str, int] = Map()  # by pool: the number last given
+    outages: Map[str, Outage] = Map()  # by node: those that are lost
 
     node_by_dpid: Map[int, str] = Map()
     node_by_underlay: Map[Address, str] = Map()
@@ -113,6 +115,9 @@ class Snapshot:
     hosts: Map[str, Map[str, None]] = Map()  # network -> nodes that have ports of it
     hosting: Map[str, Map[str, None]] = Map()  # node -> networks that have ports on it
 
+    claims: Map[Address, tuple[str, ...]] = Map()  # addresses to be held: the nodes that may; none named: any
+    held: Map[Address, str] = Map()  # by address: the node that holds it, of those that are not lost
+
     # Not an index but a memory, and only a hint: the address last given, by node and IP version.
     latest: Map[tuple[str, int], Address] = Map()
 
@@ -128,6 +133,7 @@ class Snapshot:
             *self.services.values(),
             *self.slices.values(),
             *self.quarantined.values(),
+            *self.outages.values(),
         )
         return f"Snapshot{(*objects, *more)}"
 
