@@ -17,6 +17,11 @@ def holder(address: Address, nodes: Iterable[str]) -> str | None:
     return max(nodes, key=lambda node: score(address, node), default=None)
 
 
+def spread(addresses: tuple[Address, ...], whose: str) -> Address:
+    """Return the one of `addresses` that somebody has, by the same rule: most keep theirs when one comes or goes."""
+    return max(addresses, key=lambda address: score(address, whose))
+
+
 def score(address: Address, node: str) -> tuple[bytes, str]:
     """Return how much an address is a node's; no two nodes have the same."""
     return blake2b(f"{address} {node}".encode(), digest_size=8).digest(), node

@@ -17,6 +17,7 @@ from topology.model import (
     Address,
     Binding,
     Cluster,
+    Egress,
     EndpointSlice,
     Pod,
     PodKey,
@@ -274,6 +275,20 @@ class DeleteEndpoints:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateEgress:
+    """Make or replace an egress."""
+
+    egress: Egress
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteEgress:
+    """Remove an egress: what it was for leaves by the nodes' own addresses again."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReportPort:
     """A node says that a pod is to be attached. Idempotent; addresses are allotted at the first report."""
 
@@ -353,6 +368,8 @@ Request: TypeAlias = (
     | DeleteService
     | PutEndpoints
     | DeleteEndpoints
+    | CreateEgress
+    | DeleteEgress
     | ReportPort
     | ForgetPort
     | PortSeen

@@ -13,10 +13,11 @@ from tests.topology.strategies import NODES, after
 from topology.holding import holder
 from topology.model import Address, Held, Outage
 from topology.requests import DeleteNode, NodeFound, NodeLost
-from topology.snapshot import Change, Put, Remove, Snapshot, apply, empty, held_by
+from topology.snapshot import Change, Claim, Put, Remove, Snapshot, apply, empty, held_by
 from topology.snapshot.holding import claim, disclaim
 
 ADDRESSES = tuple(IPv4Address("203.0.113.0") + number for number in range(200))
+WHOSE = 'egress "e1"'
 FOUR = ("n1", "n2", "n3", "n4")
 STEPS = ("come", "go", "lose", "find", "claim", "claim one", "disclaim")
 
@@ -43,7 +44,7 @@ def three() -> Snapshot:
 
 def claimed(snapshot: Snapshot, *addresses: Address, by: tuple[str, ...] = ()) -> Snapshot:
     for address in addresses:
-        snapshot, _ = claim(snapshot, address, by)
+        snapshot, _ = claim(snapshot, address, Claim(WHOSE, by))
     return snapshot
 
 
@@ -106,10 +107,10 @@ def test_who_holds_what_does_not_depend_on_how_it_came_about(steps: list[tuple[s
                 snapshot, _ = apply(snapshot, Remove(Outage(name)))
             case "disclaim":
                 claims.pop(address, None)
-                snapshot, _ = disclaim(snapshot, address)
+                snapshot, _ = disclaim(snapshot, address, WHOSE)
             case _:
                 claims[address] = (name,) if what == "claim one" else ()
-                snapshot, _ = claim(snapshot, address, claims[address])
+                snapshot, _ = claim(snapshot, address, Claim(WHOSE, claims[address]))
     living = {name for name in snapshot.nodes if name not in lost}
     wanted = {address: holder(address, living.intersection(by) if by else living) for address, by in claims.items()}
     assert dict(snapshot.held) == {address: name for address, name in wanted.items() if name is not None}

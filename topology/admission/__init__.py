@@ -19,6 +19,7 @@ from topology import requests
 from topology.admission import (
     bindings,
     deletion,
+    egresses,
     endpoints,
     moves,
     networks,
@@ -78,6 +79,8 @@ _DESKS: Final[dict[type, Callable[[Snapshot, Any], tuple[Event, ...]]]] = {
     requests.DeleteService: services.delete_service,
     requests.PutEndpoints: endpoints.put_endpoints,
     requests.DeleteEndpoints: endpoints.delete_endpoints,
+    requests.CreateEgress: egresses.create_egress,
+    requests.DeleteEgress: egresses.delete_egress,
     requests.ReportPort: ports.report_port,
     requests.ForgetPort: ports.forget_port,
     requests.PortSeen: ports.port_seen,

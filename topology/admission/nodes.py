@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 
 from topology import names
-from topology.admission.checks import NOT_FOR_PODS, inside, known_node, overlapping, require, reserved_ranges
+from topology.admission.checks import (
+    NOT_FOR_PODS,
+    egress_fault,
+    inside,
+    known_node,
+    overlapping,
+    require,
+    reserved_ranges,
+)
 from topology.admission.ports import gone
 from topology.admission.projects import own_networks
 from topology.admission.translation import unfit_translations, unsound_pools
@@ -87,6 +95,10 @@ def _check_underlay(snapshot: Snapshot, request: CreateNode) -> None:
     fault = underlay_fault(address, snapshot.cluster)
     if fault is not None:
         raise Refused(Reason.INVALID, subject, fault, "give the address by which other nodes reach this one")
+    claim = snapshot.claims.get(address)
+    if claim is not None:
+        cause = f"underlay address {address} belongs to {claim.whose}"
+        raise Refused(Reason.TAKEN, subject, cause, f"give another address, or delete {claim.whose} first")
     holder = snapshot.node_by_underlay.get(address)
     if holder is not None:
         cause = f'underlay address {address} belongs to node "{holder}"'
@@ -208,11 +220,20 @@ def _unfit(cluster: Cluster, snapshot: Snapshot) -> Iterator[Refused]:
                 cause = f'{other} overlaps subnet {own.cidr} of network "{network.name}"'
                 yield Refused(Reason.IN_USE, subject, cause, f'choose other ranges, or delete "{network.name}"')
     yield from unfit_translations(cluster, snapshot)
+    yield from _unfit_egresses(cluster, snapshot)
     for _, service in sorted(snapshot.services.items()):
         if not inside(ip_network(service.address), cluster.service_cidrs):
             name = f'service "{service.key.project}/{service.key.name}"'
             cause = f"{service.address} of {name} is outside the service CIDRs"
             yield Refused(Reason.IN_USE, subject, cause, f"keep a CIDR that has it, or delete {name}")
+
+
+def _unfit_egresses(cluster: Cluster, snapshot: Snapshot) -> Iterator[Refused]:
+    for address, name in sorted(snapshot.egress_by_address.items()):
+        fault = egress_fault(address, cluster)
+        if fault is not None:
+            cause = f'address {address} of egress "{name}" {fault}'
+            yield Refused(Reason.IN_USE, "settings of the cluster", cause, f'choose other ranges, or delete "{name}"')
 
 
 def _bad_setting(subject: str, cause: str, remedy: str) -> Refused:

@@ -23,6 +23,7 @@ from topology.model.addressing import (
     in_order,
     mac_of,
 )
+from topology.model.egress import MOST_EGRESS_ADDRESSES, MOST_EGRESS_NODES, Egress
 from topology.model.networks import (
     EVERYTHING,
     AddressBlock,
@@ -74,6 +75,7 @@ Subject: TypeAlias = (
     | Port
     | Service
     | EndpointSlice
+    | Egress
     | Quarantine
     | Watermark
     | Hosting
@@ -90,6 +92,8 @@ __all__ = [
     "ICMP_OFPORT",
     "LAST_VNID",
     "MOST_AFFINITY",
+    "MOST_EGRESS_ADDRESSES",
+    "MOST_EGRESS_NODES",
     "MOST_ENDPOINTS",
     "MOST_ENDPOINT_PORTS",
     "MOST_EXTERNAL",
@@ -108,6 +112,7 @@ __all__ = [
     "Cluster",
     "Connection",
     "ConnectionKey",
+    "Egress",
     "Endpoint",
     "EndpointSlice",
     "Held",

@@ -9,7 +9,7 @@ from topology.snapshot.bindings import projects_selected
 from topology.snapshot.changing import apply, apply_all
 from topology.snapshot.events import Change, Event, Put, Remove
 from topology.snapshot.holding import held_by
-from topology.snapshot.value import BLOCK_BITS, BLOCK_SIZE, BUILT_IN, Block, Snapshot, empty, places
+from topology.snapshot.value import BLOCK_BITS, BLOCK_SIZE, BUILT_IN, Block, Claim, Snapshot, empty, places
 
 __all__ = [
     "BLOCK_BITS",
@@ -17,6 +17,7 @@ __all__ = [
     "BUILT_IN",
     "Block",
     "Change",
+    "Claim",
     "Event",
     "Put",
     "Remove",

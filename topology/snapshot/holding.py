@@ -12,7 +12,7 @@ from topology.holding import holder, score
 from topology.model import Address, Held, Outage, in_order
 from topology.snapshot.events import Change, Event
 from topology.snapshot.index import before_after, table
-from topology.snapshot.value import Snapshot
+from topology.snapshot.value import Claim, Snapshot
 
 
 def keep_outage(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
@@ -26,26 +26,26 @@ def keep_outage(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Chang
     return state, (Change(before, after), *moved)
 
 
-def claim(
-    snapshot: Snapshot, address: Address, candidates: tuple[str, ...] = ()
-) -> tuple[Snapshot, tuple[Change, ...]]:
-    """Let an address be held by one of the nodes named, or by any when none is."""
-    state = replace(snapshot, claims=snapshot.claims.set(address, candidates))
-    return _give(state, {address: holder(address, _living(state, candidates))})
+def claim(snapshot: Snapshot, address: Address, wanted: Claim) -> tuple[Snapshot, tuple[Change, ...]]:
+    """Let an address be held; whoever claimed it before has it no more."""
+    state = replace(snapshot, claims=snapshot.claims.set(address, wanted))
+    return _give(state, {address: holder(address, _living(state, wanted))})
 
 
-def disclaim(snapshot: Snapshot, address: Address) -> tuple[Snapshot, tuple[Change, ...]]:
-    """Let nobody hold an address any more."""
-    claims = snapshot.claims.delete(address) if address in snapshot.claims else snapshot.claims
-    return _give(replace(snapshot, claims=claims), {address: None})
+def disclaim(snapshot: Snapshot, address: Address, whose: str) -> tuple[Snapshot, tuple[Change, ...]]:
+    """Let an address be held no more, if it is claimed for `whose`; another's claim stays."""
+    present = snapshot.claims.get(address)
+    if present is None or present.whose != whose:
+        return snapshot, ()
+    return _give(replace(snapshot, claims=snapshot.claims.delete(address)), {address: None})
 
 
 def reassigned(snapshot: Snapshot, node: str) -> tuple[Snapshot, tuple[Change, ...]]:
     """Let each address be where it belongs, after a node has come or gone, or was lost or found."""
     found = {
-        address: holder(address, _living(snapshot, candidates))
-        for address, candidates in snapshot.claims.items()
-        if _is_concerned(snapshot, address, candidates, node)
+        address: holder(address, _living(snapshot, wanted))
+        for address, wanted in snapshot.claims.items()
+        if _is_concerned(snapshot, address, wanted, node)
     }
     return _give(snapshot, found)
 
@@ -55,16 +55,16 @@ def held_by(node: str, snapshot: Snapshot) -> tuple[Address, ...]:
     return in_order(address for address, holder_of in snapshot.held.items() if holder_of == node)
 
 
-def _is_concerned(snapshot: Snapshot, address: Address, candidates: tuple[str, ...], node: str) -> bool:
+def _is_concerned(snapshot: Snapshot, address: Address, wanted: Claim, node: str) -> bool:
     """Whether a node holds an address, or might from now on: asked of all, so that not all candidates are weighed."""
     present = snapshot.held.get(address)
     if present is None or present == node:
         return True
-    return (not candidates or node in candidates) and score(address, node) > score(address, present)
+    return (not wanted.nodes or node in wanted.nodes) and score(address, node) > score(address, present)
 
 
-def _living(snapshot: Snapshot, candidates: tuple[str, ...]) -> Iterator[str]:
-    names: Iterable[str] = candidates or snapshot.nodes
+def _living(snapshot: Snapshot, wanted: Claim) -> Iterator[str]:
+    names: Iterable[str] = wanted.nodes or snapshot.nodes
     return (name for name in names if name in snapshot.nodes and name not in snapshot.outages)
 
 

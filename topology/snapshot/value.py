@@ -18,6 +18,7 @@ from topology.model import (
     Cluster,
     Connection,
     ConnectionKey,
+    Egress,
     EndpointSlice,
     Move,
     Network,
@@ -42,6 +43,13 @@ class Block(NamedTuple):
     space: int
     version: int  # of IP
     number: int  # what the addresses have in common above their last BLOCK_BITS bits
+
+
+class Claim(NamedTuple):
+    """That an address is to be held: for whom, in words, and by which nodes; none named: by any."""
+
+    whose: str
+    nodes: tuple[str, ...] = ()
 
 
 BLOCK_BITS: Final = 9
@@ -70,6 +78,7 @@ class Snapshot:
     ports: Map[PortKey, Port] = Map()
     services: Map[ServiceKey, Service] = Map()
     slices: Map[SliceKey, EndpointSlice] = Map()
+    egresses: Map[str, Egress] = Map()
     quarantined: Map[tuple[int, Address], Quarantine] = Map()
     watermarks: Map[str, int] = Map()  # by pool: the number last given
     outages: Map[str, Outage] = Map()  # by node: those that are lost
@@ -102,6 +111,8 @@ class Snapshot:
     services_outside: Map[ServiceKey, Service] = Map()  # those that have external addresses
     slices_of: Map[ServiceKey, Map[SliceKey, None]] = Map()  # by service, whether it exists or not
     slices_in: Map[str, int] = Map()  # number of slices by project
+    egresses_of: Map[str, Map[str, None]] = Map()  # by network
+    egress_by_address: Map[Address, str] = Map()
     ports_on: Map[str, Map[PortKey, None]] = Map()  # by node
     port_by_interface: Map[tuple[str, str], PortKey] = Map()  # by node and name of the host's interface
     port_by_ofport: Map[tuple[str, int], PortKey] = Map()  # by node and ofport
@@ -115,7 +126,7 @@ class Snapshot:
     hosts: Map[str, Map[str, None]] = Map()  # network -> nodes that have ports of it
     hosting: Map[str, Map[str, None]] = Map()  # node -> networks that have ports on it
 
-    claims: Map[Address, tuple[str, ...]] = Map()  # addresses to be held: the nodes that may; none named: any
+    claims: Map[Address, Claim] = Map()  # addresses that are to be held
     held: Map[Address, str] = Map()  # by address: the node that holds it, of those that are not lost
 
     # Not an index but a memory, and only a hint: the address last given, by node and IP version.
@@ -132,6 +143,7 @@ class Snapshot:
             *self.ports.values(),
             *self.services.values(),
             *self.slices.values(),
+            *self.egresses.values(),
             *self.quarantined.values(),
             *self.outages.values(),
         )
