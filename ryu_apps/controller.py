@@ -44,9 +44,10 @@ from store.base import Store, StoreError
 from store.sqlite import SqliteStore
 from topology.admission import admit
 from topology.compiler import Delta
+from topology.egress import Left
 from topology.fields import TRANSPORT
 from topology.model import Cluster
-from topology.pipeline import SERVICE_ZONE
+from topology.pipeline import EGRESS_ZONE, SERVICE_ZONE
 from topology.requests import Refused, SetCluster
 from topology.snapshot import Snapshot, apply_all, empty
 from topology.targets import Gone
@@ -78,8 +79,10 @@ class OpenFlowWire:
         """Return a request for all groups."""
         return messages.group_desc_request(xid)
 
-    def forget(self, xid: int, gone: Gone) -> bytes:
-        """Return a request to forget the connections that a service led to an endpoint that is gone."""
+    def forget(self, xid: int, gone: Gone | Left) -> bytes:
+        """Return a request to forget what a service led to an endpoint that is gone, or what left by an address."""
+        if isinstance(gone, Left):
+            return messages.ct_flush_to(xid, EGRESS_ZONE, *gone)
         protocol, _, _ = TRANSPORT[gone.protocol]
         return messages.ct_flush(xid, SERVICE_ZONE, protocol, *gone.target)
 

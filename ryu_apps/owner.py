@@ -31,6 +31,7 @@ from ryu_apps.session import Link, SwitchSession, Wire
 from store.base import Mark, Outdated, Store, StoreError
 from topology.admission import admit
 from topology.compiler import FlowTable, SectionKey, Tables
+from topology.egress import forgotten
 from topology.model import EndpointSlice, Node, Port, PortKey, Quarantine
 from topology.requests import (
     ForgetPort,
@@ -353,7 +354,11 @@ class Owner:
             submission.reply.send_exception(refusal)
 
     def _forget_connections(self, batch: _Batch) -> None:
-        """Let switches forget what they led to endpoints that are gone; connections to others go on."""
+        """Let switches forget what they led to endpoints that are gone, or out by addresses; others go on."""
+        before = self.publication.current.snapshot
+        for node, left in forgotten(batch.changes, before, batch.snapshot):
+            if node in self._sessions and self._sessions[node].leads:
+                self._sessions[node].forget((left,))
         slices = (change.before for change in batch.changes if isinstance(change.before, EndpointSlice))
         found = [each for before in slices for each in gone(before, batch.snapshot)]
         for session in self._sessions.values() if found else ():

@@ -34,6 +34,7 @@ from ryu_apps.openflow.decode import FlowStats
 from ryu_apps.openflow.messages import Role
 from ryu_apps.openflow.wire import WireError
 from topology.compiler import Delta, FlowTable, SectionKey, diff, reconcile, unlike
+from topology.egress import Left
 from topology.flow import DIGEST_MASK, Entry, Group, owner_class, sentinel
 from topology.pipeline import APART, Table
 from topology.targets import Gone
@@ -67,8 +68,8 @@ class Wire(Protocol):
         """Return a request for all groups."""
         ...
 
-    def forget(self, xid: int, gone: Gone) -> bytes:
-        """Return a request to forget the connections that a service led to an endpoint that is gone."""
+    def forget(self, xid: int, gone: Gone | Left) -> bytes:
+        """Return a request to forget what a service led to an endpoint that is gone, or what left by an address."""
         ...
 
     def ask_role(self, xid: int, role: Role, generation: int) -> bytes:
@@ -140,7 +141,9 @@ class SwitchSession:
         self._scope: frozenset[int] | None = frozenset()  # classes being read; None: all
         self._found: list[FlowStats] = []
         self._counts: dict[int, int] = {}  # flows by table, as the switch counts them
-        self._gone: dict[Gone, None] = {}  # endpoints whose connections are to be forgotten, once none is led there
+        self._gone: dict[
+            Gone | Left, None
+        ] = {}  # of which connections are to be forgotten, once none is begun any more
         self._groups: dict[int, Group] | None = None  # those that the switch has, once they were asked for
 
     # --- what the owner tells it ---------------------------------------------------------------
@@ -219,10 +222,10 @@ class SwitchSession:
         if self.phase is SwitchPhase.IN_SYNC:
             self._program()
 
-    def forget(self, gone: Iterable[Gone]) -> None:
-        """After what the switch was told just now: forget what services led to endpoints that are gone.
+    def forget(self, gone: Iterable[Gone | Left]) -> None:
+        """After what the switch was told just now: forget connections of services and of egresses.
 
-        Whoever goes on there is sent to another endpoint, which refuses what it does not know.
+        Who goes on is sent to another endpoint, which refuses what it does not know, or leaves by another address.
         """
         self._gone.update(dict.fromkeys(gone))
         for oldest in tuple(self._gone)[: max(0, len(self._gone) - _MOST_GONE)]:

@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from store.bindings import Binding, LabelMap, Pod, label_map
 from store.connections import Connection
+from store.egresses import Egress
 from store.fields import (
     AddressText,
     ContainerId,
@@ -372,6 +373,7 @@ KINDS: Final = (
     Kind("block", AddressBlock, model.AddressBlock, lambda block: f"{block.network}/{block.prefix}"),
     Kind("service", Service, model.Service, lambda service: "/".join(service.key)),
     Kind("endpoints", EndpointSlice, model.EndpointSlice, lambda found: "/".join(found.key)),
+    Kind("egress", Egress, model.Egress, lambda egress: egress.name),
     Kind("port", Port, model.Port, lambda port: "/".join(port.key)),
     Kind("quarantine", Quarantine, model.Quarantine, lambda item: f"{item.space}/{item.address}"),
     Kind("watermark", Watermark, model.Watermark, lambda watermark: watermark.pool),

@@ -122,7 +122,7 @@ def _flows() -> list[Flow]:
 
 
 def _sample() -> Snapshot:
-    """Return two nodes, a network with a range of its own that may ask another, a pod of it, two services and an egress."""
+    """Return two nodes, a network with a range of its own that may ask another, and one of all else."""
     key = PortKey("n1", "c1", "eth0")
     own = Subnet("default", IPv4Network("10.0.0.0/24"), IPv4Address("10.0.0.1"))
     offer = Service(ServiceKey("red", "web"), IPv4Address("172.30.0.10"), (NamedPort("TCP", 80),))

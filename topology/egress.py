@@ -83,9 +83,9 @@ def forgotten(changes: Collection[Change], before: Snapshot, after: Snapshot) ->
                 yield from ((after.held[each], Left(each)) for each in addresses if each in after.held)
             case Port() as port:
                 yield from _of_port(port, before, after)
-            case Pod(key=key):
-                for place in before.port_by_pod.get(key, {}):
-                    yield from _of_port(before.ports[place], before, after)
+        if isinstance(change.subject, Pod):
+            for key in before.port_by_pod.get(change.subject.key, {}):
+                yield from _of_port(before.ports[key], before, after)
 
 
 def _leads_elsewhere(egress: Egress, now: object) -> bool:

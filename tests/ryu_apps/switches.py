@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ryu_apps.session import SwitchSession
 from topology.compiler import Delta, FlowTable
+from topology.egress import Left
 from topology.flow import Entry, FlowKey, Group
 from topology.groups import GroupChanges, by_id
 from topology.pipeline import Table
@@ -43,7 +44,7 @@ class Count(NamedTuple):
 class Forget(NamedTuple):
     """A request to forget connections to an endpoint, as the fake wire makes it."""
 
-    gone: Gone
+    gone: Gone | Left
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class FakeWire:
     def read_flows(self, xid: int, table: int | None, cookie: int, mask: int) -> Any:
         return Read(xid, table, cookie, mask)
 
-    def forget(self, xid: int, gone: Gone) -> Any:
+    def forget(self, xid: int, gone: Gone | Left) -> Any:
         return Forget(gone)
 
     def read_groups(self, xid: int) -> Any:
@@ -97,7 +98,7 @@ class ModelSwitch:
     def __init__(self) -> None:
         self.flows: dict[FlowKey, Entry] = {}
         self.groups: dict[int, Group] = {}
-        self.forgotten: list[Gone] = []
+        self.forgotten: list[Gone | Left] = []
         self.inbox: list[Any] = []
         self.flow_mods = 0
         self.spoke = True
