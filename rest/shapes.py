@@ -278,7 +278,7 @@ class Configuration(Object, frozen=True):
 
     `controllers` are its switch's OpenFlow targets; `api`, where there are several replicas, the URLs of their APIs.
     `hairpin`, one for each address family: from where the node is met that reaches itself by a service. `node_ports`
-    null: somebody else leads them to services.
+    null: somebody else leads them to services. `held`: addresses that are no interface's, and that it is to answer for.
     """
 
     revision: int
@@ -292,6 +292,7 @@ class Configuration(Object, frozen=True):
     hairpin: tuple[AddressText, ...]
     node_ports: NodePortsView | None
     external: tuple[DoorView, ...]
+    held: tuple[AddressText, ...]
     mtu_overhead: int
     controllers: tuple[str, ...]
     api: tuple[str, ...]

@@ -47,7 +47,8 @@ class Configuration:
 
     `controllers` are the switch's OpenFlow targets; `api`, the URLs of the living controllers' APIs, if they tell.
     `hairpin`: from where the node is met that reaches itself by a service, one address for each family; none from an
-    older controller, which leaves services to a proxy on the node. `node_ports`: none if they are left to one.
+    older controller, which leaves services to a proxy on the node. `node_ports`: none if they are left to one. `held`:
+    addresses that this node answers for on the underlay, besides its own.
     """
 
     revision: int
@@ -68,6 +69,7 @@ class Configuration:
     hairpin: tuple[str, ...] = ()
     node_ports: NodePorts | None = None
     external: tuple[Door, ...] = ()
+    held: tuple[str, ...] = ()
 
     @property
     def gateway_mac(self) -> str:
@@ -100,6 +102,7 @@ def parse(content: Any, node: str) -> Configuration:
     values["hairpin"] = _many(_address)("hairpin", content.get("hairpin") or [])
     values["node_ports"] = _node_ports(content.get("node_ports"))
     values["external"] = _many(_door)("external", content.get("external") or [])
+    values["held"] = _many(_address)("held", content.get("held") or [])
     if values["node"] != node:
         raise _wrong("node", values["node"], f"this node, {node!r}")
     configuration = Configuration(**values)

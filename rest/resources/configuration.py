@@ -18,6 +18,7 @@ from rest.views import gateways, is_programmed
 from topology.allocation import free_addresses
 from topology.doors import Door, doors
 from topology.model import HAIRPIN, NODE_PORTS, Cluster, Node
+from topology.snapshot import held_by
 
 BRIDGE: Final = "br0"
 _VXLAN_OVERHEAD: Final = {4: 50, 6: 70}  # RFC 7348: inner Ethernet 14, VXLAN 8, UDP 8, outer IP 20 or 40
@@ -43,7 +44,7 @@ class _News:
         self._name = call.where["node"]
         self._after = call.query.after
         self._options = call.options
-        self._seen: tuple[object, object, object, object, bool] | None = None
+        self._seen: tuple[object, ...] | None = None
 
     def __call__(self, published: Published) -> Configuration | bool | None:
         snapshot = published.snapshot
@@ -52,7 +53,14 @@ class _News:
             return False
         programmed = is_programmed(published, self._name)
         replicas = published.replicas.living
-        sources = (snapshot.nodes, snapshot.cluster, snapshot.services_outside, replicas, programmed)
+        sources = (
+            snapshot.nodes,
+            snapshot.cluster,
+            snapshot.services_outside,
+            snapshot.held,
+            replicas,
+            programmed,
+        )
         if self._seen is not None and all(new is old for new, old in zip(sources, self._seen, strict=True)):
             return None
         self._seen = sources
@@ -94,6 +102,7 @@ def _configuration(published: Published, node: Node, options: Options) -> Config
         hairpin=tuple(str(HAIRPIN[version]) for version in _versions(cluster)),
         node_ports=_node_ports(cluster),
         external=tuple(map(_door, doors(snapshot))),
+        held=tuple(map(str, held_by(node.name, snapshot))),
         mtu_overhead=_VXLAN_OVERHEAD[node.underlay.version],
         controllers=tuple(replica.openflow for replica in living) or options.controllers,
         api=tuple(replica.api for replica in living),

@@ -172,6 +172,8 @@ def test_a_missing_field_is_named(name: str) -> None:
         ("external.port", door(port=0)),
         ("external.service", door(service="")),
         ("external.node_port", door(node_port=65536)),
+        ("held", ["203.0.113.5/32"]),
+        ("held", "203.0.113.5"),
         ("mtu_overhead", -1),
         ("mtu_overhead", 50.0),
         ("controllers", ["tcp:198.51.100.1"]),

@@ -32,6 +32,7 @@ def test_a_configuration(network: TestApp) -> None:
         "hairpin": ["169.254.42.1"],
         "node_ports": {"first": 30000, "last": 32767, "prefixes": ["169.254.43.0/24"]},
         "external": [],
+        "held": [],
         "mtu_overhead": 50,
         "controllers": ["tcp:192.0.2.1:6653"],
         "api": [],

@@ -25,6 +25,7 @@ RED, N1, N2 = 10, IPv4Address("192.0.2.11"), IPv4Address("192.0.2.12")
         (SPACE_MAC, SPACE_MAC, False),
         (SPACE_MAC | 1 << 24, SERVICE_MAC, False),
         (SPACE_MAC, SERVICE_MAC | 1 << 47, False),
+        (SPACE_MAC, SERVICE_MAC ^ 1 << 41, False),
         (0x0200_0000_0000, SERVICE_MAC, False),
     ],
 )

@@ -22,6 +22,7 @@ from topology.features import (
     base,
     blocks,
     connections,
+    egress,
     errors,
     guard,
     networks,
@@ -92,6 +93,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     blocks,
     tracking,
     errors,
+    egress,
 )
 _COMMON: Final[tuple[CommonFeature, ...]] = (base, guard, arp, tunnels, services, errors)
 BY_ID: Final[dict[int, Feature]] = {int(feature.ID): feature for feature in FEATURES}

@@ -18,6 +18,7 @@ from topology.tunnelling import to_vtep
 ID: Final = pipeline.FeatureId.TUNNELS
 
 _UPPER: Final = 0xFFFF_FF00_0000  # of a MAC, what is before the 24 bits that carry a number
+_SERVICE_OR_EGRESS: Final = 0xFFFE_0000_0000  # what SERVICE_MAC and EGRESS_MAC have in common
 
 
 def subjects(node: str, snapshot: Snapshot) -> Iterable[SubjectKey]:
@@ -45,7 +46,7 @@ def common_flows(subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     outer = family(peer.underlay.version)
     vtep = int(peer.underlay)
     # What both inner MACs of ours begin with: the low bits of any other would be taken for a space or a service.
-    ours = ((ETH_DST, (SPACE_MAC, _UPPER)), (ETH_SRC, (SERVICE_MAC, _UPPER)))
+    ours = ((ETH_DST, (SPACE_MAC, _UPPER)), (ETH_SRC, (SERVICE_MAC, _SERVICE_OR_EGRESS)))
     for kind in families(snapshot.cluster):
         terms = match_fields((ETH_TYPE, kind.eth_type), (outer.tunnel_source, vtep), *ours)
         tags = (

@@ -23,6 +23,7 @@ from topology.model.addressing import (
     in_order,
     mac_of,
 )
+from topology.model.egress import MOST_EGRESS_ADDRESSES, MOST_EGRESS_NODES, Egress
 from topology.model.networks import (
     EVERYTHING,
     AddressBlock,
@@ -35,7 +36,7 @@ from topology.model.networks import (
     Translation,
     either,
 )
-from topology.model.nodes import ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Cluster, Node, PortRange, Tunnel
+from topology.model.nodes import ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Cluster, Held, Node, Outage, PortRange, Tunnel
 from topology.model.ports import (
     TRANSLATIONS,
     VNIDS,
@@ -63,6 +64,7 @@ from topology.model.tenancy import Attachment, Binding, Move, Pod, PodKey, Proje
 Subject: TypeAlias = (
     Cluster
     | Node
+    | Outage
     | Network
     | AddressBlock
     | Project
@@ -73,9 +75,11 @@ Subject: TypeAlias = (
     | Port
     | Service
     | EndpointSlice
+    | Egress
     | Quarantine
     | Watermark
     | Hosting
+    | Held
 )
 
 __all__ = [
@@ -88,6 +92,8 @@ __all__ = [
     "ICMP_OFPORT",
     "LAST_VNID",
     "MOST_AFFINITY",
+    "MOST_EGRESS_ADDRESSES",
+    "MOST_EGRESS_NODES",
     "MOST_ENDPOINTS",
     "MOST_ENDPOINT_PORTS",
     "MOST_EXTERNAL",
@@ -106,13 +112,16 @@ __all__ = [
     "Cluster",
     "Connection",
     "ConnectionKey",
+    "Egress",
     "Endpoint",
     "EndpointSlice",
+    "Held",
     "Hosting",
     "Move",
     "NamedPort",
     "Network",
     "Node",
+    "Outage",
     "Pod",
     "PodKey",
     "Port",

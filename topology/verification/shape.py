@@ -114,7 +114,7 @@ LEAVE_SPACE: Final[Actions] = (
 # Both inner MACs are ours by their first three octets.
 ENVELOPED: Final[Match] = (
     (fields.ETH_DST, 0x0A59_0000_0000, 0xFFFF_FF00_0000),
-    (fields.ETH_SRC, 0x0A5A_0000_0000, 0xFFFF_FF00_0000),
+    (fields.ETH_SRC, 0x0A5A_0000_0000, 0xFFFE_0000_0000),  # by a service, or to leave by an egress
 )
 # Of a tunnel packet the VNID is the tunnel id; the low bits of the inner MACs are the destination's space and the VNID
 # of the service by which it was named.
