@@ -111,7 +111,7 @@ LEAVE_SPACE: Final[Actions] = (
     load(SPACE, 0),
     TO_LEAVING_ERRORS,
 )
-# Both inner MACs are ours by their first three octets.
+# Both inner MACs are such as a node writes.
 ENVELOPED: Final[Match] = (
     (fields.ETH_DST, 0x0A59_0000_0000, 0xFFFF_FF00_0000),
     (fields.ETH_SRC, 0x0A5A_0000_0000, 0xFFFE_0000_0000),  # by a service, or to leave by an egress
