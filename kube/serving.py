@@ -24,18 +24,21 @@ from kube.objects import ServiceSpec as Spec
 from kube.reading import version_number
 from store.fields import Malformed, address
 from topology import model
-from topology.endpoints import Fault, service_fault, slice_fault
-from topology.model import Address, Subject
+from topology.endpoints import Fault, range_fault, service_fault, slice_fault
+from topology.model import Address, Cluster, Subject
 
 USUAL_AFFINITY: Final = 10800  # seconds: v1, ClientIPConfig
 _FAMILIES: Final = ("IPv4", "IPv6")
 
 
-def service_version(found: Service) -> Version:
-    """Return a service, if it has an address. Raises Malformed."""
+def service_version(found: Service, cluster: Cluster) -> Version:
+    """Return a service, if it has an address. Raises Malformed, also where the API server has other service ranges."""
     meta = found.metadata
     name = Name(SERVICES.plural, f"{meta.namespace}/{meta.name}")
-    return Version(name, version_number(meta.resource_version), _service(found))
+    services = _service(found)
+    for service in services:
+        _check(range_fault(service, cluster), "$.spec.clusterIPs[0]")
+    return Version(name, version_number(meta.resource_version), services)
 
 
 def slice_version(found: EndpointSlice) -> Version:
@@ -45,7 +48,7 @@ def slice_version(found: EndpointSlice) -> Version:
     return Version(name, version_number(meta.resource_version), _slice(found))
 
 
-def _service(found: Service) -> tuple[Subject, ...]:
+def _service(found: Service) -> tuple[model.Service, ...]:
     spec = found.spec
     addresses = [text for text in spec.cluster_ips if text not in ("", "None")]
     if not addresses or spec.type == "ExternalName":

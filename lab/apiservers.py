@@ -20,6 +20,7 @@ from kube.errors import ApiError, Conflict, NotFound
 from lab.errors import LabError
 from lab.namespaces import Namespace
 from lab.relay import Relay
+from topology.model import Cluster
 
 PORT = 6443
 REAL = "HEDDLE_KUBE_APISERVER"
@@ -91,8 +92,10 @@ class LabApiServer:
         program = shutil.which("kubectl")
         if program is None:
             raise LabError("kubectl is not installed")
-        command = [program, "--kubeconfig", str(self.here), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        plugins = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        environment = {**os.environ, "KUBECONFIG": str(self.here), "PATH": plugins}
+        command = [program, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
         if done.returncode:
             raise LabError(f"kubectl {' '.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout
@@ -134,6 +137,7 @@ class LabApiServer:
             *(f"--service-account-signing-key-file={folder / 'sa.key'}", "--allow-privileged=true"),
             *("--service-account-issuer=https://kubernetes.default.svc", "--disable-admission-plugins=ServiceAccount"),
             "--kubelet-preferred-address-types=InternalIP",
+            f"--service-cluster-ip-range={','.join(map(str, Cluster().service_cidrs))}",
         ]
 
     def _write_credentials(self) -> None:

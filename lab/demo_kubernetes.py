@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 
 from kube.objects import NAMESPACES, NODES, PODS
-from lab.cluster import ClusterLab
+from lab.cluster import TOKEN, ClusterLab
 from lab.controller import Controller
 from lab.hosts import Host
 from lab.pod import Pod
@@ -90,6 +90,9 @@ def _has_project(lab: ClusterLab, name: str) -> bool:
 def _kubectl(lab: ClusterLab, story: Story) -> None:
     if shutil.which("kubectl"):
         for line in lab.server.kubectl("get", "networks,bindings.heddle.sdn,connections,projectnetworks").splitlines():
+            story.say(line)
+        asked = ("--from", "red/a", "--to", "red/b", "--server", lab.controller.url, "--token", TOKEN)
+        for line in lab.server.kubectl("heddle", "trace", *asked).splitlines():
             story.say(line)
 
 

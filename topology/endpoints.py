@@ -18,6 +18,7 @@ from topology.model import (
     MOST_ENDPOINTS,
     MOST_EXTERNAL,
     Address,
+    Cluster,
     Endpoint,
     EndpointSlice,
     NamedPort,
@@ -40,6 +41,17 @@ class Fault(NamedTuple):
 def service_fault(service: Service) -> Fault | None:
     """Check a service's ports, node ports and affinity."""
     return next(_of_service(service), None)
+
+
+def range_fault(service: Service, cluster: Cluster) -> Fault | None:
+    """Check that a service's address is one of those that lead to services."""
+    if any(service.address in cidr for cidr in cluster.service_cidrs if cidr.version == service.address.version):
+        return None
+    ranges = ", ".join(map(str, cluster.service_cidrs))
+    cause = f"address {service.address} is outside the service CIDRs {ranges}"
+    return Fault(
+        cause, "give an address inside them, or give the controllers the API server's ranges (--heddle-service-cidr)"
+    )
 
 
 def slice_fault(found: EndpointSlice) -> Fault | None:

@@ -10,7 +10,7 @@ import time
 from queue import Empty, SimpleQueue
 
 from cni_shim.errors import ShimError
-from cni_shim.node import configuration, conflist, datapath, neighbours, readiness, uplink
+from cni_shim.node import configuration, conflist, connections, datapath, neighbours, readiness, uplink
 from cni_shim.node.configuration import Configuration
 from cni_shim.node.controllers import Controllers
 from cni_shim.node.events import ControllerAway, Event, Events, Heard, Poller, Stop, SwitchDown, SwitchUp, watch_switch
@@ -51,6 +51,7 @@ class Resident:
         self._next_neighbours = 0.0
         self._settled_at = 0.0
         self._announcements: list[float] = []
+        self._trouble = ""
         self._ready = False
         self._reason = ""
 
@@ -134,6 +135,7 @@ class Resident:
         if now >= self._next_pass:
             self._kept = self._pass(self._configuration)
             self._next_pass = time.monotonic() + (PASS_INTERVAL if self._kept else RETRY)
+            self._warn(connections.trouble(self._settings))
         if self._kept and now >= self._next_neighbours:
             self._next_neighbours = time.monotonic() + self._resolve(self._configuration)
 
@@ -148,6 +150,14 @@ class Resident:
             log.error("%s", error)
             return False
         return True
+
+    def _warn(self, trouble: str) -> None:
+        """Say it once, and once that it is over; the numbers in it change all the time."""
+        if trouble and not self._trouble:
+            log.warning("%s", trouble)
+        elif self._trouble and not trouble:
+            log.info("conntrack has room again")
+        self._trouble = trouble
 
     def _announce(self) -> None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cni_shim.errors import ShimError
-from cni_shim.node import configuration, datapath
+from cni_shim.node import configuration, connections, datapath
 from cni_shim.node.bridges import TUN_PORT
 from cni_shim.node.controllers import Controllers
 from cni_shim.node.settings import Settings
@@ -15,7 +15,7 @@ from cni_shim.ovsdb import Database
 
 
 def status(settings: Settings, controllers: Controllers) -> dict[str, Any]:
-    """One value per question; `ready`: whether pods can be added; `problems`: what is wrong, in words."""
+    """One value per question; `ready`: whether pods can be added; `problems`: why not; `warnings`: what may yet."""
     problems: list[str] = []
     known = configuration.last_good(settings.state_dir, settings.node)
     answer = _controller(controllers, problems)
@@ -31,6 +31,7 @@ def status(settings: Settings, controllers: Controllers) -> dict[str, Any]:
         "node": settings.node,
         "ready": not problems,
         "problems": problems,
+        "warnings": [trouble] if (trouble := connections.trouble(settings)) else [],
         "revision": known.revision if known else None,
         "controller": answer,
         "switch": switch,
@@ -57,12 +58,14 @@ def _switch(settings: Settings, bridge: str, problems: list[str]) -> dict[str, A
         database = Database(settings.database)
         interfaces = database.rows("Interface", ["external_ids"])
         database.close()
+        tracked = connections.count(settings)
     except ShimError as error:
         problems.append(str(error))
         return found
     containers = {row["external_ids"].get(datapath.CONTAINER_KEY) for row in interfaces}  # a pod may have several
     found["pods"] = len(containers - {None})
     found["flows"] = has_flows(settings.ovs_rundir, bridge)
+    found["connections"] = tracked._asdict()
     if not found["flows"]:
         problems.append(f"bridge {bridge} has no flows: is a controller connected to it?")
     return found

@@ -22,6 +22,10 @@ class Vswitchd:
     def set_tunnel_neighbour(self, bridge: str, address: str, mac: str) -> None:
         self._rpc.call("tnl/neigh/set", bridge, address, mac)
 
+    def connections(self) -> tuple[int, int]:
+        """How many connections the conntrack of a userspace data path holds, and how many it may."""
+        return int(self._rpc.call("dpctl/ct-get-nconns")), int(self._rpc.call("dpctl/ct-get-maxconns"))
+
     def version(self) -> str:
         return str(self._rpc.call("version")).strip()
 

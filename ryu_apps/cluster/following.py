@@ -23,6 +23,7 @@ from kube.store import KubernetesStore
 from ryu_apps.collector import resting_collector
 from ryu_apps.owner import Owner
 from store.fields import Malformed
+from topology.model import Cluster
 from topology.snapshot import Event, Snapshot, apply_all
 
 PIECE: Final = 200  # objects that are taken in at once
@@ -102,7 +103,7 @@ class Following:
             names.append(name)
             refused[name] = self._mirror.refusals.get(name)
             try:
-                versions += self._versions(name, each)
+                versions += self._versions(name, each, snapshot.cluster)
             except (Malformed, msgspec.DecodeError) as error:
                 log.error("an object is not what it should be; what was known of it stays", name=name, why=str(error))
                 refused[name] = self._mirror.refusals[name] = str(error)
@@ -113,7 +114,7 @@ class Following:
                 log.warning("an object is not taken as it is", name=name, why=why)
         return events
 
-    def _versions(self, name: Name, heard: Heard) -> Iterable[Version]:
+    def _versions(self, name: Name, heard: Heard, cluster: Cluster) -> Iterable[Version]:
         found, gone = heard.found, heard.gone
         if name.plural in BY_PLURAL:
             return (self._store.saw(name.plural, found, gone=gone),)
@@ -126,13 +127,13 @@ class Following:
         read = _READERS.get(name.plural)
         if read is None:
             return ()
-        return (gone_version(name, found.metadata.resource_version) if gone else read(found),)
+        return (gone_version(name, found.metadata.resource_version) if gone else read(found, cluster),)
 
 
-_READERS: Final[Mapping[str, Callable[[Any], Version]]] = {
-    PODS.plural: pod_version,
+_READERS: Final[Mapping[str, Callable[[Any, Cluster], Version]]] = {
+    PODS.plural: lambda found, _: pod_version(found),
     SERVICES.plural: service_version,
-    ENDPOINT_SLICES.plural: slice_version,
+    ENDPOINT_SLICES.plural: lambda found, _: slice_version(found),
 }
 
 

@@ -134,6 +134,10 @@ class Machine:
     def vsctl(self, *words: str) -> str:
         return run("ovs-vsctl", f"--db={self.database}", "--timeout=20", *words)
 
+    def appctl(self, *words: str) -> str:
+        """What ovs-vswitchd answers."""
+        return run("ovs-appctl", f"--target={self.rundir}/ovs-vswitchd.{self.pid()}.ctl", *words)
+
     def ip(self, *words: str) -> str:
         return run("ip", "-n", self.name, *words)
 

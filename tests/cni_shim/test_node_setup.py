@@ -301,6 +301,18 @@ def test_status(site: Site, capfd: pytest.CaptureFixture[str]) -> None:
     assert after["tun0"] == {"addresses": ["10.128.0.1/23"], "mtu": 1450}
     assert len(after["problems"]) == 1
     assert "conflist" in after["problems"][0]
+    assert after["switch"]["connections"]["limit"] > 0
+    assert after["warnings"] == []
+
+
+def test_a_table_of_connections_that_is_nearly_full_is_a_warning(site: Site, capfd: pytest.CaptureFixture[str]) -> None:
+    assert site.command("setup") == 0
+    site.machine.appctl("dpctl/ct-set-maxconns", "0")
+    capfd.readouterr()
+    site.command("status")
+    (warning,) = json.loads(capfd.readouterr().out)["warnings"]
+    assert "0 of 0 connections" in warning
+    assert "ct-set-maxconns" in warning
 
 
 def ping(namespace: str, address: str) -> tuple[str, ...]:

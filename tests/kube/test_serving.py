@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import msgspec
@@ -25,6 +25,9 @@ from topology.snapshot import apply_all, empty
 HTTP = {"name": "http", "protocol": "TCP", "port": 80, "targetPort": "web"}
 ADDRESS = ip_address("172.30.0.10")
 SERVED = NamedPort("TCP", 8080, "http")
+
+
+RANGES = model.Cluster(service_cidrs=(ip_network("172.30.0.0/16"), ip_network("fd00::/112")))
 
 
 def service(name: str = "web", **spec: Any) -> dict[str, Any]:
@@ -48,7 +51,7 @@ def at(*addresses: str, node: str | None = None, **conditions: bool | None) -> d
 
 
 def read_service(body: dict[str, Any]) -> Version:
-    return service_version(msgspec.json.decode(msgspec.json.encode(body), type=Service))
+    return service_version(msgspec.json.decode(msgspec.json.encode(body), type=Service), RANGES)
 
 
 def read_slice(body: dict[str, Any]) -> Version:
@@ -138,6 +141,7 @@ def test_services_without_an_address(spec: dict[str, Any]) -> None:
             {"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 86401}}},
             "86401 seconds is out of range",
         ),
+        ({"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"]}, "outside the service CIDRs 172.30.0.0/16"),
     ],
 )
 def test_services_that_are_none(spec: dict[str, Any], why: str) -> None:

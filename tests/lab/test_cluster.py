@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from kube.client import Resource
 from kube.errors import NotFound
-from kube.objects import EVENTS, NAMESPACES, NODES, PODS
+from kube.objects import EVENTS, NAMESPACES, NODES, PODS, SERVICES
 from kube.resources import ADDRESS_SLICES, BINDINGS, CONNECTIONS, GROUP, NETWORKS, PROJECT_NETWORKS, VERSION, VTEPS
 from lab.api import LateError, ProblemError
 from lab.cluster import ClusterLab
@@ -125,6 +126,31 @@ def test_either_replica_says_where_a_packet_goes_and_what_a_switch_has(lab: Clus
             flows = replica.api.get(f"/v1/nodes/{node}/flows")
             assert {flow["state"] for flow in flows} == {"Installed"}
             assert all(flow["packets"] is not None for flow in flows)
+
+
+def test_a_service_outside_the_service_ranges_is_left_out_and_freezes_no_node(lab: ClusterLab) -> None:
+    """As all are where the API server was given other ranges than the controllers."""
+    spec = {"clusterIP": "10.9.0.1", "clusterIPs": ["10.9.0.1"], "ports": [{"protocol": "TCP", "port": 443}]}
+    lab.server.apply(SERVICES, _service("astray", spec), "red")
+    inside = {**spec, "clusterIP": "172.30.9.9", "clusterIPs": ["172.30.9.9"]}
+    lab.server.apply(SERVICES, _service("found", inside), "red")
+    try:
+        wait_for(lambda: "found" in _services(lab), "the other service is not known")
+        assert "astray" not in _services(lab)
+        for node in lab.nodes:
+            assert {"InSync", "Standby"} == _phases(lab, node)
+        assert lab.pods_by_name["red/a"].ping(lab.pods_by_name["red/b"])
+    finally:
+        for name in ("astray", "found"):
+            lab.server.client.delete(SERVICES, name, "red")
+
+
+def _service(name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "red"}, "spec": spec}
+
+
+def _services(lab: ClusterLab) -> set[str]:
+    return {one["name"] for one in lab.controller.api.get("/v1/services")["services"]}
 
 
 def test_a_switch_that_is_away_is_late_for_what_it_lacks_and_for_nothing_else(lab: ClusterLab) -> None:

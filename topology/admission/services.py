@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import ip_network
 
 from topology import doors, names
-from topology.admission.checks import inside, known_project, require
+from topology.admission.checks import known_project, require
 from topology.crowding import crowding
-from topology.endpoints import service_fault
+from topology.endpoints import range_fault, service_fault
 from topology.model import Address, Service, ServiceKey, in_order
 from topology.requests import CreateService, DeleteService, Reason, Refused
 from topology.snapshot import Event, Put, Remove, Snapshot
@@ -44,10 +43,9 @@ def delete_service(snapshot: Snapshot, request: DeleteService) -> tuple[Event, .
 
 
 def _check_address(snapshot: Snapshot, service: Service) -> None:
-    subject, cidrs = _named(service.key), snapshot.cluster.service_cidrs
-    if not inside(ip_network(service.address), cidrs):
-        cause = f"address {service.address} is outside the service CIDRs {', '.join(map(str, cidrs))}"
-        raise Refused(Reason.INVALID, subject, cause, "give an address inside them")
+    subject, fault = _named(service.key), range_fault(service, snapshot.cluster)
+    if fault is not None:
+        raise Refused(Reason.INVALID, subject, *fault)
     holder = snapshot.service_by_address.get(service.address)
     if holder is not None and holder != service.key:
         cause = f"address {service.address} belongs to {_named(holder)}"
