@@ -125,22 +125,28 @@ def _from_hairpin_chain(configuration: Configuration) -> list[str]:
 def _entrance_chains(configuration: Configuration) -> list[str]:
     """What comes from others to services goes to br0. A hostPort comes before (dstnat), and what comes from the hairpin
     address was in br0 already: its endpoint is this node."""
-    rules = []
+    rules: list[str] = []
+    doors: list[str] = []
     for family, loopback in (("ip", "127.0.0.0/8"), ("ip6", "::1")):
         hairpin = _of_family(configuration.hairpin, family)
         if hairpin:
             other = f"{family} saddr != {hairpin}"
-            rules += [f"{other} {words}" for words in _external(configuration, family)]
+            external = _external(configuration, family)
+            if external:  # one look for what goes elsewhere, however many there are
+                addresses = _of_family((door.address for door in configuration.external), family)
+                rules.append(f"{other} {family} daddr {{ {addresses} }} jump external_{family}")
+                doors += _chain(f"external_{family}", *external)
             here = f"{family} daddr != {loopback} fib daddr type local"
             rules += [f"{other} {here} {words}" for words in _node_ports(configuration, family)]
     others = "type nat hook prerouting priority dstnat + 10; policy accept;"
     own = "type nat hook output priority -90; policy accept;"
     chains = (("entrance", others), ("own_entrance", own))
-    return [line for name, start in chains for line in _chain(name, start, rules)] if rules else []
+    entrances = [line for name, start in chains for line in _chain(name, start, *rules)]
+    return [*doors, *entrances] if rules else []
 
 
-def _chain(name: str, start: str, rules: list[str]) -> list[str]:
-    return [f"chain {name} {{", *_deeper([start, *rules]), "}"]
+def _chain(name: str, *lines: str) -> list[str]:
+    return [f"chain {name} {{", *_deeper(lines), "}"]
 
 
 def _node_ports(configuration: Configuration, family: str) -> list[str]:

@@ -274,6 +274,18 @@ def wanted(**changes: Any) -> configuration.Configuration:
     return configuration.parse(from_controller(**changes), "n1")
 
 
+@pytest.mark.parametrize("addresses", [1, 50])
+def test_external_addresses_are_one_look_for_what_goes_elsewhere(addresses: int) -> None:
+    """Their ports are asked one by one, but in a chain that only what is for one of these addresses comes to."""
+    doors = [door(address=f"203.0.113.{last}", port=port)[0] for last in range(addresses) for port in (80, 443)]
+    chains = firewall.ruleset(wanted(external=doors), None).split("chain ")
+    entrances = [chain for chain in chains if chain.startswith(("entrance ", "own_entrance "))]
+    assert [chain.count("jump external_ip") for chain in entrances] == [1, 1]
+    assert {chain.count("\n") for chain in entrances} == {entrances[0].count("\n")} == {5}
+    (external,) = (chain for chain in chains if chain.startswith("external_ip "))
+    assert external.count("dnat") == 2 * addresses
+
+
 def test_the_firewall(golden: Callable[[str, str], None]) -> None:
     plain = wanted(peers=["198.51.100.2", "198.51.100.3"])
     both = wanted(
