@@ -8,7 +8,7 @@ from typing import Any, Final
 import typer
 
 from cli.client import Access, Planned, Planner
-from cli.commands import bindings, connections, endpoints, networks, nodes, pods, projects, services
+from cli.commands import bindings, connections, egresses, endpoints, networks, nodes, pods, projects, services
 from cli.failures import ExitStatus
 from cli.options import Output, Session, with_common_options
 from cli.render import Column, Item, Part, cell, items, show, table
@@ -25,6 +25,8 @@ _COMMANDS: Final = (
     projects.delete_project,
     bindings.create_binding,
     bindings.delete_binding,
+    egresses.create_egress,
+    egresses.delete_egress,
     pods.set_pod,
     pods.forget_pod,
     services.create_service,
