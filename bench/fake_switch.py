@@ -149,6 +149,8 @@ class FakeSwitch:
                 yield from _parts(kind, xid, self._flows_asked(raw))
             case MultipartType.GROUP_DESC:
                 yield from _parts(kind, xid, self._groups_asked(raw))
+            case MultipartType.METER_DESC:  # it has none: nothing that is measured has a limit
+                yield from _parts(kind, xid, iter(()))
             case MultipartType.TABLE_STATS:
                 counts = Counter(table for table, _, _ in self.flows)
                 yield from _parts(

@@ -16,7 +16,18 @@ from topology.admission import admit
 from topology.compiler import compile_node
 from topology.fields import spec
 from topology.flow import NO_TABLE, Flow, Op
-from topology.model import Endpoint, EndpointSlice, NamedPort, PortKey, Service, ServiceKey, SliceKey, Subnet
+from topology.model import (
+    Endpoint,
+    EndpointSlice,
+    NamedPort,
+    Pod,
+    PodKey,
+    PortKey,
+    Service,
+    ServiceKey,
+    SliceKey,
+    Subnet,
+)
 from topology.pipeline import FeatureId, Stage, Table
 from topology.snapshot import Snapshot, apply_all, empty
 
@@ -82,6 +93,9 @@ def _numbers() -> str:
                 "|---|---|",
                 *registers,
             ),
+            *("", "## Meters", "", "A port with ofport n has, as far as it has limits,"),
+            f"meter {pipeline.METERS_OF_PORT}·n + {pipeline.FROM_POD} for what the pod sends,",
+            f"and {pipeline.METERS_OF_PORT}·n + {pipeline.TO_POD} for what it gets.",
             *("", "## Conntrack zones", "", f"Zone {pipeline.NODE_ZONE} has what pods began through tun0,"),
             f"{pipeline.SERVICE_ZONE} what services led to endpoints,",
             f"{pipeline.HAIRPIN_ZONE} what they led from a pod to itself,",
@@ -141,6 +155,7 @@ def _sample() -> Snapshot:
         *map(requests.PutEndpoints, endpoints),
         requests.ReportPort(key, "red", "a", "v1"),
         requests.PortSeen("n1", "v1", 3),
+        requests.SetPod(Pod(PodKey("red", "a"), ingress_bandwidth=10**6, egress_bandwidth=10**6)),
     )
     snapshot = empty()
     for request in asked:

@@ -17,6 +17,9 @@ takes it back. ARRIVING_ERRORS does so where LOCAL changed the destination. EGRE
 ROUTING decides between this node's pods (LOCAL), other nodes' pods (TUNNEL_EGRESS), the nodes themselves (NODE_GUARD)
 and everything outside (out by tun0).
 
+Of a pod that may send or get so much a second only, a meter drops what is above that: in DISPATCH before anything else
+is done for it, in OUTPUT when everything is decided.
+
 SERVICES asks conntrack about what goes to a service address: what belongs to a connection gets the endpoint's address
 right there (SERVICE_CONNECTIONS). What begins one is a packet to the service's network until DELIVERY has decided the
 pair; then BALANCING chooses an endpoint, commits, and the packet goes on to EGRESS_POLICY with its address. Where
@@ -150,6 +153,16 @@ NODE_HAIRPIN_ZONE: Final = 4  # apart, or what one answers would be taken for th
 FIRST_NETWORK_ZONE: Final = 16
 LAST_NETWORK_ZONE: Final = 0xFFFF
 
+# A port has two meters, whose ids follow from its ofport: twice that for what it sends, one more for what it gets.
+FROM_POD: Final = 0
+TO_POD: Final = 1
+METERS_OF_PORT: Final = 2
+# Rates are in kilobits a second. What may come at once is a quarter of a second's, but at least two of the largest
+# segments that a kernel hands over as one.
+MOST_RATE: Final = 0xFFFF_FFFF
+BURSTS_IN_SECOND: Final = 4
+LEAST_BURST: Final = 1100
+
 # Between nodes the inner destination MAC carries the address space: this prefix, and the number in the low 24 bits.
 SPACE_MAC: Final = 0x0A59_0000_0000
 SPACE_BITS: Final = 24
@@ -185,6 +198,7 @@ class FeatureId(IntEnum):
     BLOCKS = 11
     TRACKING = 12
     ERRORS = 20
+    LIMITS = 30
     LEARNT = 254
     SENTINEL = 255
 
@@ -203,10 +217,12 @@ _TUNNELS, _PORTS, _NETWORKS = FeatureId.TUNNELS, FeatureId.PORTS, FeatureId.NETW
 _CONNECTIONS, _SERVICES = FeatureId.CONNECTIONS, FeatureId.SERVICES
 _SPACES, _BLOCKS, _TRACKING = FeatureId.SPACES, FeatureId.BLOCKS, FeatureId.TRACKING
 _ERRORS = FeatureId.ERRORS
+_LIMITS = FeatureId.LIMITS
 
 DISPATCH_TUNNEL: Final = Stage(Table.DISPATCH, 110, _BASE, "from vxlan0: TUNNEL_INGRESS")
 DISPATCH_ICMP: Final = Stage(Table.DISPATCH, 105, _ERRORS, "from icmp0: ICMP_INGRESS")
 DISPATCH_NODE: Final = Stage(Table.DISPATCH, 100, _BASE, "from tun0: NODE_INGRESS")
+DISPATCH_LIMITED: Final = Stage(Table.DISPATCH, 20, _LIMITS, "from a pod that may send so much only: metered, as any")
 DISPATCH_POD: Final = Stage(Table.DISPATCH, 10, _BASE, "from any other port: POD_INGRESS")
 
 TUNNEL_PEER: Final = Stage(
@@ -320,6 +336,7 @@ OUTPUT_BALANCER: Final = Stage(Table.OUTPUT, 120, _BASE, "to the load balancer: 
 OUTPUT_HAIRPIN: Final = Stage(Table.OUTPUT, 115, _NODE, "by tun0 what came by it: from the hairpin address")
 OUTPUT_OWN: Final = Stage(Table.OUTPUT, 110, _NODE, "by tun0 to the node itself")
 OUTPUT_TUN: Final = Stage(Table.OUTPUT, 100, _NODE, "by tun0 to anywhere else: committed, so that replies are known")
+OUTPUT_LIMITED: Final = Stage(Table.OUTPUT, 20, _LIMITS, "to a pod that may get so much only: metered")
 OUTPUT_POD: Final = Stage(Table.OUTPUT, 10, _BASE, "to a pod")
 
 BALANCE: Final = Stage(

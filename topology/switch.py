@@ -167,8 +167,8 @@ class _Walk:
                 return self._track(packet, zone, table, commit=bool(commit), nested=_Nested.of(nested))
             case (Op.GROUP, int(number)) if number in self._groups:
                 self._choose(self._groups[number], packet)
-            case (Op.LEARN, *_):
-                return packet  # what is learnt is about later packets; here each is the first
+            case (Op.LEARN, *_) | (Op.METER, _):
+                return packet  # both are about later packets; here each is the first
             case (Op.NO_IN_PORT,):
                 return packet.set(fields.IN_PORT, 0)
             case (Op.CT_CLEAR,):

@@ -184,8 +184,22 @@ BINDINGS: list[dict[str, Any]] = [
     },
 ]
 PODS: list[dict[str, Any]] = [
-    {"project": "red", "pod": "db", "labels": {"role": "db"}, "networks": ["backup"]},
-    {"project": "red", "pod": "web", "labels": {}, "networks": []},
+    {
+        "project": "red",
+        "pod": "db",
+        "labels": {"role": "db"},
+        "networks": ["backup"],
+        "ingress_bandwidth": "10M",
+        "egress_bandwidth": None,
+    },
+    {
+        "project": "red",
+        "pod": "web",
+        "labels": {},
+        "networks": [],
+        "ingress_bandwidth": None,
+        "egress_bandwidth": "500k",
+    },
 ]
 INTERFACES = [
     {"network": "red", "interface": None, "addresses": [], "mac": None},

@@ -50,7 +50,10 @@ COMMANDS = {
     ],
     "delete-binding": ["delete-binding storage"],
     "pods": ["pods", "pods red/db", "pods red/db -o json"],
-    "set-pod": ["set-pod red/db", "set-pod red/db --label role=db --network backup -o json"],
+    "set-pod": [
+        "set-pod red/db --ingress-bandwidth 10M --egress-bandwidth 500k",
+        "set-pod red/db --label role=db --network backup -o json",
+    ],
     "forget-pod": ["forget-pod red/db"],
     "delete-project": ["delete-project shop"],
     "services": ["services", "services -o yaml"],

@@ -38,6 +38,7 @@ from topology.flow import (
     Flow,
     FlowKey,
     Group,
+    Meter,
     Op,
     cookie,
     goto,
@@ -582,6 +583,37 @@ def learn_amiss(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...
     return None
 
 
+# --- limits --------------------------------------------------------------------------------------
+
+
+def other_rate(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """A meter lets more pass, or less, or at once."""
+    if not flow.meters:
+        return None
+    (meter,) = flow.meters
+    worse = (meter._replace(rate=meter.rate + 1), meter._replace(rate=1), meter._replace(burst=meter.burst * 2))
+    return (flow._replace(meters=(chance.choice([each for each in worse if each != meter]),)),)
+
+
+def other_meter(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """A flow asks the meter of the other way, or of the next port, and may or may not have that."""
+    if not flow.meters:
+        return None
+    (meter,) = flow.meters
+    number = meter.meter_id + chance.choice((1, 2, 101))
+    actions = ((Op.METER, number), *flow.actions[1:])
+    meters = chance.choice((flow.meters, (meter._replace(meter_id=number),)))
+    return (flow._replace(actions=actions, meters=meters),)
+
+
+def lose_meter(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    return (flow._replace(meters=()),) if flow.meters else None
+
+
+def stray_meter(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    return (flow._replace(meters=(*flow.meters, Meter(4711, 1000, 1100))),)
+
+
 FAULTS: dict[str, Make] = {
     make.__name__: make
     for make in (
@@ -592,12 +624,14 @@ FAULTS: dict[str, Make] = {
         *(endpoint_elsewhere, endpoint_port, other_end, mark_of_another, untranslated, bucket_astray),
         *(lose_bucket, more_buckets, weigh_bucket, same_bucket, group_of_another, ask_another_group),
         *(lose_groups, stray_group, other_service, open_services, hairpin_of_another, learn_amiss, choose_alike),
+        *(other_rate, other_meter, lose_meter, stray_meter),
     )
 }
 
 
-# These change which endpoint is chosen, and any is right: mostly no single packet fares wrong.
-OF_CHOICE = frozenset({"lose_bucket", "weigh_bucket", "group_of_another", "choose_alike"})
+# These change which endpoint is chosen, and any is right, or how much passes: mostly no single packet fares wrong.
+OF_RATE = frozenset({"other_rate", "other_meter", "lose_meter", "stray_meter"})
+OF_CHOICE = frozenset({"lose_bucket", "weigh_bucket", "group_of_another", "choose_alike"}) | OF_RATE
 
 
 def inject(tables: Tables, numbers: Numbers, kind: str, chance: Random) -> Fault | None:
@@ -653,7 +687,7 @@ def table_of(sections: Map[SectionKey, tuple[Entry, ...]]) -> FlowTable:
     for key, entries in sections.items():
         for entry in entries:
             owners[entry.flow.key] = owners[entry.cookie] = key
-            owners.update((group.group_id, key) for group in entry.flow.groups)
+            owners.update((number, key) for number in entry.flow.numbers)
             owner = owner_class(entry.cookie)
             sums[owner] = (sums.get(owner, 0) + (entry.cookie & DIGEST_MASK)) & DIGEST_MASK
     return FlowTable(sections, Map(owners), Map({owner: total for owner, total in sums.items() if total}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
 
@@ -24,7 +25,18 @@ from tests.topology.strategies import (
     after,
 )
 from topology import requests
-from topology.model import DEFAULT_NETWORK, Address, Endpoint, EndpointSlice, PortKey, Service, ServiceKey, SliceKey
+from topology.model import (
+    DEFAULT_NETWORK,
+    Address,
+    Endpoint,
+    EndpointSlice,
+    Pod,
+    PodKey,
+    PortKey,
+    Service,
+    ServiceKey,
+    SliceKey,
+)
 from topology.requests import Request
 from topology.snapshot import Snapshot, empty
 
@@ -50,9 +62,15 @@ def network(chance: Random) -> Snapshot:
             if chance.random() < 0.1:
                 asked.pop()
     snapshot = after(empty(), *asked)
-    return after(
-        snapshot, *(each for service in sorted(snapshot.services) for each in _endpoints(chance, service, snapshot))
-    )
+    found = [each for service in sorted(snapshot.services) for each in _endpoints(chance, service, snapshot)]
+    return after(snapshot, *found, *_limits(snapshot))
+
+
+def _limits(snapshot: Snapshot) -> Iterator[requests.SetPod]:
+    """Limit every second pod in what it sends, and every third in what it gets."""
+    for place, (project, name) in enumerate(sorted(snapshot.port_by_pod)):
+        limits = (None if place % 3 else 10**6, None if place % 2 else 10**9)
+        yield requests.SetPod(Pod(PodKey(project, name), (), (), *limits))
 
 
 def _endpoints(chance: Random, service: ServiceKey, snapshot: Snapshot) -> list[requests.PutEndpoints]:
@@ -122,9 +140,16 @@ def request(chance: Random) -> Request:
         requests.DeleteService(ServiceKey(chance.choice(PROJECTS), chance.choice(SERVICES))),
         _slice(chance),
         requests.DeleteEndpoints(SliceKey(chance.choice(PROJECTS), chance.choice(SLICES))),
+        requests.SetPod(_limited(chance, container)),
     )
-    weights = (4, 4, 1, 1, 3, 2, 3, 2, 2, 2, 1, 1, 1, 1, 1, 2, 1, 3, 1)
+    weights = (4, 4, 1, 1, 3, 2, 3, 2, 2, 2, 1, 1, 1, 1, 1, 2, 1, 3, 1, 3)
     return chance.choices(made, weights)[0]
+
+
+def _limited(chance: Random, container: str) -> Pod:
+    some = (None, 10**6, 10**7)
+    key = PodKey(chance.choice((*PROJECTS, DEFAULT_NETWORK)), f"pod-{container}")
+    return Pod(key, (), (), chance.choice(some), chance.choice(some))
 
 
 def about_services(chance: Random) -> Request:

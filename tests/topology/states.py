@@ -16,6 +16,8 @@ from topology.model import (
     Binding,
     Cluster,
     NamedPort,
+    Pod,
+    PodKey,
     PortKey,
     Scope,
     Service,
@@ -204,6 +206,14 @@ STEPS: Final[tuple[tuple[str, str | None, tuple[Request, ...]], ...]] = (
             *_pod("a", "red", "n1", 3),
             report("a", key=PortKey("n1", "a", "net1"), pod="a", host_interface="wa"),
             requests.PortSeen("n1", "wa", 4),
+        ),
+    ),
+    (
+        "pods with limits",
+        "pods of two networks",
+        (
+            requests.SetPod(Pod(PodKey("red", "a"), ingress_bandwidth=10_000_000, egress_bandwidth=1_500)),
+            requests.SetPod(Pod(PodKey("blue", "b"), egress_bandwidth=10**15)),
         ),
     ),
     ("red may ask blue, which is global", "red may ask blue", (requests.SetGlobal("blue", True),)),

@@ -179,6 +179,7 @@ pods = st.builds(
     st.builds(PodKey, projects, st.sampled_from(tuple(f"pod-{name}" for name in CONTAINERS))),
     labels,
     st.lists(networks, max_size=2).map(tuple),
+    *[st.sampled_from((None, None, 1000, 10_000_000))] * 2,
 )
 
 
@@ -326,7 +327,7 @@ def _spread(draw: st.DrawFn) -> list[Request]:
     some = pick(draw, (Selector(), draw(selectors)))
     choice = Binding("b2", Selector(named), some, *pick(draw, ((one, ()), (None, (one,)))))
     asked = [requests.CreateBinding(given), requests.CreateBinding(choice)][: pick(draw, (1, 2))]
-    return [*asked, requests.SetPod(Pod(PodKey(pick(draw, PROJECTS), "pod-c1"), draw(labels), (third,)))]
+    return [*asked, requests.SetPod(Pod(PodKey(pick(draw, PROJECTS), "pod-c1"), draw(labels), (third,), None, 10**7))]
 
 
 @st.composite

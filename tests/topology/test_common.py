@@ -145,7 +145,7 @@ def by_itself(name: str, snapshot: Snapshot) -> FlowTable:
         entries = section(name, key, snapshot)
         mine: dict[FlowKey | int, SectionKey] = {}
         for entry in entries:
-            for identity in (entry.flow.key, entry.cookie, *(group.group_id for group in entry.flow.groups)):
+            for identity in (entry.flow.key, entry.cookie, *entry.flow.numbers):
                 owner = {**owners, **mine}.get(identity)
                 if owner is not None:
                     conflicts.append(Conflict(key, owner, entry.flow.key))
@@ -473,8 +473,8 @@ def test_where_a_flow_holds_is_told_for_all_nodes_at_once(snapshot: Snapshot, ch
         if claim is None or claim.spread is None:
             continue
         try:
-            spread = claim.spread(world, flow.match, flow.actions + flow.groups)
-            holds = {view.node for view in views if claim.holds(view, flow.match, flow.actions + flow.groups)}
+            spread = claim.spread(world, flow.match, flow.content)
+            holds = {view.node for view in views if claim.holds(view, flow.match, flow.content)}
         except (IndexError, KeyError, TypeError, ValueError):
             continue
         if spread == UNSAID:

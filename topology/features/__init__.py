@@ -24,6 +24,7 @@ from topology.features import (
     connections,
     errors,
     guard,
+    limits,
     networks,
     node,
     ports,
@@ -92,6 +93,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     blocks,
     tracking,
     errors,
+    limits,
 )
 _COMMON: Final[tuple[CommonFeature, ...]] = (base, guard, arp, tunnels, services, errors)
 BY_ID: Final[dict[int, Feature]] = {int(feature.ID): feature for feature in FEATURES}

@@ -58,7 +58,17 @@ from topology.model.services import (
     ServiceKey,
     SliceKey,
 )
-from topology.model.tenancy import Attachment, Binding, Move, Pod, PodKey, Project, Stage
+from topology.model.tenancy import (
+    LEAST_BANDWIDTH,
+    MOST_BANDWIDTH,
+    Attachment,
+    Binding,
+    Move,
+    Pod,
+    PodKey,
+    Project,
+    Stage,
+)
 
 Subject: TypeAlias = (
     Cluster
@@ -87,7 +97,9 @@ __all__ = [
     "HAIRPIN",
     "ICMP_OFPORT",
     "LAST_VNID",
+    "LEAST_BANDWIDTH",
     "MOST_AFFINITY",
+    "MOST_BANDWIDTH",
     "MOST_ENDPOINTS",
     "MOST_ENDPOINT_PORTS",
     "MOST_EXTERNAL",

@@ -18,6 +18,7 @@ from topology.model import (
     Move,
     Network,
     Node,
+    Pod,
     Port,
     Project,
     Service,
@@ -73,6 +74,9 @@ def _mark_rest(change: Change, snapshot: Snapshot, concern: Concern) -> None:
             _everywhere(snapshot.services_of.get(name, {}), snapshot, concern)
         case Move(transit=transit):
             _commits((transit,), snapshot, concern)
+        case Pod(key=pod):
+            for key in snapshot.port_by_pod.get(pod, {}):
+                _on(key.node, concern).ports.add(key)
         case Node(name=name):
             _node(name, snapshot, concern)
         case Cluster():
