@@ -34,6 +34,7 @@ from topology.requests import (
     Reason,
     Refused,
     Request,
+    SetDscp,
     SetGlobal,
     SetProjectLabels,
     TrackConnection,
@@ -95,9 +96,12 @@ def _network(snapshot: Snapshot, ask: Ask) -> tuple[Request, ...]:
     if old is None:
         return (wanted,)
     _check_kept(old, wanted)
+    changed: tuple[Request, ...] = ()
     if wanted.is_global != old.is_global:
-        return (SetGlobal(ask.name, wanted.is_global, wanted.provider),)
-    return ()
+        changed = (SetGlobal(ask.name, wanted.is_global, wanted.provider),)
+    if wanted.dscp != old.dscp:
+        changed = (*changed, SetDscp(ask.name, wanted.dscp, wanted.provider))
+    return changed
 
 
 def _check_kept(old: Any, wanted: CreateNetwork) -> None:

@@ -13,6 +13,7 @@ from store.connections import Scope, Translation
 from store.fields import (
     AddressText,
     DatapathId,
+    Dscp,
     InterfaceName,
     L4Port,
     Label,
@@ -81,6 +82,7 @@ class NetworkView(Object, frozen=True):
     subnets: tuple[Subnet, ...]
     flat: bool
     mtu: Mtu | None
+    dscp: Dscp | None
     provider: Label
     phase: Literal["Initializing", "Active", "Pending", "Failed", "Terminating"]
     projects: tuple[Label, ...]

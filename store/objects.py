@@ -18,6 +18,7 @@ from store.fields import (
     AddressText,
     ContainerId,
     DatapathId,
+    Dscp,
     InterfaceName,
     L4Port,
     Label,
@@ -155,7 +156,10 @@ class Subnet(Object, frozen=True):
 
 
 class Network(Object, frozen=True):
-    """A tenant's network. It keeps its VNID for life; being global is an attribute of it. `mtu` is in bytes."""
+    """A tenant's network. It keeps its VNID for life; being global is an attribute of it. `mtu` is in bytes.
+
+    `dscp`: what its pods' packets carry; null: what they have written there themselves.
+    """
 
     name: Label
     vnid: Vnid
@@ -167,6 +171,7 @@ class Network(Object, frozen=True):
     provider: Label = model.DEFAULT_PROVIDER
     terminating: bool = False
     transit_for: Label | None = None
+    dscp: Dscp | None = None
 
     @classmethod
     def of(cls, value: model.Network) -> Network:
@@ -182,6 +187,7 @@ class Network(Object, frozen=True):
             provider=value.provider,
             terminating=value.terminating,
             transit_for=value.transit_for,
+            dscp=value.dscp,
         )
 
     def value(self) -> model.Network:
@@ -198,6 +204,7 @@ class Network(Object, frozen=True):
             provider=self.provider,
             terminating=self.terminating,
             transit_for=self.transit_for,
+            dscp=self.dscp,
         )
 
 

@@ -85,7 +85,7 @@ class DeleteNode:
 class CreateNetwork:
     """Make a network, with projects that are to be on it (they are made too); the VNID is allotted unless given.
 
-    For `subnets`, `flat`, `mtu` (bytes) and `provider` see `model.Network`.
+    For `subnets`, `flat`, `mtu` (bytes), `provider` and `dscp` see `model.Network`.
     """
 
     name: str
@@ -96,6 +96,7 @@ class CreateNetwork:
     flat: bool = False
     mtu: int | None = None
     provider: str = DEFAULT_PROVIDER
+    dscp: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,15 @@ class SetGlobal:
 
     name: str
     is_global: bool
+    provider: str = DEFAULT_PROVIDER
+
+
+@dataclass(frozen=True, slots=True)
+class SetDscp:
+    """Let the packets of a network's pods carry a DSCP; None: their own. `provider` is who asks."""
+
+    name: str
+    dscp: int | None
     provider: str = DEFAULT_PROVIDER
 
 
@@ -321,6 +331,7 @@ Request: TypeAlias = (
     | CreateNetwork
     | DeleteNetwork
     | SetGlobal
+    | SetDscp
     | CreateProject
     | SetProjectLabels
     | DeleteProject

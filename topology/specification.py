@@ -108,6 +108,17 @@ def may(
             return world.arrive(node, message) if known else Dropped(node.name)
 
 
+def dscp(snapshot: Snapshot, packet: Packet, ingress: Ingress) -> int | None:
+    """Return the DSCP that a packet arrives with, if it arrives: its network's, if a pod sent it; else its own."""
+    own = packet.get(fields.IP_DSCP)
+    if not isinstance(ingress, FromPort) or _ends(packet)[0] is None:
+        return own
+    place = (ingress.node, ingress.ofport)
+    port = next((port for port in snapshot.ports.values() if (port.node, port.ofport) == place), None)
+    given = None if port is None else snapshot.networks[port.network].dscp
+    return own if given is None else given
+
+
 def is_believed(port: Port, packet: Packet) -> bool:
     """Whether a pod sends an IP packet with its own MAC and address."""
     return packet.get(fields.ETH_TYPE) != fields.ETH_ARP and _is_own(port, packet)

@@ -17,6 +17,7 @@ _COMMANDS: Final = (
     networks.create_network,
     networks.delete_network,
     networks.make_global,
+    networks.set_dscp,
     connections.join_networks,
     connections.isolate_networks,
     projects.create_project,

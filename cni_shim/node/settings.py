@@ -63,6 +63,7 @@ class Settings:
     cni_config: dict[str, Any] | None = field(default=None)
     cni_file: str = "10-heddle.conflist"
     openflow_tls: Tls | None = None
+    inherit_dscp: bool = False  # whether what goes between nodes carries the DSCP of the packet inside
 
     @property
     def database(self) -> str:
@@ -168,6 +169,12 @@ def _plugin_config(name: str, value: Any) -> dict[str, Any]:
     return value
 
 
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(f"field {name!r}", f"must be true or false, not {value!r}")
+    return value
+
+
 def _file_name(name: str, value: Any) -> str:
     if "/" in _text(name, value) or not value.endswith(".conflist"):
         raise _wrong(f"field {name!r}", "must be a file's name that ends in .conflist")
@@ -217,5 +224,6 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "cni_config": _optional(_plugin_config),
     "cni_file": _file_name,
     "openflow_tls": _optional(_tls),
+    "inherit_dscp": _flag,
 }
 _REQUIRED = {"node", "token_file", "ovs_rundir", "datapath", "state_dir"}

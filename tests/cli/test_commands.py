@@ -36,6 +36,7 @@ COMMANDS = {
         "join-networks red blue --translate",
     ],
     "isolate-networks": ["isolate-networks red blue", "isolate-networks red"],
+    "set-dscp": ["set-dscp red 46", "set-dscp red none --provider acme"],
     "make-global": ["make-global red", "make-global red --provider acme"],
     "projects": ["projects"],
     "move-project": ["move-project shop blue", "move-project red blue --recreate", "move-project blue red -o json"],

@@ -69,6 +69,7 @@ def test_a_missing_setting_is_named(name: str) -> None:
         ("cni_file", "heddle.conf"),
         ("openflow_tls", {"private_key": "/k"}),
         ("openflow_tls", {"private_key": "k", "certificate": "/c", "ca_certificate": "/a"}),
+        ("inherit_dscp", "yes"),
         ("colour", "red"),
     ],
 )

@@ -8,9 +8,18 @@ from typing import Any
 import pytest
 
 from kube.asks import Ask, requests_for
-from kube.resources import BINDINGS, CONNECTIONS
+from kube.resources import BINDINGS, CONNECTIONS, NETWORKS
 from topology.admission import admit
-from topology.requests import CreateBinding, CreateNetwork, IsolateNetworks, JoinNetworks, Request, TrackConnection
+from topology.requests import (
+    CreateBinding,
+    CreateNetwork,
+    IsolateNetworks,
+    JoinNetworks,
+    Request,
+    SetDscp,
+    SetGlobal,
+    TrackConnection,
+)
 from topology.snapshot import Snapshot, apply_all, empty
 
 
@@ -55,6 +64,18 @@ def test_a_binding_is_made_once(two: Snapshot) -> None:
     bound = after(two, *wanted)
     assert requests_for(bound, binding()) == ()
     assert kinds(requests_for(bound, binding(optional=["blue"]))) == [CreateBinding]
+
+
+def test_a_networks_dscp_and_being_global_change_by_themselves(two: Snapshot) -> None:
+    def red(**spec: Any) -> Ask:
+        return Ask(NETWORKS.plural, "red", spec, is_leaving=False)
+
+    assert requests_for(two, red()) == ()
+    wanted = requests_for(two, red(dscp=46, **{"global": True}))
+    assert wanted == (SetGlobal("red", True), SetDscp("red", 46))
+    marked = after(two, *wanted)
+    assert requests_for(marked, red(dscp=46, **{"global": True})) == ()
+    assert requests_for(marked, red(**{"global": True})) == (SetDscp("red", None),)
 
 
 @pytest.mark.parametrize("ask", [connection, binding])

@@ -20,6 +20,7 @@ from topology.fields import (
     FULL_MASK,
     ICMP_TYPE,
     IN_PORT,
+    IP_DSCP,
     IPV4_DST,
     IPV4_SRC,
     IPV6_DST,
@@ -583,6 +584,19 @@ def learn_amiss(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...
     return None
 
 
+# --- DSCP ----------------------------------------------------------------------------------------
+
+
+def remark(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """A packet gets another DSCP than its network's, or keeps its own."""
+    place = next((n for n, each in enumerate(flow.actions) if each[:2] == (Op.SET, IP_DSCP)), None)
+    if place is None:
+        return None
+    if chance.random() < 0.5:
+        return (flow._replace(actions=(*flow.actions[:place], *flow.actions[place + 1 :])),)
+    return with_set(flow, IP_DSCP, (0, 10, 46), chance)
+
+
 # --- limits --------------------------------------------------------------------------------------
 
 
@@ -624,7 +638,7 @@ FAULTS: dict[str, Make] = {
         *(endpoint_elsewhere, endpoint_port, other_end, mark_of_another, untranslated, bucket_astray),
         *(lose_bucket, more_buckets, weigh_bucket, same_bucket, group_of_another, ask_another_group),
         *(lose_groups, stray_group, other_service, open_services, hairpin_of_another, learn_amiss, choose_alike),
-        *(other_rate, other_meter, lose_meter, stray_meter),
+        *(other_rate, other_meter, lose_meter, stray_meter, remark),
     )
 }
 

@@ -141,8 +141,9 @@ def request(chance: Random) -> Request:
         _slice(chance),
         requests.DeleteEndpoints(SliceKey(chance.choice(PROJECTS), chance.choice(SLICES))),
         requests.SetPod(_limited(chance, container)),
+        requests.SetDscp(one, chance.choice((None, 0, 46))),
     )
-    weights = (4, 4, 1, 1, 3, 2, 3, 2, 2, 2, 1, 1, 1, 1, 1, 2, 1, 3, 1, 3)
+    weights = (4, 4, 1, 1, 3, 2, 3, 2, 2, 2, 1, 1, 1, 1, 1, 2, 1, 3, 1, 3, 1)
     return chance.choices(made, weights)[0]
 
 

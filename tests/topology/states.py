@@ -209,6 +209,11 @@ STEPS: Final[tuple[tuple[str, str | None, tuple[Request, ...]], ...]] = (
         ),
     ),
     (
+        "networks with a DSCP",
+        "pods with equal addresses",
+        (requests.SetDscp("red", 46), requests.SetDscp("blue", 0)),
+    ),
+    (
         "pods with limits",
         "pods of two networks",
         (

@@ -117,6 +117,7 @@ port_keys = st.builds(PortKey, nodes, st.sampled_from(CONTAINERS), st.sampled_fr
 service_keys = st.builds(ServiceKey, projects, st.sampled_from(SERVICES))
 slice_keys = st.builds(SliceKey, projects, st.sampled_from(SLICES))
 ofports = st.integers(3, 8)
+DSCPS = st.sampled_from((None, 0, 46))
 
 
 @lru_cache
@@ -266,9 +267,11 @@ def any_request() -> st.SearchStrategy[Request]:
             st.sampled_from(RANGES),
             st.booleans(),
             st.sampled_from((None, 1400)),
+            dscp=DSCPS,
         ),
         st.builds(requests.DeleteNetwork, networks, st.booleans()),
         st.builds(requests.SetGlobal, networks, st.booleans()),
+        st.builds(requests.SetDscp, networks, DSCPS),
         st.builds(requests.CreateProject, projects, st.none() | networks, st.none() | labels),
         st.builds(requests.SetProjectLabels, projects, labels),
         st.builds(requests.CreateBinding, bindings()),
@@ -367,7 +370,8 @@ def snapshots(draw: st.DrawFn, nodes: int = 3) -> Snapshot:
 
 def _tenant(draw: st.DrawFn, name: str, *projects: str) -> requests.CreateNetwork:
     subnets = pick(draw, (*RANGES[:4], *RANGES))
-    return requests.CreateNetwork(name, None, False, projects, subnets, bool(subnets) and once_in(draw, 4))
+    dscp = pick(draw, (None, None, 0, 46))
+    return requests.CreateNetwork(name, None, False, projects, subnets, bool(subnets) and once_in(draw, 4), dscp=dscp)
 
 
 # --- packets -------------------------------------------------------------------------------------

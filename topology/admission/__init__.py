@@ -60,6 +60,7 @@ _DESKS: Final[dict[type, Callable[[Snapshot, Any], tuple[Event, ...]]]] = {
     requests.CreateNetwork: networks.create_network,
     requests.DeleteNetwork: deletion.delete_network,
     requests.SetGlobal: networks.set_global,
+    requests.SetDscp: networks.set_dscp,
     requests.MoveProject: projects.relocate,
     requests.AdvanceMove: moves.advance_move,
     requests.CreateProject: projects.create_project,

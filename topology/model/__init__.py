@@ -25,6 +25,7 @@ from topology.model.addressing import (
 )
 from topology.model.networks import (
     EVERYTHING,
+    MOST_DSCP,
     AddressBlock,
     Connection,
     ConnectionKey,
@@ -100,6 +101,7 @@ __all__ = [
     "LEAST_BANDWIDTH",
     "MOST_AFFINITY",
     "MOST_BANDWIDTH",
+    "MOST_DSCP",
     "MOST_ENDPOINTS",
     "MOST_ENDPOINT_PORTS",
     "MOST_EXTERNAL",

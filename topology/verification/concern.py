@@ -130,9 +130,11 @@ def _changed_network(change: Change, name: str, snapshot: Snapshot, concern: Con
         for node in snapshot.nodes:
             _on(node, concern).networks.add(name)
     _commits(_on_the_way((name, *snapshot.peers.get(name, {})), snapshot), snapshot, concern)
-    if len({side.vnid for side in sides}) == len({side.space for side in sides}) == 1 == len(sides) - 1:
+    is_same = len({side.vnid for side in sides}) == len({side.space for side in sides}) == 1 == len(sides) - 1
+    if is_same and len({side.dscp for side in sides}) == 1:
         return
-    for project in snapshot.projects_of.get(name, {}):
+    projects: Iterable[str] = () if is_same else snapshot.projects_of.get(name, {})
+    for project in projects:
         _everywhere(snapshot.services_of.get(project, {}), snapshot, concern)
     for node in snapshot.hosts.get(name, {}):
         _on(node, concern).ports.update(snapshot.ports_on.get(node, {}))

@@ -21,7 +21,7 @@ from topology.packet import Packet, arriving, tunnelled
 from topology.pipeline import SERVICE_ZONE
 from topology.reach import known_as
 from topology.snapshot import Snapshot
-from topology.specification import FromNode, FromPort, FromTunnel, Said, may
+from topology.specification import FromNode, FromPort, FromTunnel, Said, dscp, may
 from topology.switch import AmbiguousError
 from topology.targets import Target
 from topology.trace import Fabric, Trace
@@ -146,7 +146,10 @@ class _Search:
         return may(self.snapshot, candidate.packet, candidate.ingress, said, choice)
 
     def _is_garbled(self, trace: Trace, candidate: Candidate, said: tuple[Said, ...]) -> bool:
-        """Whether who got a packet does not take it for its own, or for the sender's: another MAC, another address."""
+        """Whether who got a packet does not take it for its own, or for the sender's: another MAC, another address.
+
+        Or it has another DSCP than it is to have.
+        """
         match trace.outcome:
             case Delivered(port=key):
                 port = self.snapshot.ports[key]
@@ -159,6 +162,8 @@ class _Search:
                     return True
             case _:
                 return False
+        if trace.packet.get(fields.IP_DSCP) != dscp(self.snapshot, candidate.packet, candidate.ingress):
+            return True
         is_arp = trace.packet.get(fields.ETH_TYPE) == fields.ETH_ARP
         address, quoted = trace.packet.get(IPV4_DST), trace.packet.quoted
         # An error is taken by whoever sent what it quotes, and all candidates quote what the receiver could have sent.
