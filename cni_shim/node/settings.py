@@ -62,6 +62,7 @@ class Settings:
     uplink: str | None = None
     cni_config: dict[str, Any] | None = field(default=None)
     cni_file: str = "10-heddle.conflist"
+    cni_chained: tuple[dict[str, Any], ...] = ()  # plugins that a runtime executes after ours
     openflow_tls: Tls | None = None
     inherit_dscp: bool = False  # whether what goes between nodes carries the DSCP of the packet inside
 
@@ -169,6 +170,15 @@ def _plugin_config(name: str, value: Any) -> dict[str, Any]:
     return value
 
 
+def _chained(name: str, value: Any) -> tuple[dict[str, Any], ...]:
+    if not isinstance(value, list):
+        raise _wrong(f"field {name!r}", "must be a list of plugins' configurations")
+    for plugin in value:
+        if not isinstance(plugin, dict) or not isinstance(plugin.get("type"), str) or not plugin["type"]:
+            raise _wrong(f"field {name!r}", f"holds {plugin!r}: each is an object with the plugin's type")
+    return tuple(value)
+
+
 def _flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise _wrong(f"field {name!r}", f"must be true or false, not {value!r}")
@@ -223,6 +233,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "uplink": _optional(_interface),
     "cni_config": _optional(_plugin_config),
     "cni_file": _file_name,
+    "cni_chained": _chained,
     "openflow_tls": _optional(_tls),
     "inherit_dscp": _flag,
 }
