@@ -17,7 +17,7 @@ CNI_VERSIONS = ("0.3.1", "0.4.0", "1.0.0", "1.1.0")
 
 
 def content(configuration: Configuration, settings: Settings) -> dict[str, Any]:
-    """The conflist as a value; `settings.cni_config` adds to our plugin's fields, or replaces them. Others may follow."""
+    """The conflist as a value; `settings.cni_config` replaces fields of our plugin, or adds some. Others may follow."""
     plugin = {
         "type": "heddle",
         "node": settings.node,
