@@ -19,6 +19,7 @@ from topology.flow import NO_TABLE, Flow, Op
 from topology.model import (
     Endpoint,
     EndpointSlice,
+    Mirror,
     NamedPort,
     Pod,
     PodKey,
@@ -155,6 +156,7 @@ def _sample() -> Snapshot:
         *map(requests.PutEndpoints, endpoints),
         requests.ReportPort(key, "red", "a", "v1"),
         requests.PortSeen("n1", "v1", 3),
+        requests.CreateMirror(Mirror("all", 0, PodKey("red", "b"), "red")),
         requests.SetPod(Pod(PodKey("red", "a"), ingress_bandwidth=10**6, egress_bandwidth=10**6)),
     )
     snapshot = empty()

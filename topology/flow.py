@@ -52,6 +52,7 @@ class Op:
     # matches besides, (field, value), and what it loads as this packet has it, (field,).
     LEARN: Final = 15
     NO_IN_PORT: Final = 14  # from now on it came by no port, so that it may leave by any
+    CLONE: Final = 16  # nested actions: done to a copy
 
 
 NO_TABLE: Final = 255
@@ -208,6 +209,11 @@ def nat_from(address: Address) -> Action:
 def select(group_id: int) -> Action:
     """Let a select group choose a bucket."""
     return (Op.GROUP, group_id)
+
+
+def cloned(*actions: Action) -> Action:
+    """Do something to a copy of the packet, which goes on as it is."""
+    return (Op.CLONE, actions)
 
 
 def metered(meter_id: int) -> Action:

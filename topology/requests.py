@@ -18,6 +18,7 @@ from topology.model import (
     Binding,
     Cluster,
     EndpointSlice,
+    Mirror,
     Pod,
     PodKey,
     PortKey,
@@ -270,6 +271,20 @@ class DeleteEndpoints:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateMirror:
+    """Make or replace a mirror; the number is allotted, whatever it says."""
+
+    mirror: Mirror
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteMirror:
+    """Remove a mirror."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReportPort:
     """A node says that a pod is to be attached. Idempotent; addresses are allotted at the first report."""
 
@@ -348,6 +363,8 @@ Request: TypeAlias = (
     | DeleteService
     | PutEndpoints
     | DeleteEndpoints
+    | CreateMirror
+    | DeleteMirror
     | ReportPort
     | ForgetPort
     | PortSeen

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from topology import fields
 from topology.model import (
@@ -18,8 +18,10 @@ from topology.model import (
     NODE_PORTS,
     SHARED_SPACE,
     Address,
+    Mirror,
     Network,
     Node,
+    PodKey,
     Port,
     PortKey,
     Prefix,
@@ -101,11 +103,50 @@ def may(
             return world.from_pod(node, port, packet)
         case FromNode(is_answer=is_answer):
             return world.from_node(node, packet, is_answer=is_answer)
+        case FromTunnel(vnid=vnid) if vnid == COPIES:
+            return Dropped(node.name)
         case FromTunnel(vtep=vtep, vnid=vnid, space=space):
             known = any(peer.underlay == vtep for peer in snapshot.nodes.values() if peer.name != node.name)
             network = next((network.name for network in snapshot.networks.values() if network.vnid == vnid), None)
             message = _Message(packet, network, space=space)
             return world.arrive(node, message) if known else Dropped(node.name)
+
+
+COPIES: Final = 1  # the VNID of what mirrors send between nodes, which is never taken for a packet itself
+
+
+def copies(snapshot: Snapshot, packet: Packet, ingress: Ingress, outcome: Outcome) -> tuple[PortKey, ...]:
+    """Return who gets a copy of a packet, given what becomes of it: as it is sent by a pod, and as it gets to one.
+
+    ARP is nobody's to copy, and so is what a pod sends to an address of its own, which does not leave it.
+    """
+    if _ends(packet)[0] is None:
+        return ()
+    found: list[Port | None] = []
+    sender = None
+    if isinstance(ingress, FromPort):
+        place = (ingress.node, ingress.ofport)
+        sender = next((port for port in snapshot.ports.values() if (port.node, port.ofport) == place), None)
+    if sender is not None and is_believed(sender, packet):
+        found += [_target(snapshot, mirror) for mirror in _mirrors(snapshot, sender) if mirror.sent]
+    if isinstance(outcome, Delivered):
+        receiver = snapshot.ports[outcome.port]
+        if receiver != sender or _ends(packet)[1] not in receiver.cluster_addresses:
+            found += [_target(snapshot, mirror) for mirror in _mirrors(snapshot, receiver) if mirror.received]
+    return tuple(sorted(port.key for port in found if port is not None))
+
+
+def _mirrors(snapshot: Snapshot, port: Port) -> list[Mirror]:
+    pod = PodKey(port.project, port.pod)
+    every = (mirror for mirror in snapshot.mirrors.values() if mirror.target != pod)
+    return [mirror for mirror in every if pod == mirror.pod or port.network == mirror.network]
+
+
+def _target(snapshot: Snapshot, mirror: Mirror) -> Port | None:
+    """The target's primary port, once it is on its switch."""
+    ports = [port for port in snapshot.ports.values() if PodKey(port.project, port.pod) == mirror.target]
+    there = [port for port in ports if port.ofport is not None and not port.is_secondary]
+    return min(there, key=lambda port: port.key, default=None)
 
 
 def dscp(snapshot: Snapshot, packet: Packet, ingress: Ingress) -> int | None:

@@ -247,6 +247,7 @@ _ACTIONS: Final[dict[int, Callable[[Any, bool], str]]] = {
     Op.DEC_TTL: lambda action, names: "dec_ttl",
     Op.GROUP: lambda action, names: f"group:{action[1]}",
     Op.METER: lambda action, names: f"meter:{action[1]}",
+    Op.CLONE: lambda action, names: f"clone({actions_text(action[1], names=names)})",
     Op.CONJUNCTION: _conjunction,
     Op.CT_CLEAR: lambda action, names: "ct_clear",
     Op.LEARN: _learn,

@@ -160,6 +160,7 @@ NX_LEARN: Final = 16
 NX_CONJUNCTION: Final = 34
 NX_CT: Final = 35
 NX_NAT: Final = 36
+NX_CLONE: Final = 42
 NX_CT_CLEAR: Final = 43
 
 CT_COMMIT: Final = 1

@@ -597,6 +597,35 @@ def remark(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | N
     return with_set(flow, IP_DSCP, (0, 10, 46), chance)
 
 
+# --- mirrors -------------------------------------------------------------------------------------
+
+
+def copy_astray(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """A copy goes to another port or node, by another number, as no copy, or not at all; or there is one more."""
+    place = next((n for n, each in enumerate(flow.actions) if each[0] == Op.CLONE), None)
+    if place is None:
+        return None
+    nested = flow.actions[place][1]
+    assert isinstance(nested, tuple)
+    worse: list[tuple[Action, ...]] = [(), (flow.actions[place],) * 2]
+    for number, action in enumerate(nested):
+        for value in (numbers.ofports[0], numbers.ofports[-1]) if action[0] == Op.OUTPUT else ():
+            worse.append(((Op.CLONE, (*nested[:number], (Op.OUTPUT, value), *nested[number + 1 :])),))
+        if action[0] == Op.SET:
+            assert isinstance(action[2], int)
+            other_value = (action[0], action[1], action[2] ^ 2, action[3])
+            worse.append(((Op.CLONE, (*nested[:number], other_value, *nested[number + 1 :])),))
+    made = [each for each in worse if each != (flow.actions[place],)]
+    return (flow._replace(actions=(*flow.actions[:place], *chance.choice(made), *flow.actions[place + 1 :])),)
+
+
+def stray_copy(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """A packet is copied that no mirror names."""
+    if flow.table not in (Table.SENT, Table.RECEIVED, Table.DELIVERY):
+        return None
+    return (flow._replace(actions=((Op.CLONE, ((Op.OUTPUT, chance.choice(numbers.ofports)),)), *flow.actions)),)
+
+
 # --- limits --------------------------------------------------------------------------------------
 
 
@@ -638,7 +667,7 @@ FAULTS: dict[str, Make] = {
         *(endpoint_elsewhere, endpoint_port, other_end, mark_of_another, untranslated, bucket_astray),
         *(lose_bucket, more_buckets, weigh_bucket, same_bucket, group_of_another, ask_another_group),
         *(lose_groups, stray_group, other_service, open_services, hairpin_of_another, learn_amiss, choose_alike),
-        *(other_rate, other_meter, lose_meter, stray_meter, remark),
+        *(other_rate, other_meter, lose_meter, stray_meter, remark, copy_astray, stray_copy),
     )
 }
 

@@ -15,6 +15,7 @@ from topology.model import (
     Attachment,
     Binding,
     Cluster,
+    Mirror,
     NamedPort,
     Pod,
     PodKey,
@@ -206,6 +207,16 @@ STEPS: Final[tuple[tuple[str, str | None, tuple[Request, ...]], ...]] = (
             *_pod("a", "red", "n1", 3),
             report("a", key=PortKey("n1", "a", "net1"), pod="a", host_interface="wa"),
             requests.PortSeen("n1", "wa", 4),
+        ),
+    ),
+    (
+        "mirrors of a network and of a pod",
+        "joined networks",
+        (
+            *_pod("c", "blue", "n1", 5),
+            requests.CreateMirror(Mirror("net", 0, PodKey("blue", "c"), "red")),
+            requests.CreateMirror(Mirror("pod", 0, PodKey("blue", "b"), None, PodKey("red", "a"), received=False)),
+            requests.CreateMirror(Mirror("there", 0, PodKey("red", "a"), "blue", sent=False)),
         ),
     ),
     (

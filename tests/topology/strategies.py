@@ -32,6 +32,7 @@ from topology.model import (
     Cluster,
     Endpoint,
     EndpointSlice,
+    Mirror,
     NamedPort,
     Node,
     Pod,
@@ -68,6 +69,7 @@ PROJECTS = ("red", "red-test", "blue", "green")  # "alone" is the one for which 
 CONTAINERS = ("c1", "c2", "c3")
 INTERFACES = {"eth0": "v", "net1": "w", "net2": "x"}  # of pods, and how the host's side begins
 BINDINGS = ("b1", "b2", "b3")
+MIRRORS = ("m1", "m2", "m3")
 LABEL_KEYS = ("team", "tier")
 LABEL_VALUES = ("a", "b", "")
 SERVICES = ("web", "dns")
@@ -184,6 +186,13 @@ pods = st.builds(
 )
 
 
+pod_keys = st.builds(PodKey, projects, st.sampled_from(tuple(f"pod-{name}" for name in CONTAINERS)))
+mirrors = st.one_of(
+    st.builds(Mirror, st.sampled_from(MIRRORS), st.just(0), pod_keys, networks, st.none(), *[st.booleans()] * 2),
+    st.builds(Mirror, st.sampled_from(MIRRORS), st.just(0), pod_keys, st.none(), pod_keys, *[st.booleans()] * 2),
+)
+
+
 @st.composite
 def bindings(draw: st.DrawFn) -> Binding:
     """Draw a binding: of projects, or of pods, sometimes with static addresses."""
@@ -293,6 +302,9 @@ def any_request() -> st.SearchStrategy[Request]:
         st.builds(requests.DeleteService, service_keys),
         slices(),
         st.builds(requests.DeleteEndpoints, slice_keys),
+        st.builds(requests.CreateMirror, mirrors),
+        st.builds(requests.CreateMirror, mirrors),
+        st.builds(requests.DeleteMirror, st.sampled_from(MIRRORS)),
         st.builds(requests.SetCluster, st.sampled_from((CLUSTER, Cluster(), SMALL_CLUSTER, OWN_NETWORKS))),
     )
     return st.one_of(*about_ports, *about_others)
@@ -314,6 +326,7 @@ _PODS = st.lists(pods, max_size=3)
 _LABELS = st.lists(st.builds(requests.SetProjectLabels, projects, labels), max_size=3)
 _SERVICES = st.lists(services(), max_size=3)
 _SLICES = st.lists(slices(), max_size=3)
+_MIRRORS = st.lists(st.builds(requests.CreateMirror, mirrors), max_size=2)
 _REPORTS = st.lists(reports(), min_size=4, max_size=9)
 _LATER = st.lists(any_request(), max_size=4)
 
@@ -360,6 +373,7 @@ def snapshots(draw: st.DrawFn, nodes: int = 3) -> Snapshot:
     asked += draw(_SERVICES)
     asked += draw(_SLICES)
     asked += draw(_REPORTS)
+    asked += draw(_MIRRORS)
     snapshot = after(empty(), *asked)
     for number, key in enumerate(sorted(snapshot.ports)):
         if not once_in(draw, 6):  # most ports are on their switch already

@@ -17,7 +17,7 @@ from topology.packet import Packet, arriving
 from topology.pipeline import SERVICE_ZONE
 from topology.reach import known_as
 from topology.snapshot import Snapshot, places
-from topology.specification import Choice, FromNode, FromPort, Said, dscp, is_believed, may
+from topology.specification import Choice, FromNode, FromPort, Said, copies, dscp, is_believed, may
 from topology.targets import Target
 from topology.trace import Fabric, Trace
 from topology.tracker import NOTHING_TRACKED, Tracker, talk_of
@@ -65,6 +65,9 @@ def test_every_packet_fares_as_specified(data: st.DataObject) -> None:
         assert seen(trace.outcome) == wanted, (sending, trace.steps)
         if not isinstance(wanted, Dropped):
             assert trace.packet.get(IP_DSCP) == dscp(snapshot, sending.packet, sending.ingress)
+        copied = tuple(sorted(copy.port for copy in trace.copies if isinstance(copy, Delivered)))
+        assert copied == copies(snapshot, sending.packet, sending.ingress, trace.outcome)
+        assert len(copied) == len(trace.copies)
 
 
 @given(st.data())

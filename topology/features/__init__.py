@@ -25,6 +25,7 @@ from topology.features import (
     errors,
     guard,
     limits,
+    mirrors,
     networks,
     node,
     ports,
@@ -94,6 +95,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     tracking,
     errors,
     limits,
+    mirrors,
 )
 _COMMON: Final[tuple[CommonFeature, ...]] = (base, guard, arp, tunnels, services, errors)
 BY_ID: Final[dict[int, Feature]] = {int(feature.ID): feature for feature in FEATURES}

@@ -10,7 +10,7 @@ from typing import Final
 
 from topology import pipeline
 from topology.features.section import Section, SubjectKey
-from topology.flow import Flow, Meter, at, goto, match, match_fields, metered, output_field
+from topology.flow import Flow, Meter, at, goto, match, match_fields, metered
 from topology.model import Node, Pod, PodKey, Port, PortKey
 from topology.pipeline import OUTPUT_PORT, Table
 from topology.snapshot import Change, Snapshot
@@ -37,7 +37,7 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
         yield at(pipeline.DISPATCH_LIMITED, match(in_port=port.ofport), onwards, meters=(meter,))
     if pod.ingress_bandwidth is not None:
         meter = _meter(port.ofport, pipeline.TO_POD, pod.ingress_bandwidth)
-        out = (metered(meter.meter_id), output_field(OUTPUT_PORT))
+        out = (metered(meter.meter_id), goto(Table.RECEIVED))
         yield at(pipeline.OUTPUT_LIMITED, match_fields((OUTPUT_PORT, port.ofport)), out, meters=(meter,))
 
 

@@ -70,7 +70,7 @@ def _ingress(port: Port, ofport: int, address: Address, network: Network, known_
     name = () if known_as is None else (load(CLUSTER_SOURCE, int(known_as)),)
     mark = () if network.dscp is None else (load(IP_DSCP, network.dscp),)
     tag = (load(SOURCE_VNID, network.vnid), *space, *name, *mark)
-    yield at(pipeline.POD_ADDRESS, from_address(address, *own), (*tag, goto(Table.TRACKING)))
+    yield at(pipeline.POD_ADDRESS, from_address(address, *own), (*tag, goto(Table.SENT)))
     if address.version == 4:
         request = match(
             in_port=ofport, eth_src=port.mac, eth_type=ETH_ARP, arp_op=1, arp_spa=int(address), arp_sha=port.mac

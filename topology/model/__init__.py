@@ -23,6 +23,7 @@ from topology.model.addressing import (
     in_order,
     mac_of,
 )
+from topology.model.mirrors import LAST_MIRROR, MOST_MIRRORS, Mirror
 from topology.model.networks import (
     EVERYTHING,
     MOST_DSCP,
@@ -38,6 +39,7 @@ from topology.model.networks import (
 )
 from topology.model.nodes import ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Cluster, Node, PortRange, Tunnel
 from topology.model.ports import (
+    MIRRORS,
     TRANSLATIONS,
     VNIDS,
     ZONES,
@@ -84,6 +86,7 @@ Subject: TypeAlias = (
     | Port
     | Service
     | EndpointSlice
+    | Mirror
     | Quarantine
     | Watermark
     | Hosting
@@ -97,14 +100,17 @@ __all__ = [
     "GLOBAL_VNID",
     "HAIRPIN",
     "ICMP_OFPORT",
+    "LAST_MIRROR",
     "LAST_VNID",
     "LEAST_BANDWIDTH",
+    "MIRRORS",
     "MOST_AFFINITY",
     "MOST_BANDWIDTH",
     "MOST_DSCP",
     "MOST_ENDPOINTS",
     "MOST_ENDPOINT_PORTS",
     "MOST_EXTERNAL",
+    "MOST_MIRRORS",
     "NAME_LABEL",
     "NODE_PORTS",
     "SHARED_SPACE",
@@ -123,6 +129,7 @@ __all__ = [
     "Endpoint",
     "EndpointSlice",
     "Hosting",
+    "Mirror",
     "Move",
     "NamedPort",
     "Network",

@@ -19,6 +19,7 @@ from topology.model import (
     Connection,
     ConnectionKey,
     EndpointSlice,
+    Mirror,
     Move,
     Network,
     Node,
@@ -69,6 +70,7 @@ class Snapshot:
     ports: Map[PortKey, Port] = Map()
     services: Map[ServiceKey, Service] = Map()
     slices: Map[SliceKey, EndpointSlice] = Map()
+    mirrors: Map[str, Mirror] = Map()
     quarantined: Map[tuple[int, Address], Quarantine] = Map()
     watermarks: Map[str, int] = Map()  # by pool: the number last given
 
@@ -100,6 +102,8 @@ class Snapshot:
     services_outside: Map[ServiceKey, Service] = Map()  # those that have external addresses
     slices_of: Map[ServiceKey, Map[SliceKey, None]] = Map()  # by service, whether it exists or not
     slices_in: Map[str, int] = Map()  # number of slices by project
+    mirrors_of: Map[str | PodKey, Map[str, None]] = Map()  # by the network or pod that they copy
+    mirrors_to: Map[PodKey, Map[str, None]] = Map()  # by target
     ports_on: Map[str, Map[PortKey, None]] = Map()  # by node
     port_by_interface: Map[tuple[str, str], PortKey] = Map()  # by node and name of the host's interface
     port_by_ofport: Map[tuple[str, int], PortKey] = Map()  # by node and ofport
@@ -127,6 +131,7 @@ class Snapshot:
             *self.ports.values(),
             *self.services.values(),
             *self.slices.values(),
+            *self.mirrors.values(),
             *self.quarantined.values(),
         )
         return f"Snapshot{(*objects, *more)}"

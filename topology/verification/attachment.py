@@ -42,7 +42,7 @@ from topology.verification.world import View
 Pairs: TypeAlias = tuple[tuple[Match, Actions], ...]
 
 _ASKS: Final = (fields.ARP_OP, 1, W16)
-_TO_TRACKING: Final = goto(Table.TRACKING)
+_TO_SENT: Final = goto(Table.SENT)
 _TO_ARP: Final = goto(Table.ARP_RESPONDER)
 _TO_INGRESS_POLICY: Final = goto(Table.INGRESS_POLICY)
 _TO_ARRIVING_ERRORS: Final = goto(Table.ARRIVING_ERRORS)
@@ -118,7 +118,7 @@ def _attach(port: Port, ofport: int, network: Network) -> Attachment:
         elif not place:
             hairpin += (_hairpin(comes_by, address.version, value),)
         own = (comes_by, own_mac, kind, (source, value, width))
-        ingress += ((own, (tag, *enter, *name, *written, _TO_TRACKING)),)
+        ingress += ((own, (tag, *enter, *name, *written, _TO_SENT)),)
         look_up += (((space, kind, (destination, value, width)), (*lead, _TO_INGRESS_POLICY)),)
         if kind is _IPV4:
             says = (comes_by, own_mac, IS_ARP, _ASKS, (fields.ARP_SPA, value, W32), (fields.ARP_SHA, mac, W48))

@@ -15,11 +15,14 @@ from topology.model import (
     ConnectionKey,
     EndpointSlice,
     Hosting,
+    Mirror,
     Move,
     Network,
     Node,
     Pod,
+    PodKey,
     Port,
+    PortKey,
     Project,
     Service,
     ServiceKey,
@@ -48,10 +51,13 @@ def _on(node: str, concern: Concern) -> Focus:
 
 def _mark(change: Change, snapshot: Snapshot, concern: Concern) -> None:
     match change.subject:
-        case Port(key=key):
+        case Port(key=key, project=project, pod=pod):
             _on(key.node, concern).ports.add(key)
+            _mirrored(PodKey(project, pod), snapshot, concern)
         case Hosting(node=node, network=network):
             _network(network, snapshot, _on(node, concern))
+            for mirror in snapshot.mirrors_of.get(network, {}):
+                _copying(snapshot.mirrors[mirror], snapshot, concern)
         case Network(name=name):
             _changed_network(change, name, snapshot, concern)
         case Connection(key=key):
@@ -59,6 +65,8 @@ def _mark(change: Change, snapshot: Snapshot, concern: Concern) -> None:
         case AddressBlock(network=network, prefix=prefix):
             for node in _hosts((network, *snapshot.peers.get(network, {})), snapshot):
                 _on(node, concern).blocks.add((network, prefix))
+        case Pod() | Mirror():
+            _mark_pods(change, snapshot, concern)
         case _:
             _mark_rest(change, snapshot, concern)
 
@@ -74,14 +82,40 @@ def _mark_rest(change: Change, snapshot: Snapshot, concern: Concern) -> None:
             _everywhere(snapshot.services_of.get(name, {}), snapshot, concern)
         case Move(transit=transit):
             _commits((transit,), snapshot, concern)
-        case Pod(key=pod):
-            for key in snapshot.port_by_pod.get(pod, {}):
-                _on(key.node, concern).ports.add(key)
         case Node(name=name):
             _node(name, snapshot, concern)
         case Cluster():
             for node in snapshot.nodes:
                 _on(node, concern).whole = True
+
+
+def _mark_pods(change: Change, snapshot: Snapshot, concern: Concern) -> None:
+    """A pod's limits, and mirrors."""
+    for side in (change.before, change.after):
+        if isinstance(side, Pod):
+            for key in snapshot.port_by_pod.get(side.key, {}):
+                _on(key.node, concern).ports.add(key)
+        if isinstance(side, Mirror):
+            _copying(side, snapshot, concern)
+
+
+def _mirrored(pod: PodKey, snapshot: Snapshot, concern: Concern) -> None:
+    """What a pod's port is to mirrors, as their target and as what they copy."""
+    for name in {*snapshot.mirrors_to.get(pod, {}), *snapshot.mirrors_of.get(pod, {})}:
+        _copying(snapshot.mirrors[name], snapshot, concern)
+
+
+def _copying(mirror: Mirror, snapshot: Snapshot, concern: Concern) -> None:
+    """Where a mirror's copies are made, and where its target's ports are."""
+    for key in snapshot.port_by_pod.get(mirror.target, {}):
+        _on(key.node, concern).mirrors.add(mirror.name)
+    if mirror.pod is not None:
+        for key in snapshot.port_by_pod.get(mirror.pod, {}):
+            _on(key.node, concern).ports.add(key)
+        return
+    for node in snapshot.hosts.get(mirror.network or "", {}):
+        keys: Iterable[PortKey] = snapshot.ports_on.get(node, {})
+        _on(node, concern).ports.update(key for key in keys if snapshot.ports[key].network == mirror.network)
 
 
 def _commits(transits: Iterable[str], snapshot: Snapshot, concern: Concern) -> None:

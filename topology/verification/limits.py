@@ -27,7 +27,7 @@ class _Way(NamedTuple):
 
 
 _IN: Final = _Way(IN_PORT, 0, lambda pod: pod.egress_bandwidth, (goto(Table.POD_INGRESS),))
-_OUT: Final = _Way(OUTPUT_PORT, 1, lambda pod: pod.ingress_bandwidth, ((Op.OUTPUT_FIELD, OUTPUT_PORT),))
+_OUT: Final = _Way(OUTPUT_PORT, 1, lambda pod: pod.ingress_bandwidth, (goto(Table.RECEIVED),))
 
 
 def _limit(view: View, port: Port | None, way: _Way) -> tuple[int, int] | None:

@@ -272,6 +272,7 @@ def _claims(focus: Focus) -> tuple[Claim, ...]:
         (focus.blocks, About.BLOCKS),
         (focus.services, About.SERVICES),
         (focus.nodes, About.PEERS),
+        (focus.mirrors, About.MIRRORS),
     )
     return tuple(claim for part, about in parts if part for claim in _BY_ABOUT[about])
 
