@@ -14,17 +14,20 @@ import msgspec
 
 from kube.objects import Namespace, Node
 from kube.reading import BY_PLURAL
-from kube.resources import BINDINGS, CONNECTIONS, NETWORKS, PROJECT_NETWORKS, CustomResource, ProjectNetworkAsk
+from kube.resources import BINDINGS, CONNECTIONS, MIRRORS, NETWORKS, PROJECT_NETWORKS, CustomResource, ProjectNetworkAsk
 from store import bindings
 from store.asked import ConnectionCreation, NetworkCreation
+from store.mirrors import MirrorCreation
 from topology.admission import admit
 from topology.model import DEFAULT_NETWORK, NAME_LABEL, Address, ConnectionKey, Prefix
 from topology.requests import (
     CreateBinding,
+    CreateMirror,
     CreateNetwork,
     CreateNode,
     CreateProject,
     DeleteBinding,
+    DeleteMirror,
     DeleteNetwork,
     DeleteNode,
     DeleteProject,
@@ -63,6 +66,8 @@ def requests_for(snapshot: Snapshot, ask: Ask) -> tuple[Request, ...]:
         return _connection(snapshot, ask)
     if resource is BINDINGS:
         return _binding(snapshot, ask)
+    if resource is MIRRORS:
+        return _mirror(snapshot, ask)
     assert resource is PROJECT_NETWORKS
     return _home(snapshot, ask)
 
@@ -76,6 +81,8 @@ def is_gone(snapshot: Snapshot, ask: Ask) -> bool:
             return ConnectionKey(*ask.name.split(".", 1)) not in snapshot.connections
         case BINDINGS.plural:
             return ask.name not in snapshot.bindings
+        case MIRRORS.plural:
+            return ask.name not in snapshot.mirrors
     return ask.name not in snapshot.projects
 
 
@@ -134,6 +141,14 @@ def _binding(snapshot: Snapshot, ask: Ask) -> tuple[Request, ...]:
         return (DeleteBinding(ask.name),) if ask.name in snapshot.bindings else ()
     asked: bindings.Binding = specification(BINDINGS, ask)
     wanted = CreateBinding(asked.value())
+    return (wanted,) if _changes(snapshot, wanted) else ()
+
+
+def _mirror(snapshot: Snapshot, ask: Ask) -> tuple[Request, ...]:
+    if ask.is_leaving:
+        return (DeleteMirror(ask.name),) if ask.name in snapshot.mirrors else ()
+    asked: MirrorCreation = specification(MIRRORS, ask)
+    wanted = CreateMirror(asked.asked())
     return (wanted,) if _changes(snapshot, wanted) else ()
 
 

@@ -15,6 +15,7 @@ from topology.model import (
     Binding,
     Connection,
     EndpointSlice,
+    Mirror,
     Move,
     Network,
     Node,
@@ -70,11 +71,13 @@ def present(snapshot: Snapshot, value: Subject) -> Subject | None:
             return snapshot.slices.get(slice_key)
         case Port(key=port):
             return snapshot.ports.get(port)
-    return _present_number(snapshot, value)
+    return _present_rest(snapshot, value)
 
 
-def _present_number(snapshot: Snapshot, value: Any) -> Subject | None:
-    """Of what has no reference: a quarantined address, or the number last given from a pool."""
+def _present_rest(snapshot: Snapshot, value: Any) -> Subject | None:
+    """Of what nothing refers to: a mirror, a quarantined address, or the number last given from a pool."""
+    if isinstance(value, Mirror):
+        return snapshot.mirrors.get(value.name)
     if hasattr(value, "pool"):
         last = snapshot.watermarks.get(value.pool)
         return None if last is None else type(value)(value.pool, last)
@@ -164,6 +167,10 @@ def _conflicts(snapshot: Snapshot, value: Subject) -> Iterator[str]:
             yield from _of_port(snapshot, value)
         case Service():
             yield from _of_service(snapshot, value)
+        case Mirror():
+            for other in snapshot.mirrors.values():
+                if other.number == value.number and other.name != value.name:
+                    yield f'number {value.number} belongs to mirror "{other.name}"'
 
 
 def _of_network(snapshot: Snapshot, network: Network) -> Iterator[str]:

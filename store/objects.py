@@ -37,6 +37,7 @@ from store.fields import (
     prefix,
     prefixes,
 )
+from store.mirrors import Mirror
 from store.moves import Move
 from store.services import EndpointSlice, Service
 from topology import model
@@ -363,6 +364,7 @@ KINDS: Final = (
     Kind("block", AddressBlock, model.AddressBlock, lambda block: f"{block.network}/{block.prefix}"),
     Kind("service", Service, model.Service, lambda service: "/".join(service.key)),
     Kind("endpoints", EndpointSlice, model.EndpointSlice, lambda found: "/".join(found.key)),
+    Kind("mirror", Mirror, model.Mirror, lambda mirror: mirror.name),
     Kind("port", Port, model.Port, lambda port: "/".join(port.key)),
     Kind("quarantine", Quarantine, model.Quarantine, lambda item: f"{item.space}/{item.address}"),
     Kind("watermark", Watermark, model.Watermark, lambda watermark: watermark.pool),

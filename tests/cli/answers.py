@@ -205,6 +205,28 @@ PODS: list[dict[str, Any]] = [
         "egress_bandwidth": "500k",
     },
 ]
+MIRRORS: list[dict[str, Any]] = [
+    {
+        "name": "watch",
+        "target": {"project": "ops", "pod": "probe"},
+        "network": "red",
+        "pod": None,
+        "direction": "both",
+        "number": 1,
+        "ports": 12,
+        "node": "n2",
+    },
+    {
+        "name": "web",
+        "target": {"project": "ops", "pod": "gone"},
+        "network": None,
+        "pod": {"project": "red", "pod": "web"},
+        "direction": "out",
+        "number": 3,
+        "ports": 1,
+        "node": None,
+    },
+]
 INTERFACES = [
     {"network": "red", "interface": None, "addresses": [], "mac": None},
     {"network": "storage", "interface": "net1", "addresses": ["10.0.0.7"], "mac": "02:00:00:00:00:07"},
@@ -500,6 +522,7 @@ def furnish(fake: Fake) -> None:
         "pods": PODS,
         "services": SERVICES,
         "endpoints": ENDPOINTS,
+        "mirrors": MIRRORS,
         "nodes": NODES,
         "ports": [*PORTS, OWN_PORT],
         "switches": SWITCHES,
@@ -518,6 +541,7 @@ def furnish(fake: Fake) -> None:
     fake.on("POST", "/bindings", Answer({**BINDINGS[0], "selected": ["red", "shop"], "late": []}, 201))
     fake.on("GET", "/pods/red/db", {**PODS[0], "attachments": INTERFACES, "refusal": None})
     fake.on("POST", "/pods", Answer({**PODS[0], "attachments": INTERFACES, "refusal": None, "late": []}, 201))
+    fake.on("POST", "/mirrors", Answer({**MIRRORS[0], "late": []}, 201))
     fake.on("POST", "/services", Answer(web, 201))
     fake.on("POST", "/endpoints", Answer({**ENDPOINTS[1], "late": []}, 201))
     fake.on("POST", "/nodes", Answer(node, 201))

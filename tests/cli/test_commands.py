@@ -56,6 +56,12 @@ COMMANDS = {
         "set-pod red/db --label role=db --network backup -o json",
     ],
     "forget-pod": ["forget-pod red/db"],
+    "mirrors": ["mirrors", "mirrors -o json"],
+    "create-mirror": [
+        "create-mirror watch --network red --to ops/probe",
+        "create-mirror web --pod red/web --to ops/gone -d out -o json",
+    ],
+    "delete-mirror": ["delete-mirror watch"],
     "delete-project": ["delete-project shop"],
     "services": ["services", "services -o yaml"],
     "create-service": [

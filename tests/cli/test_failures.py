@@ -196,6 +196,8 @@ def test_servers_that_are_no_url(server: str, heddle: Run) -> None:
         ("create-binding storage --secondary storage", "--projects"),
         ("create-binding storage --projects a=b=c", "'a=b=c' is no condition on a label"),
         ("create-binding storage --projects a --secondary :s0", "':s0' is no attachment"),
+        ("create-mirror m --to red/a", "give --network NETWORK or --pod PROJECT/POD"),
+        ("create-mirror m --to a -n red", "'a' is not of the form PROJECT/NAME"),
         ("set-dscp red high", "'high' is no DSCP; write a number from 0 to 63, or none"),
         ("set-pod db --label a=b", "'db' is not of the form PROJECT/NAME"),
         ("create-service web --address 172.30.0.1 --port 80", "'web' is not of the form PROJECT/NAME"),

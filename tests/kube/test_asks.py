@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from kube.asks import Ask, requests_for
-from kube.resources import BINDINGS, CONNECTIONS, NETWORKS
+from kube.resources import BINDINGS, CONNECTIONS, MIRRORS, NETWORKS
+from store.fields import Malformed
 from topology.admission import admit
 from topology.requests import (
     CreateBinding,
+    CreateMirror,
     CreateNetwork,
+    DeleteMirror,
     IsolateNetworks,
     JoinNetworks,
     Request,
@@ -78,6 +81,21 @@ def test_a_networks_dscp_and_being_global_change_by_themselves(two: Snapshot) ->
     assert requests_for(marked, red(**{"global": True})) == (SetDscp("red", None),)
 
 
-@pytest.mark.parametrize("ask", [connection, binding])
+def mirror(leaving: bool = False, **spec: Any) -> Ask:
+    return Ask(MIRRORS.plural, "watch", {"network": "red", "target": {"project": "blue", "pod": "p"}, **spec}, leaving)
+
+
+def test_a_mirror_is_made_once(two: Snapshot) -> None:
+    wanted = requests_for(two, mirror())
+    assert kinds(wanted) == [CreateMirror]
+    made = after(two, *wanted)
+    assert requests_for(made, mirror()) == ()
+    assert kinds(requests_for(made, mirror(direction="in"))) == [CreateMirror]
+    assert kinds(requests_for(made, mirror(leaving=True))) == [DeleteMirror]
+    with pytest.raises(Malformed, match="give network, or pod"):
+        requests_for(two, mirror(pod={"project": "red", "pod": "a"}))
+
+
+@pytest.mark.parametrize("ask", [connection, binding, mirror])
 def test_nothing_is_asked_for_by_what_is_not_there_and_leaves(two: Snapshot, ask: Callable[..., Ask]) -> None:
     assert requests_for(two, ask(leaving=True)) == ()
