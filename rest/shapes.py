@@ -425,10 +425,11 @@ class Place(Object, frozen=True):
 
 
 class TraceView(Object, frozen=True):
-    """What becomes of a packet, by the flows that the switches must have."""
+    """What becomes of a packet, by the flows that the switches must have. `copies`: pods that mirrors copy it to."""
 
     destination: Annotated[AddressText, Meta(description="What the pod dials: the address by which it knows `to`.")]
     verdict: Literal["delivered", "sent", "dropped"]
     at: Place
     steps: tuple[Step, ...]
     reason: str
+    copies: tuple[str, ...] = ()

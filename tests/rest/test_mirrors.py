@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from webtest import TestApp
 
+from tests.rest.control import MemoryControl
 from tests.rest.test_resources import Json, problem, report
+from topology.requests import PortSeen
 
 PROBE = {"project": "blue", "pod": "probe"}
 
@@ -53,3 +55,15 @@ def test_a_plan_names_it(network: TestApp) -> None:
     plan = network.post_json("/v1/mirrors?plan=true", asked, status=200).json
     assert [(each["kind"], each["name"]) for each in plan["objects"]] == [("mirror", "watch")]
     assert network.get("/v1/mirrors").json == {"mirrors": []}
+
+
+def test_a_trace_tells_who_gets_copies(network: TestApp, control: MemoryControl) -> None:
+    for number, (project, name) in enumerate((("red", "a"), ("red", "b"), ("blue", "probe")), 3):
+        report(network, "n1", name, project=project, pod=name)
+        control.submit(PortSeen("n1", f"v{name}", number))
+    network.post_json("/v1/mirrors", {"name": "watch", "network": "red", "target": PROBE}, status=201)
+    found = network.get("/v1/trace?from=red/a&to=red/b").json
+    assert (found["verdict"], found["copies"]) == ("delivered", ["blue/probe", "blue/probe"])
+    owners = {step["owner"] for step in found["steps"] if step["feature"] == "MIRRORS"}
+    assert owners == {"mirror red/a (a/eth0)", "mirror red/b (b/eth0)"}
+    assert network.get("/v1/trace?from=blue/probe&to=red/b").json["copies"] == []
