@@ -118,7 +118,8 @@ COPIES: Final = 1  # the VNID of what mirrors send between nodes, which is never
 def copies(snapshot: Snapshot, packet: Packet, ingress: Ingress, outcome: Outcome) -> tuple[PortKey, ...]:
     """Return who gets a copy of a packet, given what becomes of it: as it is sent by a pod, and as it gets to one.
 
-    ARP is nobody's to copy, and so is what a pod sends to an address of its own, which does not leave it.
+    ARP is nobody's to copy, and so is what a pod sends to its own cluster address, which comes straight back. An error
+    does not, for it has to be translated.
     """
     if _ends(packet)[0] is None:
         return ()
@@ -131,7 +132,8 @@ def copies(snapshot: Snapshot, packet: Packet, ingress: Ingress, outcome: Outcom
         found += [_target(snapshot, mirror) for mirror in _mirrors(snapshot, sender) if mirror.sent]
     if isinstance(outcome, Delivered):
         receiver = snapshot.ports[outcome.port]
-        if receiver != sender or _ends(packet)[1] not in receiver.cluster_addresses:
+        is_back = receiver == sender and _ends(packet)[1] in receiver.cluster_addresses
+        if not is_back or _is_error(packet):
             found += [_target(snapshot, mirror) for mirror in _mirrors(snapshot, receiver) if mirror.received]
     return tuple(sorted(port.key for port in found if port is not None))
 
@@ -471,8 +473,7 @@ def _quoting(before: Packet, after: Packet) -> Packet | None:
 
     None: it is an error without a quote, of which nobody can make sense.
     """
-    is_error = before.get(fields.IP_PROTO) == fields.PROTO_ICMP and before.get(fields.ICMP_TYPE) in (3, 11, 12)
-    if _ends(before) == _ends(after) or not is_error:
+    if _ends(before) == _ends(after) or not _is_error(before):
         return after
     quoted, (source, destination) = before.quoted, _ends(after)
     if quoted is None or source is None or destination is None:
@@ -481,6 +482,11 @@ def _quoting(before: Packet, after: Packet) -> Packet | None:
     assert asked is not None
     ends = {fields.IPV4.source: int(destination), fields.IPV4.destination: int(asked)}
     return replace(after, quoted=Packet(quoted.values.update(ends), quoted.quoted))
+
+
+def _is_error(packet: Packet) -> bool:
+    """Unreachable, time exceeded, parameter problem: errors about a packet that they quote."""
+    return packet.get(fields.IP_PROTO) == fields.PROTO_ICMP and packet.get(fields.ICMP_TYPE) in (3, 11, 12)
 
 
 def _moved(address: Address, old: Prefix, new: Prefix) -> Address:

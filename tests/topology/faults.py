@@ -446,7 +446,7 @@ def bucket_astray(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, .
         if chance.random() < 0.5:
             zone = chance.choice([each for each in (1, 3, 4, 16) if each != zone])
         else:
-            table = int(chance.choice([each for each in TABLES if each != table]))
+            table = int(chance.choice([each for each in TABLES if each not in (table, Table.SENT, Table.RECEIVED)]))
         return (*action[:2], zone, table, action[4])
 
     return with_bucket(flow, chance, lambda bucket: _of_bucket(bucket, with_tracking(bucket[2], change)))

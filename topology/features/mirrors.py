@@ -73,6 +73,17 @@ def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
         case Node(name=node):
             for subject in subjects(node, snapshot):
                 yield Section(node, subject)
+            for name in snapshot.mirrors:
+                yield from _of_node(node, snapshot.mirrors[name], snapshot)
+
+
+def _of_node(node: str, mirror: Mirror, snapshot: Snapshot) -> Iterator[Section]:
+    """Name what other nodes have because a mirror's target, or what it copies, is on a node: its tunnel's address."""
+    target = _target(mirror, snapshot)
+    if target is not None and target.node == node:
+        yield from _all_of(mirror, snapshot)
+    elif node in _senders(mirror, snapshot):
+        yield from _at_target(mirror, snapshot)
 
 
 def _all_of(mirror: Mirror, snapshot: Snapshot) -> Iterator[Section]:

@@ -185,6 +185,8 @@ def _node(name: str, snapshot: Snapshot, concern: Concern) -> None:
     for other in snapshot.nodes:
         _on(other, concern).nodes.add(name)
     _on(name, concern).whole = True
+    for mirror in snapshot.mirrors.values():
+        _copying(mirror, snapshot, concern)
     for network in snapshot.blocks_of:
         for prefix in snapshot.blocks_on.get((network, name), {}):
             for node in _hosts((network, *snapshot.peers.get(network, {})), snapshot):
