@@ -91,6 +91,8 @@ class FakeSwitch:
                 yield _message(MessageType.ROLE_REPLY, xid, raw[8:])
             case MessageType.FLOW_MOD | MessageType.GROUP_MOD:
                 self._apply(raw)
+            case MessageType.METER_MOD:  # nothing that is measured has a limit, so these go only
+                pass
             case MessageType.BUNDLE_ADD:
                 self._bundle.append(raw[16:])
             case MessageType.BUNDLE_CONTROL:

@@ -277,7 +277,7 @@ def groups(raw: Buffer) -> Iterator[Group]:
 def meters(raw: Buffer) -> Iterator[Meter]:
     """Read one part of the reply to `messages.meter_desc_request`.
 
-    One that is not of our form is read with rate 0: it is none of ours.
+    One that is not of our form is read with rate 0: it is none of ours. A switch's own, virtual ones are left out.
     """
     data, position = _parts(raw, MultipartType.METER_DESC)
     while position < len(data):
@@ -289,7 +289,8 @@ def meters(raw: Buffer) -> Iterator[Meter]:
         band = data[position + _METER.size : following]
         kind, _, rate, burst = _BAND.unpack(band) if len(band) == _BAND.size else (0, 0, 0, 0)
         is_ours = kind == wire.METER_DROP and flags & ~wire.METER_STATS == wire.METER_KBPS | wire.METER_BURST
-        yield Meter(number, rate, burst) if is_ours else Meter(number, 0, 0)
+        if number <= wire.LAST_METER:
+            yield Meter(number, rate, burst) if is_ours else Meter(number, 0, 0)
         position = following
 
 

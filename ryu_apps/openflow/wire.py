@@ -126,6 +126,7 @@ class GroupCommand(IntEnum):
 
 # Meter-mods: 7.3.4.4.
 ALL_METERS: Final = 0xFFFFFFFF
+LAST_METER: Final = 0xFFFF0000  # OFPM_MAX
 METER_KBPS: Final = 1  # OFPMF_KBPS: rates are in kilobits a second
 METER_BURST: Final = 4  # OFPMF_BURST: bands say how much may come at once
 METER_STATS: Final = 8  # OFPMF_STATS: it counts

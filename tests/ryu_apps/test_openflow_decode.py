@@ -330,6 +330,11 @@ def test_meters_are_read() -> None:
     assert list(decode.meters(METERS)) == [Meter(6, 1000, 1100), Meter(7, 1000, 1100)]
 
 
+def test_a_switchs_own_meters_are_left_alone() -> None:
+    body = struct.pack(">HHI", 24, 5, 0xFFFFFFFD) + BAND  # OFPM_SLOWPATH
+    assert list(decode.meters(reply(MultipartType.METER_DESC, body))) == []
+
+
 @pytest.mark.parametrize(
     ("flags", "bands"),
     [(6, BAND), (1, BAND), (5, b""), (5, BAND * 2), (5, b"\0\2" + BAND[2:])],
