@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
+from lab import shaping
 from lab.description import EXTERNAL
 from lab.hosts import Host
 from lab.laboratory import Lab
@@ -52,6 +53,7 @@ def demonstrate(name: str, story: Story) -> None:
         _refused(lab, story)
         _distribution(lab, story)
         _replacement(lab, story)
+        shaping.show(lab, story)
         story.say("cleaning up")
 
 

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import socket
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from lab.frames import ETH_P_IP, Frame, Sniffer
-from lab.hosts import Host
 from lab.laboratory import Lab
 from lab.pod import Pod
-from lab.transfers import transfer
+from lab.shaping import RATE, SIZE, carried, least_seconds, seconds
 from tests.lab.watching import eventually
 
 pytestmark = [pytest.mark.netns, pytest.mark.ovs]
 
-RATE = 16_000_000  # bits a second
-BURST = RATE / 4  # bits
-SIZE = 4_000_000  # bytes
-LEAST = (SIZE * 8 - BURST) / RATE  # seconds that it takes at least
 DSCP = 46
-DISCARD = 9  # RFC 863
 
 Limit = Callable[..., None]
 
@@ -42,21 +33,12 @@ def limit(lab: Lab) -> Iterator[Limit]:
         lab.api.delete(f"/v1/pods/{pod}")
 
 
-def seconds(source: Pod, target: Pod, size: int = SIZE) -> float:
-    """Return how long it took until all of a transfer was there, unharmed."""
-    begun = time.monotonic()
-    done = transfer(source.namespace, target.namespace, str(target.known_to(source)), size)
-    assert done.intact
-    assert done.octets == size
-    return time.monotonic() - begun
-
-
 @pytest.mark.parametrize(("target", "way"), [("red/b", "egress"), ("red/c", "egress"), ("red/c", "ingress")])
 def test_a_transfer_takes_as_long_as_the_limit_says(lab: Lab, limit: Limit, target: str, way: str) -> None:
     """Of the sender, to a pod of its node and of another; of the receiver. The other way is free."""
     sender, receiver = lab.pods_by_name["red/a"], lab.pods_by_name[target]
     limit("red/a" if way == "egress" else target, **{f"{way}_bandwidth": f"{RATE}"})
-    assert seconds(sender, receiver) >= LEAST
+    assert seconds(sender, receiver) >= least_seconds()
     node = (sender if way == "egress" else receiver).node
     assert "rate=16000 " in node.ovs_ofctl("dump-meters")
     assert " packet_count:0 " not in node.ovs_ofctl("meter-stats").split("bands:")[1]  # some were dropped
@@ -96,21 +78,6 @@ def marked(lab: Lab) -> Iterator[Pod]:
     lab.api.patch("/v1/networks/red", {"dscp": DSCP})
     yield lab.pods_by_name["red/a"]
     lab.api.patch("/v1/networks/red", {"dscp": None})
-
-
-def carried(source: Host, target: Host, own: int) -> int | None:
-    """Return the DSCP with which a datagram arrives that was sent with a DSCP of its own; None: it does not."""
-    address = str(target.known_to(source))
-    with Sniffer(target.namespace, "eth0") as seen, source.namespace.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, own << 2)
-        sock.sendto(b"marked", (address, DISCARD))
-
-        def is_it(frame: Frame) -> bool:
-            return frame.kind == ETH_P_IP and frame.octets.endswith(b"marked")
-
-        if not seen.caught(is_it):
-            return None
-        return next(frame.octets[15] >> 2 for frame in seen.frames if is_it(frame))
 
 
 @pytest.mark.parametrize("target", ["red/b", "red/c", "default/a"])

@@ -86,10 +86,10 @@ def _from(node: Node, mirror: Mirror) -> Match:
 
 
 def _arrives(view: View, match: Match, actions: Actions) -> bool:
-    number = next(value for name, value, _ in match if name == ETH_DST) & W32
+    named = {value for name, value, _ in match if name == ETH_DST}
     for mirror in view.snapshot.mirrors.values():
         target = _target(mirror, view.snapshot)
-        if mirror.number == number and target is not None and target.node == view.node:
+        if _name(mirror) in named and target is not None and target.node == view.node:
             is_sent = any(match == _from(node, mirror) for node in _sending(view, mirror))
             return is_sent and actions == ((Op.OUTPUT, target.ofport or 0),)
     return False
