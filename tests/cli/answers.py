@@ -506,7 +506,8 @@ def trace(verdict: str) -> dict[str, Any]:
     ]
     place = {name: steps[-1][name] for name in ("node", "table", "table_name", "owner")}
     reason = "by base in table DELIVERY"
-    return {"destination": "100.64.0.2", "verdict": verdict, "at": place, "steps": steps, "reason": reason}
+    ended = {"verdict": verdict, "at": place, "reason": reason, "copies": []}
+    return {"destination": "100.64.0.2", "steps": steps, **ended}
 
 
 def furnish(fake: Fake) -> None:
