@@ -17,6 +17,8 @@ MULTUS: Final = "k8s.v1.cni.cncf.io"
 SERVICE_NAME: Final = "kubernetes.io/service-name"  # label of an EndpointSlice
 NETWORKS_ASKED: Final = f"{MULTUS}/networks"
 NETWORK_STATUS: Final = f"{MULTUS}/network-status"
+INGRESS_BANDWIDTH: Final = "kubernetes.io/ingress-bandwidth"
+EGRESS_BANDWIDTH: Final = "kubernetes.io/egress-bandwidth"
 
 
 class Shape(msgspec.Struct, frozen=True, rename="camel", kw_only=True, gc=False):

@@ -18,6 +18,7 @@ from topology.model import (
     Connection,
     Egress,
     EndpointSlice,
+    Mirror,
     Move,
     Network,
     Node,
@@ -74,15 +75,17 @@ def present(snapshot: Snapshot, value: Subject) -> Subject | None:
             return snapshot.slices.get(slice_key)
         case Port(key=port):
             return snapshot.ports.get(port)
-    return _present_number(snapshot, value)
+    return _present_rest(snapshot, value)
 
 
-def _present_number(snapshot: Snapshot, value: Any) -> Subject | None:
-    """Of what nothing refers to: lost nodes, egresses, addresses in quarantine, numbers last given from a pool."""
+def _present_rest(snapshot: Snapshot, value: Any) -> Subject | None:
+    """Of what nothing refers to: lost nodes, egresses, mirrors, addresses in quarantine, numbers last given."""
     if isinstance(value, Outage):
         return snapshot.outages.get(value.node)
     if isinstance(value, Egress):
         return snapshot.egresses.get(value.name)
+    if isinstance(value, Mirror):
+        return snapshot.mirrors.get(value.name)
     if hasattr(value, "pool"):
         last = snapshot.watermarks.get(value.pool)
         return None if last is None else type(value)(value.pool, last)
@@ -187,6 +190,10 @@ def _conflicts(snapshot: Snapshot, value: Subject) -> Iterator[str]:
             yield from _of_service(snapshot, value)
         case Egress():
             yield from _of_egress(snapshot, value)
+        case Mirror():
+            for other in snapshot.mirrors.values():
+                if other.number == value.number and other.name != value.name:
+                    yield f'number {value.number} belongs to mirror "{other.name}"'
 
 
 def _of_network(snapshot: Snapshot, network: Network) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Our custom resources: one table of what each is called, what it says, and who writes it. Shapes are those of `store`.
 
-Two sorts. What is *asked* of the network (Network, Connection, Binding, Egress, ProjectNetwork) has a spec that people
-write and a status that the controller writes: what is decided (`decided`, the store's shape), phase and conditions.
+Two sorts. What is *asked* of the network (Network, Connection, Binding, Egress, Mirror, ProjectNetwork) has a spec that
+people write and a status that the controller writes: what is decided (`decided`, the store's shape), the phase and the
+conditions.
 What is *kept* (VTEPs, outages, address slices, claims, moves) has a spec only, and only the controller writes it.
 
 The schemas come out of this table (`schema`); how objects become events is in `mirror`, how events are written, in
@@ -17,7 +18,7 @@ from typing import Annotated, Any, Final, Generic, Literal, NamedTuple, TypeVar
 import msgspec
 from msgspec import Meta, field
 
-from store import bindings, connections, egresses, moves, objects
+from store import bindings, connections, egresses, mirrors, moves, objects
 from store.asked import ConnectionCreation, NetworkCreation
 from store.fields import Label, Object, OwnVnid, Subdomain
 from topology import model
@@ -221,6 +222,26 @@ EGRESSES: Final = CustomResource(
         _AGE,
     ),
 )
+MIRRORS: Final = CustomResource(
+    "Mirror",
+    "mirrors",
+    "hmir",
+    mirrors.MirrorCreation,
+    model.Mirror,
+    lambda mirror: mirror.name,
+    decided=mirrors.Mirror,
+    named="name",
+    omitted=frozenset({"name"}),
+    columns=(
+        Column("Network", "string", ".spec.network", "Whose packets are copied: those of its pods."),
+        Column("Pod", "string", ".spec.pod.pod", "Whose packets are copied: those of this pod."),
+        Column("Direction", "string", ".spec.direction", "Which of them.", priority=1),
+        Column("Target", "string", ".spec.target.pod", "The pod that gets the copies."),
+        _PHASE,
+        _WHY,
+        _AGE,
+    ),
+)
 PROJECT_NETWORKS: Final = CustomResource(
     "ProjectNetwork",
     "projectnetworks",
@@ -327,6 +348,7 @@ CUSTOM_RESOURCES: Final = (
     BINDINGS,
     CONNECTIONS,
     EGRESSES,
+    MIRRORS,
     ADDRESS_BLOCKS,
     ADDRESS_SLICES,
     WATERMARKS,

@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
+from lab import shaping
 from lab.description import EXTERNAL
 from lab.egress import ADDRESSES, Egress, seconds_until_seen, senders
 from lab.frames import Sniffer
@@ -59,6 +60,7 @@ def demonstrate(name: str, story: Story) -> None:
         _distribution(lab, story)
         _replacement(lab, story)
         _way_out(lab, story)
+        shaping.show(lab, story)
         story.say("cleaning up")
 
 

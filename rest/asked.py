@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 from store.fields import (
     AddressText,
     DatapathId,
+    Dscp,
     InterfaceName,
     Label,
     Object,
@@ -122,9 +123,13 @@ class NodeCreation(Object, frozen=True):
 
 
 class NetworkChange(Object, frozen=True):
-    """Let a network talk with all, or no longer; in the name of a provider."""
+    """Let a network talk with all, or no longer, or (one at a time) its pods' packets carry a DSCP, null for their own.
 
-    is_global: bool = field(name="global")
+    In the name of a provider.
+    """
+
+    is_global: bool | None = field(default=None, name="global")
+    dscp: Dscp | UnsetType | None = UNSET
     provider: Label = DEFAULT_PROVIDER
 
 

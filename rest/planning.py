@@ -25,6 +25,7 @@ from topology.model import (
     Connection,
     Egress,
     EndpointSlice,
+    Mirror,
     Network,
     Node,
     Pod,
@@ -48,6 +49,7 @@ _KINDS: Final[dict[type, str]] = {
     Service: "service",
     EndpointSlice: "endpoints",
     Egress: "egress",
+    Mirror: "mirror",
 }
 
 
@@ -130,7 +132,14 @@ def _name(subject: Subject) -> str:
             return "/".join(key)
         case AddressBlock(network=network, prefix=prefix, node=node):
             return f"{prefix} of {network} on {node}"
-        case Node(name=name) | Network(name=name) | Project(name=name) | Binding(name=name) | Egress(name=name):
+        case (
+            Node(name=name)
+            | Network(name=name)
+            | Project(name=name)
+            | Binding(name=name)
+            | Egress(name=name)
+            | Mirror(name=name)
+        ):
             return name
         case _:
             return "settings"

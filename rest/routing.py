@@ -123,6 +123,7 @@ PARAMETERS: Final[dict[str, Any]] = {
     "project": Label,
     "binding": Label,
     "egress": Label,
+    "mirror": Label,
     "pod": Subdomain,
     "service": Label,
     "slice": Subdomain,

@@ -13,6 +13,7 @@ from store.connections import Scope, Translation
 from store.fields import (
     AddressText,
     DatapathId,
+    Dscp,
     InterfaceName,
     L4Port,
     Label,
@@ -81,6 +82,7 @@ class NetworkView(Object, frozen=True):
     subnets: tuple[Subnet, ...]
     flat: bool
     mtu: Mtu | None
+    dscp: Dscp | None
     provider: Label
     phase: Literal["Initializing", "Active", "Pending", "Failed", "Terminating"]
     projects: tuple[Label, ...]
@@ -424,10 +426,11 @@ class Place(Object, frozen=True):
 
 
 class TraceView(Object, frozen=True):
-    """What becomes of a packet, by the flows that the switches must have."""
+    """What becomes of a packet, by the flows that the switches must have. `copies`: pods that mirrors copy it to."""
 
     destination: Annotated[AddressText, Meta(description="What the pod dials: the address by which it knows `to`.")]
     verdict: Literal["delivered", "sent", "dropped"]
     at: Place
     steps: tuple[Step, ...]
     reason: str
+    copies: tuple[str, ...] = ()

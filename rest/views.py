@@ -91,6 +91,7 @@ def _network_view(published: Published, network: Network, found: tuple[Condition
         subnets=tuple(map(Subnet.of, network.subnets)),
         flat=network.flat,
         mtu=network.mtu,
+        dscp=network.dscp,
         provider=network.provider,
         phase=phase(found).value,
         projects=tuple(sorted(snapshot.projects_of.get(network.name, ()))),

@@ -32,6 +32,7 @@ from ryu_apps.logs import configure_logs
 from ryu_apps.moves import Conductor
 from ryu_apps.openflow import channel, decode, messages
 from ryu_apps.openflow.encode import Encoder
+from ryu_apps.openflow.meters import delete_meters
 from ryu_apps.openflow.wire import ALL_TABLES, BEAT_XID, MessageType, MultipartType
 from ryu_apps.owner import Owner
 from ryu_apps.plane import ControlPlane
@@ -64,7 +65,7 @@ class OpenFlowWire:
         self._encoder = Encoder()
 
     def bundle(self, delta: Delta) -> Iterable[bytes]:
-        """Return one ordered atomic bundle, from open to commit, in parts."""
+        """Return one ordered atomic bundle, from open to commit, in parts; what must precede it is before it."""
         return self._encoder.parts(delta)
 
     def read_flows(self, xid: int, table: int | None, cookie: int, mask: int) -> bytes:
@@ -78,6 +79,14 @@ class OpenFlowWire:
     def read_groups(self, xid: int) -> bytes:
         """Return a request for all groups."""
         return messages.group_desc_request(xid)
+
+    def read_meters(self, xid: int) -> bytes:
+        """Return a request for all meters."""
+        return messages.meter_desc_request(xid)
+
+    def delete_meters(self, meters: Iterable[int]) -> bytes:
+        """Return requests to delete meters."""
+        return delete_meters(meters)
 
     def forget(self, xid: int, gone: Gone | Left) -> bytes:
         """Return a request to forget what a service led to an endpoint that is gone, or what left by an address."""
@@ -235,6 +244,9 @@ def _answer(raw: bytes) -> Callable[[SwitchSession], None] | None:
     if found.kind == MultipartType.GROUP_DESC:
         groups = list(decode.groups(raw))
         return lambda session: session.groups_read(groups)
+    if found.kind == MultipartType.METER_DESC:
+        meters = list(decode.meters(raw))
+        return lambda session: session.meters_read(meters)
     return None
 
 

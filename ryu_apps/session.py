@@ -35,7 +35,8 @@ from ryu_apps.openflow.messages import Role
 from ryu_apps.openflow.wire import WireError
 from topology.compiler import Delta, FlowTable, SectionKey, diff, reconcile, unlike
 from topology.egress import Left
-from topology.flow import DIGEST_MASK, Entry, Group, owner_class, sentinel
+from topology.flow import DIGEST_MASK, Entry, Group, Meter, owner_class, sentinel
+from topology.meters import by_id
 from topology.pipeline import APART, Table
 from topology.targets import Gone
 
@@ -53,7 +54,10 @@ class Wire(Protocol):
     """What a session needs of OpenFlow: bytes of a bundle, and of a request for flows."""
 
     def bundle(self, delta: Delta) -> Iterable[bytes]:
-        """Return one ordered atomic bundle, from open to commit, in parts to be sent one after the other."""
+        """Return one ordered atomic bundle, from open to commit, in parts to be sent one after the other.
+
+        What a bundle cannot carry and its flows need, meters, precedes it.
+        """
         ...
 
     def read_flows(self, xid: int, table: int | None, cookie: int, mask: int) -> bytes:
@@ -66,6 +70,14 @@ class Wire(Protocol):
 
     def read_groups(self, xid: int) -> bytes:
         """Return a request for all groups."""
+        ...
+
+    def read_meters(self, xid: int) -> bytes:
+        """Return a request for all meters."""
+        ...
+
+    def delete_meters(self, meters: Iterable[int]) -> bytes:
+        """Return requests to delete meters, by id."""
         ...
 
     def forget(self, xid: int, gone: Gone | Left) -> bytes:
@@ -102,6 +114,7 @@ class _InFlight:
     table: FlowTable
     revision: int
     owners: frozenset[int]
+    meters: tuple[int, ...] = ()  # those that go when it is committed: a flow that has one goes with it
 
 
 class SwitchSession:
@@ -145,6 +158,7 @@ class SwitchSession:
             Gone | Left, None
         ] = {}  # of which connections are to be forgotten, once none is begun any more
         self._groups: dict[int, Group] | None = None  # those that the switch has, once they were asked for
+        self._meters: dict[int, Meter] = {}  # those that it had when it was last asked
 
     # --- what the owner tells it ---------------------------------------------------------------
 
@@ -321,6 +335,10 @@ class SwitchSession:
         if self._groups is not None:
             self._groups.update((group.group_id, group) for group in groups)
 
+    def meters_read(self, meters: Iterable[Meter]) -> None:
+        """A part of the answer to the request for meters."""
+        self._meters.update((meter.meter_id, meter) for meter in meters)
+
     def committed_reply(self) -> None:
         """The switch has committed the bundle in flight."""
         flight = self._in_flight
@@ -332,6 +350,8 @@ class SwitchSession:
         self._in_flight = None
         self._last_error = None
         self.failures = 0
+        if flight.meters:
+            self._transmit(self._wire.delete_meters(flight.meters))
         self.committed, self.committed_revision = flight.table, flight.revision
         self._program()
 
@@ -428,17 +448,21 @@ class SwitchSession:
         self._found = []
         self._counts = {}
         self._groups = None
+        self._meters = {}
+        # Answers come in the order of the requests: these are there when the sentinels or flows are.
+        self._transmit(self._wire.read_meters(next(self._xids)))
         if everything:
             self._read_classes(None)
         else:
             self._scope = frozenset()
-            # Answers come in the order of the requests: the counts are there when the sentinels are.
+            # So are the counts.
             self._transmit(self._wire.read_counts(next(self._xids)))
             self._read(int(Table.SENTINELS), None)
 
     def _compare_sentinels(self, found: list[FlowStats]) -> None:
         differing = unlike(self._base, _sums(found))
-        if not differing and self._counts == Counter(entry.flow.table for entry in self._base.entries()):
+        counted = Counter(entry.flow.table for entry in self._base.entries())
+        if not differing and self._counts == counted and self._meters == by_id(self._base.entries()):
             self._in_sync()
             return
         # Where sentinels agree and numbers do not, somebody edited flows by hand: only reading all of them tells which.
@@ -447,8 +471,9 @@ class SwitchSession:
     def _repair(self, found: list[FlowStats]) -> None:
         sentinels = [flow for flow in found if flow.table == Table.SENTINELS]
         flows = {flow.cookie for flow in found if flow.table not in APART}
-        delta = reconcile(self._base, flows, self._scope, self._groups)
-        as_wanted = not delta.deletes and not delta.groups and all(_is_sentinel(entry) for entry in delta.adds)
+        delta = reconcile(self._base, flows, self._scope, self._groups, self._meters)
+        unchanged = not (delta.deletes or delta.groups or delta.meters)
+        as_wanted = unchanged and all(_is_sentinel(entry) for entry in delta.adds)
         if self._scope is None and as_wanted and not unlike(self._base, _sums(sentinels)):
             self._in_sync()
         else:
@@ -480,7 +505,8 @@ class SwitchSession:
     def _commit(self, delta: Delta, table: FlowTable, revision: int) -> None:
         self._enter(SwitchPhase.PROGRAMMING)
         owners = frozenset(owner_class(entry.cookie) for entry in delta.adds if not _is_sentinel(entry))
-        self._in_flight = _InFlight(table, revision, owners | {owner_class(cookie) for cookie in delta.deletes})
+        owners |= {owner_class(cookie) for cookie in delta.deletes}
+        self._in_flight = _InFlight(table, revision, owners, delta.meters.gone)
         self._refused = None
         self._transmit_bundle(delta)
 

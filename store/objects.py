@@ -19,6 +19,7 @@ from store.fields import (
     AddressText,
     ContainerId,
     DatapathId,
+    Dscp,
     InterfaceName,
     L4Port,
     Label,
@@ -37,6 +38,7 @@ from store.fields import (
     prefix,
     prefixes,
 )
+from store.mirrors import Mirror
 from store.moves import Move
 from store.services import EndpointSlice, Service
 from topology import model
@@ -171,7 +173,10 @@ class Subnet(Object, frozen=True):
 
 
 class Network(Object, frozen=True):
-    """A tenant's network. It keeps its VNID for life; being global is an attribute of it. `mtu` is in bytes."""
+    """A tenant's network. It keeps its VNID for life; being global is an attribute of it. `mtu` is in bytes.
+
+    `dscp`: what its pods' packets carry; null: what they have written there themselves.
+    """
 
     name: Label
     vnid: Vnid
@@ -183,6 +188,7 @@ class Network(Object, frozen=True):
     provider: Label = model.DEFAULT_PROVIDER
     terminating: bool = False
     transit_for: Label | None = None
+    dscp: Dscp | None = None
 
     @classmethod
     def of(cls, value: model.Network) -> Network:
@@ -198,6 +204,7 @@ class Network(Object, frozen=True):
             provider=value.provider,
             terminating=value.terminating,
             transit_for=value.transit_for,
+            dscp=value.dscp,
         )
 
     def value(self) -> model.Network:
@@ -214,6 +221,7 @@ class Network(Object, frozen=True):
             provider=self.provider,
             terminating=self.terminating,
             transit_for=self.transit_for,
+            dscp=self.dscp,
         )
 
 
@@ -374,6 +382,7 @@ KINDS: Final = (
     Kind("service", Service, model.Service, lambda service: "/".join(service.key)),
     Kind("endpoints", EndpointSlice, model.EndpointSlice, lambda found: "/".join(found.key)),
     Kind("egress", Egress, model.Egress, lambda egress: egress.name),
+    Kind("mirror", Mirror, model.Mirror, lambda mirror: mirror.name),
     Kind("port", Port, model.Port, lambda port: "/".join(port.key)),
     Kind("quarantine", Quarantine, model.Quarantine, lambda item: f"{item.space}/{item.address}"),
     Kind("watermark", Watermark, model.Watermark, lambda watermark: watermark.pool),

@@ -16,7 +16,20 @@ from topology.admission import admit
 from topology.compiler import compile_node
 from topology.fields import spec
 from topology.flow import NO_TABLE, Flow, Op
-from topology.model import Egress, Endpoint, EndpointSlice, NamedPort, PortKey, Service, ServiceKey, SliceKey, Subnet
+from topology.model import (
+    Egress,
+    Endpoint,
+    EndpointSlice,
+    Mirror,
+    NamedPort,
+    Pod,
+    PodKey,
+    PortKey,
+    Service,
+    ServiceKey,
+    SliceKey,
+    Subnet,
+)
 from topology.pipeline import FeatureId, Stage, Table
 from topology.snapshot import Snapshot, apply_all, empty
 
@@ -82,6 +95,9 @@ def _numbers() -> str:
                 "|---|---|",
                 *registers,
             ),
+            *("", "## Meters", "", "A port with ofport n has, as far as it has limits,"),
+            f"meter {pipeline.METERS_OF_PORT}·n + {pipeline.FROM_POD} for what the pod sends,",
+            f"and {pipeline.METERS_OF_PORT}·n + {pipeline.TO_POD} for what it gets.",
             *("", "## Conntrack zones", "", f"Zone {pipeline.NODE_ZONE} has what pods began through tun0,"),
             f"{pipeline.SERVICE_ZONE} what services led to endpoints,",
             f"{pipeline.HAIRPIN_ZONE} what they led from a pod to itself,",
@@ -143,6 +159,8 @@ def _sample() -> Snapshot:
         requests.CreateEgress(Egress("red", "red", (IPv4Address("203.0.113.5"),), nodes=("n1",))),
         requests.ReportPort(key, "red", "a", "v1"),
         requests.PortSeen("n1", "v1", 3),
+        requests.CreateMirror(Mirror("all", 0, PodKey("red", "b"), "red")),
+        requests.SetPod(Pod(PodKey("red", "a"), ingress_bandwidth=10**6, egress_bandwidth=10**6)),
     )
     snapshot = empty()
     for request in asked:

@@ -17,6 +17,13 @@ takes it back. ARRIVING_ERRORS does so where LOCAL changed the destination. EGRE
 ROUTING decides between this node's pods (LOCAL), other nodes' pods (TUNNEL_EGRESS), the nodes themselves (NODE_GUARD)
 and everything outside (out by tun0).
 
+Of a pod that may send or get so much a second only, a meter drops what is above that: in DISPATCH before anything else
+is done for it, in OUTPUT when everything is decided.
+
+Where a mirror says so, SENT copies what a pod sends as soon as it is believed, and RECEIVED what it gets. A copy has
+the mirror's number for its destination MAC and goes straight to the target's port, or by the tunnel to the target's
+node with the VNID of copies, by which it is accepted as a copy and as nothing else.
+
 SERVICES asks conntrack about what goes to a service address: what belongs to a connection gets the endpoint's address
 right there (SERVICE_CONNECTIONS). What begins one is a packet to the service's network until DELIVERY has decided the
 pair; then BALANCING chooses an endpoint, commits, and the packet goes on to EGRESS_POLICY with its address. Where
@@ -74,6 +81,7 @@ class Table(IntEnum):
     EGRESS_REPLIES = 26
     ICMP_INGRESS = 28
     POD_INGRESS = 30
+    SENT = 33
     ARP_RESPONDER = 35
     TRACKING = 36
     CROSSING = 38
@@ -94,6 +102,7 @@ class Table(IntEnum):
     EGRESS = 95
     EGRESS_OUTPUT = 97
     OUTPUT = 100
+    RECEIVED = 102
     AFFINITY = 105
     BALANCING = 110
     ENDPOINTS = 112
@@ -109,6 +118,7 @@ TABLE_PURPOSE: Final[dict[Table, str]] = {
     Table.EGRESS_REPLIES: "Accepts from tun0 the replies to what left by an address of its network's.",
     Table.ICMP_INGRESS: "Takes back ICMP errors from the translator of quotes (icmp0), and what was known of them.",
     Table.POD_INGRESS: "Anti-spoofing; tags a pod's packets with VNID and address space.",
+    Table.SENT: "Copies what pods send, where a mirror says so.",
     Table.ARP_RESPONDER: "Answers ARP, per address space.",
     Table.TRACKING: "Commits what pods begin of networks that may begin more than they may be asked.",
     Table.CROSSING: "From one address space to another: a pod's own, a connected network's, the shared one.",
@@ -129,6 +139,7 @@ TABLE_PURPOSE: Final[dict[Table, str]] = {
     Table.EGRESS: "Lets pods leave by an address of their network's: here, by the node that holds it, or not at all.",
     Table.EGRESS_OUTPUT: "Sends out by tun0 what has got that address as its source, and nothing else.",
     Table.OUTPUT: "Sends out through the port that was decided; connections to the outside are committed.",
+    Table.RECEIVED: "Sends out to a pod what is for it; copies it, where a mirror says so.",
     Table.AFFINITY: "Holds what a switch has learnt by itself: which endpoint a client of a service stays with.",
     Table.BALANCING: "Chooses an endpoint of a service for a connection that may begin, and commits it.",
     Table.ENDPOINTS: "Of services whose clients stay with an endpoint: the one that is known by now, or any.",
@@ -167,6 +178,16 @@ EGRESS_ZONE: Final = 5
 FIRST_NETWORK_ZONE: Final = 16
 LAST_NETWORK_ZONE: Final = 0xFFFF
 
+# A port has two meters, whose ids follow from its ofport: twice that for what it sends, one more for what it gets.
+FROM_POD: Final = 0
+TO_POD: Final = 1
+METERS_OF_PORT: Final = 2
+# Rates are in kilobits a second. What may come at once is a quarter of a second's, but at least two of the largest
+# segments that a kernel hands over as one.
+MOST_RATE: Final = 0xFFFF_FFFF
+BURSTS_IN_SECOND: Final = 4
+LEAST_BURST: Final = 1100
+
 # Between nodes the inner destination MAC carries the address space: this prefix, and the number in the low 24 bits.
 SPACE_MAC: Final = 0x0A59_0000_0000
 SPACE_BITS: Final = 24
@@ -176,6 +197,11 @@ SERVICE_MAC: Final = 0x0A5A_0000_0000
 
 # Or it carries EGRESS_ADDRESS: this prefix, and the address.
 EGRESS_MAC: Final = 0x0A5B_0000_0000
+
+# Copies of mirrors go between nodes with this VNID, which no network has; the inner destination MAC is then this prefix
+# and the mirror's number. No pod has such a MAC, so no kernel takes a copy for its own.
+MIRROR_VNID: Final = 1
+MIRROR_MAC: Final = 0x0A5C_0000_0000
 
 # In OUTPUT_PORT, no port: the load balancer. Ports have numbers up to 0xffffff00 (OpenFlow 1.5.1, 7.2.1).
 BALANCER: Final = 0xFFFF_FF10
@@ -209,6 +235,8 @@ class FeatureId(IntEnum):
     TRACKING = 12
     ERRORS = 20
     EGRESS = 21
+    LIMITS = 30
+    MIRRORS = 31
     LEARNT = 254
     SENTINEL = 255
 
@@ -227,12 +255,18 @@ _TUNNELS, _PORTS, _NETWORKS = FeatureId.TUNNELS, FeatureId.PORTS, FeatureId.NETW
 _CONNECTIONS, _SERVICES = FeatureId.CONNECTIONS, FeatureId.SERVICES
 _SPACES, _BLOCKS, _TRACKING = FeatureId.SPACES, FeatureId.BLOCKS, FeatureId.TRACKING
 _ERRORS, _EGRESS = FeatureId.ERRORS, FeatureId.EGRESS
+_LIMITS, _MIRRORS = FeatureId.LIMITS, FeatureId.MIRRORS
 
 DISPATCH_TUNNEL: Final = Stage(Table.DISPATCH, 110, _BASE, "from vxlan0: TUNNEL_INGRESS")
 DISPATCH_ICMP: Final = Stage(Table.DISPATCH, 105, _ERRORS, "from icmp0: ICMP_INGRESS")
 DISPATCH_NODE: Final = Stage(Table.DISPATCH, 100, _BASE, "from tun0: NODE_INGRESS")
+DISPATCH_LIMITED: Final = Stage(Table.DISPATCH, 20, _LIMITS, "from a pod that may send so much only: metered, as any")
 DISPATCH_POD: Final = Stage(Table.DISPATCH, 10, _BASE, "from any other port: POD_INGRESS")
 
+TUNNEL_COPY: Final = Stage(
+    Table.TUNNEL_INGRESS, 110, _MIRRORS, "a copy that a mirror's node sent, by the mirror's number: to its target"
+)
+TUNNEL_NO_COPY: Final = Stage(Table.TUNNEL_INGRESS, 105, _BASE, "any other copy: dropped")
 TUNNEL_PEER: Final = Stage(
     Table.TUNNEL_INGRESS,
     100,
@@ -264,6 +298,9 @@ ICMP_BACK: Final = Stage(
 
 POD_ADDRESS: Final = Stage(Table.POD_INGRESS, 100, _PORTS, "the port's own MAC and address: tagged with VNID and space")
 POD_ARP: Final = Stage(Table.POD_INGRESS, 90, _PORTS, "ARP request with the port's own MAC and address")
+
+SENT_COPIED: Final = Stage(Table.SENT, 100, _MIRRORS, "from a pod that is mirrored: copies to targets, and on")
+SENT_NONE: Final = Stage(Table.SENT, 10, _BASE, "from any other: on to TRACKING")
 
 ARP_ANSWER: Final = Stage(
     Table.ARP_RESPONDER, 100, _ARP, "a request for an address of the space: the MAC is derived from it"
@@ -377,7 +414,11 @@ OUTPUT_BALANCER: Final = Stage(Table.OUTPUT, 120, _BASE, "to the load balancer: 
 OUTPUT_HAIRPIN: Final = Stage(Table.OUTPUT, 115, _NODE, "by tun0 what came by it: from the hairpin address")
 OUTPUT_OWN: Final = Stage(Table.OUTPUT, 110, _NODE, "by tun0 to the node itself")
 OUTPUT_TUN: Final = Stage(Table.OUTPUT, 100, _NODE, "by tun0 to anywhere else: committed, so that replies are known")
-OUTPUT_POD: Final = Stage(Table.OUTPUT, 10, _BASE, "to a pod")
+OUTPUT_LIMITED: Final = Stage(Table.OUTPUT, 20, _LIMITS, "to a pod that may get so much only: metered")
+OUTPUT_POD: Final = Stage(Table.OUTPUT, 10, _BASE, "to a pod: RECEIVED")
+
+RECEIVED_COPIED: Final = Stage(Table.RECEIVED, 100, _MIRRORS, "to a pod that is mirrored: copies to targets, and out")
+RECEIVED_NONE: Final = Stage(Table.RECEIVED, 10, _BASE, "to any other: out by its port")
 
 BALANCE: Final = Stage(
     Table.BALANCING,

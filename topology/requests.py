@@ -19,6 +19,7 @@ from topology.model import (
     Cluster,
     Egress,
     EndpointSlice,
+    Mirror,
     Pod,
     PodKey,
     PortKey,
@@ -100,7 +101,7 @@ class NodeFound:
 class CreateNetwork:
     """Make a network, with projects that are to be on it (they are made too); the VNID is allotted unless given.
 
-    For `subnets`, `flat`, `mtu` (bytes) and `provider` see `model.Network`.
+    For `subnets`, `flat`, `mtu` (bytes), `provider` and `dscp` see `model.Network`.
     """
 
     name: str
@@ -111,6 +112,7 @@ class CreateNetwork:
     flat: bool = False
     mtu: int | None = None
     provider: str = DEFAULT_PROVIDER
+    dscp: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,15 @@ class SetGlobal:
 
     name: str
     is_global: bool
+    provider: str = DEFAULT_PROVIDER
+
+
+@dataclass(frozen=True, slots=True)
+class SetDscp:
+    """Let the packets of a network's pods carry a DSCP; None: their own. `provider` is who asks."""
+
+    name: str
+    dscp: int | None
     provider: str = DEFAULT_PROVIDER
 
 
@@ -289,6 +300,20 @@ class DeleteEgress:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateMirror:
+    """Make or replace a mirror; the number is allotted, whatever it says."""
+
+    mirror: Mirror
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteMirror:
+    """Remove a mirror."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReportPort:
     """A node says that a pod is to be attached. Idempotent; addresses are allotted at the first report."""
 
@@ -352,6 +377,7 @@ Request: TypeAlias = (
     | CreateNetwork
     | DeleteNetwork
     | SetGlobal
+    | SetDscp
     | CreateProject
     | SetProjectLabels
     | DeleteProject
@@ -370,6 +396,8 @@ Request: TypeAlias = (
     | DeleteEndpoints
     | CreateEgress
     | DeleteEgress
+    | CreateMirror
+    | DeleteMirror
     | ReportPort
     | ForgetPort
     | PortSeen

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from topology import fields
 from topology.holding import holder, spread
@@ -19,8 +19,10 @@ from topology.model import (
     NODE_PORTS,
     SHARED_SPACE,
     Address,
+    Mirror,
     Network,
     Node,
+    PodKey,
     Port,
     PortKey,
     Prefix,
@@ -102,11 +104,63 @@ def may(
             return world.from_pod(node, port, packet)
         case FromNode(is_answer=is_answer):
             return world.from_node(node, packet, is_answer=is_answer)
+        case FromTunnel(vnid=vnid) if vnid == COPIES:
+            return Dropped(node.name)
         case FromTunnel(vtep=vtep, vnid=vnid, space=space):
             known = any(peer.underlay == vtep for peer in snapshot.nodes.values() if peer.name != node.name)
             network = next((network.name for network in snapshot.networks.values() if network.vnid == vnid), None)
             message = _Message(packet, network, space=space)
             return world.arrive(node, message) if known else Dropped(node.name)
+
+
+COPIES: Final = 1  # the VNID of what mirrors send between nodes, which is never taken for a packet itself
+
+
+def copies(snapshot: Snapshot, packet: Packet, ingress: Ingress, outcome: Outcome) -> tuple[PortKey, ...]:
+    """Return who gets a copy of a packet, given what becomes of it: as it is sent by a pod, and as it gets to one.
+
+    ARP is nobody's to copy, and so is what a pod sends to its own cluster address, which comes straight back. An error
+    does not, for it has to be translated.
+    """
+    if _ends(packet)[0] is None:
+        return ()
+    found: list[Port | None] = []
+    sender = None
+    if isinstance(ingress, FromPort):
+        place = (ingress.node, ingress.ofport)
+        sender = next((port for port in snapshot.ports.values() if (port.node, port.ofport) == place), None)
+    if sender is not None and is_believed(sender, packet):
+        found += [_target(snapshot, mirror) for mirror in _mirrors(snapshot, sender) if mirror.sent]
+    if isinstance(outcome, Delivered):
+        receiver = snapshot.ports[outcome.port]
+        is_back = receiver == sender and _ends(packet)[1] in receiver.cluster_addresses
+        if not is_back or _is_error(packet):
+            found += [_target(snapshot, mirror) for mirror in _mirrors(snapshot, receiver) if mirror.received]
+    return tuple(sorted(port.key for port in found if port is not None))
+
+
+def _mirrors(snapshot: Snapshot, port: Port) -> list[Mirror]:
+    pod = PodKey(port.project, port.pod)
+    every = (mirror for mirror in snapshot.mirrors.values() if mirror.target != pod)
+    return [mirror for mirror in every if pod == mirror.pod or port.network == mirror.network]
+
+
+def _target(snapshot: Snapshot, mirror: Mirror) -> Port | None:
+    """The target's primary port, once it is on its switch."""
+    ports = [port for port in snapshot.ports.values() if PodKey(port.project, port.pod) == mirror.target]
+    there = [port for port in ports if port.ofport is not None and not port.is_secondary]
+    return min(there, key=lambda port: port.key, default=None)
+
+
+def dscp(snapshot: Snapshot, packet: Packet, ingress: Ingress) -> int | None:
+    """Return the DSCP that a packet arrives with, if it arrives: its network's, if a pod sent it; else its own."""
+    own = packet.get(fields.IP_DSCP)
+    if not isinstance(ingress, FromPort) or _ends(packet)[0] is None:
+        return own
+    place = (ingress.node, ingress.ofport)
+    port = next((port for port in snapshot.ports.values() if (port.node, port.ofport) == place), None)
+    given = None if port is None else snapshot.networks[port.network].dscp
+    return own if given is None else given
 
 
 def is_believed(port: Port, packet: Packet) -> bool:
@@ -522,8 +576,7 @@ def _quoting(before: Packet, after: Packet) -> Packet | None:
 
     None: it is an error without a quote, of which nobody can make sense.
     """
-    is_error = before.get(fields.IP_PROTO) == fields.PROTO_ICMP and before.get(fields.ICMP_TYPE) in (3, 11, 12)
-    if _ends(before) == _ends(after) or not is_error:
+    if _ends(before) == _ends(after) or not _is_error(before):
         return after
     quoted, (source, destination) = before.quoted, _ends(after)
     if quoted is None or source is None or destination is None:
@@ -532,6 +585,11 @@ def _quoting(before: Packet, after: Packet) -> Packet | None:
     assert asked is not None
     ends = {fields.IPV4.source: int(destination), fields.IPV4.destination: int(asked)}
     return replace(after, quoted=Packet(quoted.values.update(ends), quoted.quoted))
+
+
+def _is_error(packet: Packet) -> bool:
+    """Unreachable, time exceeded, parameter problem: errors about a packet that they quote."""
+    return packet.get(fields.IP_PROTO) == fields.PROTO_ICMP and packet.get(fields.ICMP_TYPE) in (3, 11, 12)
 
 
 def _moved(address: Address, old: Prefix, new: Prefix) -> Address:

@@ -28,6 +28,7 @@ def pod_bridge(configuration: Configuration, settings: Settings, mtu: int) -> Br
             "key": "flow",
             "local_ip": configuration.underlay,
             "dst_port": str(VXLAN_UDP_PORT),
+            "tos": "inherit" if settings.inherit_dscp else "0",
         },
     }
     icmp = {"type": "internal", "ofport_request": ICMP_OFPORT, "mtu_request": mtu}

@@ -22,6 +22,9 @@ TABLE = "heddle"
 FILE_NAME = "nftables.sum"
 TRANSPORTS = "tcp, udp, sctp"
 _UNGUARDED = "32768-60999"  # br0 takes an answer to a guarded port for a question; none is among these
+# portmap lets the kernel take packets to loopback addresses from tun0, for the node's own connections to hostPorts by
+# them. Pods' stop before conntrack, which makes such packets of the answers.
+_LOOPBACK = (f'iifname "{TUN_PORT}" ip daddr 127.0.0.0/8 counter drop',)
 POD_LINK_GROUP = 0x6864  # `cni_shim.add` makes the host's end of every pod's veth in this link group
 
 
@@ -29,7 +32,7 @@ def ruleset(configuration: Configuration, uplink: str | None) -> str:
     """The text for `nft -f`. `uplink`: the interface under br-ex ("" while that leads nowhere), None when the kernel is
     the data path."""
     inet = [
-        *_guard(uplink, "prerouting", -400),
+        *_guard(uplink, "prerouting", -400, _LOOPBACK),
         *_refusal_chain(configuration),
         *_from_hairpin_chain(configuration),
         *_entrance_chains(configuration),
@@ -78,10 +81,10 @@ def _listing() -> str:
     return "".join(found)
 
 
-def _guard(uplink: str | None, hook: str, priority: int) -> list[str]:
+def _guard(uplink: str | None, hook: str, priority: int, more: Iterable[str] = ()) -> list[str]:
     """What comes by icmp0 is for the translator of quotes, not for the kernel. And with a userspace data path it gets a
     copy of every frame from a pod or the wire: it must see none."""
-    rules = [f'iifname "{ICMP_PORT}" counter drop']
+    rules = [f'iifname "{ICMP_PORT}" counter drop', *more]
     if uplink is not None:
         rules.append(f"meta iifgroup {POD_LINK_GROUP} counter drop")
     if uplink:

@@ -62,7 +62,9 @@ class Settings:
     uplink: str | None = None
     cni_config: dict[str, Any] | None = field(default=None)
     cni_file: str = "10-heddle.conflist"
+    cni_chained: tuple[dict[str, Any], ...] = ()  # plugins that a runtime executes after ours
     openflow_tls: Tls | None = None
+    inherit_dscp: bool = False  # whether what goes between nodes carries the DSCP of the packet inside
 
     @property
     def database(self) -> str:
@@ -168,6 +170,21 @@ def _plugin_config(name: str, value: Any) -> dict[str, Any]:
     return value
 
 
+def _chained(name: str, value: Any) -> tuple[dict[str, Any], ...]:
+    if not isinstance(value, list):
+        raise _wrong(f"field {name!r}", "must be a list of plugins' configurations")
+    for plugin in value:
+        if not isinstance(plugin, dict) or not isinstance(plugin.get("type"), str) or not plugin["type"]:
+            raise _wrong(f"field {name!r}", f"holds {plugin!r}: each is an object with the plugin's type")
+    return tuple(value)
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(f"field {name!r}", f"must be true or false, not {value!r}")
+    return value
+
+
 def _file_name(name: str, value: Any) -> str:
     if "/" in _text(name, value) or not value.endswith(".conflist"):
         raise _wrong(f"field {name!r}", "must be a file's name that ends in .conflist")
@@ -216,6 +233,8 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "uplink": _optional(_interface),
     "cni_config": _optional(_plugin_config),
     "cni_file": _file_name,
+    "cni_chained": _chained,
     "openflow_tls": _optional(_tls),
+    "inherit_dscp": _flag,
 }
 _REQUIRED = {"node", "token_file", "ovs_rundir", "datapath", "state_dir"}

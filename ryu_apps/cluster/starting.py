@@ -68,6 +68,7 @@ def start_cluster(settings: Settings, wire: Wire) -> Started:
     control = ClusterControl(owner, store, Sources(client, mirror, following, domain), peers, announcing)
     deciding = Deciding(Parts(following, store, mirror, control), lambda: leading.decides, pod_cidrs=told.pod_cidrs)
     following.touched = deciding.touched
+    following.misread = lambda found, why: announcing.misread(found, why) if leading.decides else None
     conductor = Conductor(owner, lambda: leading.decides, control.reached)
     taking_part: tuple[Callable[[], None], ...] = (
         leading.run,

@@ -260,5 +260,6 @@ _NICIRA: Final[dict[int, Callable[[bytes], Action]]] = {
     wire.NX_LEARN: _learn,
     wire.NX_CT: _ct,
     wire.NX_NAT: _nat,
+    wire.NX_CLONE: lambda data: (Op.CLONE, decode_actions(data[16:])),
     wire.NX_CT_CLEAR: lambda _data: (Op.CT_CLEAR,),
 }

@@ -98,6 +98,11 @@ def group_desc_request(xid: int, group: int = wire.ALL_GROUPS) -> bytes:
     return multipart(MultipartType.GROUP_DESC, xid, pack(">I4x", group))
 
 
+def meter_desc_request(xid: int) -> bytes:
+    """Return a request for the description of all meters."""
+    return multipart(MultipartType.METER_DESC, xid, pack(">I4x", wire.ALL_METERS))
+
+
 def ct_flush(xid: int, zone: int, protocol: int, address: Address, port: int) -> bytes:
     """Return the request to forget the connections of a zone that are answered from an address and a port.
 

@@ -15,6 +15,7 @@ NETWORKS = [
         "subnets": [],
         "flat": False,
         "mtu": None,
+        "dscp": None,
         "provider": "heddle",
         "phase": "Active",
         "projects": ["blue"],
@@ -30,6 +31,7 @@ NETWORKS = [
         "subnets": [],
         "flat": False,
         "mtu": None,
+        "dscp": None,
         "provider": "heddle",
         "phase": "Active",
         "projects": [],
@@ -45,6 +47,7 @@ NETWORKS = [
         "subnets": [],
         "flat": False,
         "mtu": None,
+        "dscp": None,
         "provider": "heddle",
         "phase": "Active",
         "projects": ["red", "shop"],
@@ -89,6 +92,7 @@ EAST = {
     ],
     "flat": True,
     "mtu": 1400,
+    "dscp": None,
     "provider": "acme",
     "phase": "Terminating",
     "projects": ["east"],
@@ -184,8 +188,44 @@ BINDINGS: list[dict[str, Any]] = [
     },
 ]
 PODS: list[dict[str, Any]] = [
-    {"project": "red", "pod": "db", "labels": {"role": "db"}, "networks": ["backup"]},
-    {"project": "red", "pod": "web", "labels": {}, "networks": []},
+    {
+        "project": "red",
+        "pod": "db",
+        "labels": {"role": "db"},
+        "networks": ["backup"],
+        "ingress_bandwidth": "10M",
+        "egress_bandwidth": None,
+    },
+    {
+        "project": "red",
+        "pod": "web",
+        "labels": {},
+        "networks": [],
+        "ingress_bandwidth": None,
+        "egress_bandwidth": "500k",
+    },
+]
+MIRRORS: list[dict[str, Any]] = [
+    {
+        "name": "watch",
+        "target": {"project": "ops", "pod": "probe"},
+        "network": "red",
+        "pod": None,
+        "direction": "both",
+        "number": 1,
+        "ports": 12,
+        "node": "n2",
+    },
+    {
+        "name": "web",
+        "target": {"project": "ops", "pod": "gone"},
+        "network": None,
+        "pod": {"project": "red", "pod": "web"},
+        "direction": "out",
+        "number": 3,
+        "ports": 1,
+        "node": None,
+    },
 ]
 INTERFACES = [
     {"network": "red", "interface": None, "addresses": [], "mac": None},
@@ -488,7 +528,8 @@ def trace(verdict: str) -> dict[str, Any]:
     ]
     place = {name: steps[-1][name] for name in ("node", "table", "table_name", "owner")}
     reason = "by base in table DELIVERY"
-    return {"destination": "100.64.0.2", "verdict": verdict, "at": place, "steps": steps, "reason": reason}
+    ended = {"verdict": verdict, "at": place, "reason": reason, "copies": []}
+    return {"destination": "100.64.0.2", "steps": steps, **ended}
 
 
 def furnish(fake: Fake) -> None:
@@ -505,6 +546,7 @@ def furnish(fake: Fake) -> None:
         "pods": PODS,
         "services": SERVICES,
         "endpoints": ENDPOINTS,
+        "mirrors": MIRRORS,
         "nodes": NODES,
         "ports": [*PORTS, OWN_PORT],
         "switches": SWITCHES,
@@ -524,6 +566,7 @@ def furnish(fake: Fake) -> None:
     fake.on("POST", "/egresses", Answer({**EGRESSES[0], "late": []}, 201))
     fake.on("GET", "/pods/red/db", {**PODS[0], "attachments": INTERFACES, "refusal": None})
     fake.on("POST", "/pods", Answer({**PODS[0], "attachments": INTERFACES, "refusal": None, "late": []}, 201))
+    fake.on("POST", "/mirrors", Answer({**MIRRORS[0], "late": []}, 201))
     fake.on("POST", "/services", Answer(web, 201))
     fake.on("POST", "/endpoints", Answer({**ENDPOINTS[1], "late": []}, 201))
     fake.on("POST", "/nodes", Answer(node, 201))

@@ -36,6 +36,7 @@ COMMANDS = {
         "join-networks red blue --translate",
     ],
     "isolate-networks": ["isolate-networks red blue", "isolate-networks red"],
+    "set-dscp": ["set-dscp red 46", "set-dscp red none --provider acme"],
     "make-global": ["make-global red", "make-global red --provider acme"],
     "projects": ["projects"],
     "move-project": ["move-project shop blue", "move-project red blue --recreate", "move-project blue red -o json"],
@@ -56,8 +57,17 @@ COMMANDS = {
     ],
     "delete-egress": ["delete-egress red"],
     "pods": ["pods", "pods red/db", "pods red/db -o json"],
-    "set-pod": ["set-pod red/db", "set-pod red/db --label role=db --network backup -o json"],
+    "set-pod": [
+        "set-pod red/db --ingress-bandwidth 10M --egress-bandwidth 500k",
+        "set-pod red/db --label role=db --network backup -o json",
+    ],
     "forget-pod": ["forget-pod red/db"],
+    "mirrors": ["mirrors", "mirrors -o json"],
+    "create-mirror": [
+        "create-mirror watch --network red --to ops/probe",
+        "create-mirror web --pod red/web --to ops/gone -d out -o json",
+    ],
+    "delete-mirror": ["delete-mirror watch"],
     "delete-project": ["delete-project shop"],
     "services": ["services", "services -o yaml"],
     "create-service": [

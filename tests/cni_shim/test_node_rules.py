@@ -67,8 +67,12 @@ def test_a_missing_setting_is_named(name: str) -> None:
         ("cni_config", []),
         ("cni_file", "../heddle.conflist"),
         ("cni_file", "heddle.conf"),
+        ("cni_chained", {"type": "portmap"}),
+        ("cni_chained", ["portmap"]),
+        ("cni_chained", [{"capabilities": {}}]),
         ("openflow_tls", {"private_key": "/k"}),
         ("openflow_tls", {"private_key": "k", "certificate": "/c", "ca_certificate": "/a"}),
+        ("inherit_dscp", "yes"),
         ("colour", "red"),
     ],
 )
@@ -223,6 +227,14 @@ def test_extras_replace_the_plugins_fields() -> None:
     (plugin,) = found["plugins"]
     assert (plugin["timeout"], plugin["ca_file"], plugin["type"]) == (9, "/ca.pem", "heddle")
     assert json.dumps(found)
+
+
+def test_other_plugins_follow_in_the_chain() -> None:
+    portmap = {"type": "portmap", "capabilities": {"portMappings": True}}
+    wanted = configuration.parse(from_controller(), "n1")
+    found = conflist.content(wanted, settings.parse({**SETTINGS, "cni_chained": [portmap]}))
+    assert [plugin["type"] for plugin in found["plugins"]] == ["heddle", "portmap"]
+    assert found["plugins"][1] == portmap
 
 
 # -- readiness --------------------------------------------------------------------------------------------------------

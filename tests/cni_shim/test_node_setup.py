@@ -44,7 +44,17 @@ def test_the_bridge(site: Site) -> None:
         "key": "flow",
         "local_ip": UNDERLAY,
         "dst_port": "4789",
+        "tos": "0",
     }
+
+
+def test_the_tunnels_header_carries_the_inner_dscp_if_the_file_says_so(site: Site) -> None:
+    site.write_settings(inherit_dscp=True)
+    assert site.command("setup") == 0
+    assert dict(column(site, "Interface", "vxlan0", "options")[1])["tos"] == "inherit"
+    site.write_settings()
+    assert site.command("setup") == 0
+    assert dict(column(site, "Interface", "vxlan0", "options")[1])["tos"] == "0"
 
 
 def test_the_nodes_address_moves_under_br_ex(site: Site) -> None:

@@ -12,13 +12,14 @@ import pytest
 
 from kube.client import Resource
 from kube.errors import NotFound
-from kube.objects import EVENTS, NAMESPACES, NODES, PODS, SERVICES
+from kube.objects import EGRESS_BANDWIDTH, EVENTS, NAMESPACES, NODES, PODS, SERVICES
 from kube.resources import (
     ADDRESS_SLICES,
     BINDINGS,
     CONNECTIONS,
     EGRESSES,
     GROUP,
+    MIRRORS,
     NETWORKS,
     OUTAGES,
     PROJECT_NETWORKS,
@@ -224,6 +225,44 @@ def test_a_pod_that_asks_for_anothers_network_is_refused_with_an_event(lab: Clus
 
     wait_for(told, "there is no event")
     lab.server.client.delete(PODS, "greedy", "red", options={"gracePeriodSeconds": 0})
+
+
+def test_annotations_limit_a_pod_while_it_runs_and_wrong_ones_are_told(
+    lab: ClusterLab, pod: Callable[[str, str], Pod]
+) -> None:
+    pod("red/limited", "n1")
+
+    def annotate(rate: str) -> None:
+        body = {"metadata": {"annotations": {EGRESS_BANDWIDTH: rate}}}
+        lab.server.client.patch(PODS, "limited", body, "red")
+
+    def meters() -> str:
+        return lab.node("n1").ovs_ofctl("dump-meters")
+
+    annotate("16M")
+    wait_for(lambda: "rate=16000 " in meters(), "there is no meter")
+    annotate("fast")
+    wait_for(lambda: "rate" not in meters(), "the meter stays")
+
+    def told() -> bool:
+        events = json.loads(lab.server.client.list(EVENTS, {}, "red"))["items"]
+        said = [each["message"] for each in events if each["reason"] == "BandwidthIgnored"]
+        return any('"fast" is no quantity' in message for message in said)
+
+    wait_for(told, "there is no event")
+
+
+def test_a_mirror_copies_to_a_pod_of_another_network(lab: ClusterLab) -> None:
+    a, b, other = (lab.pods_by_name[name] for name in ("red/a", "red/b", "blue/b"))
+    lab.ask(MIRRORS, "watch", network="red", target={"project": "blue", "pod": "b"}, direction="out")
+    with Sniffer(other.namespace) as seen:
+        assert a.ping(b)
+        assert seen.caught(lambda frame: frame.source == str(a.address))
+    lab.server.client.delete(custom(MIRRORS.plural), "watch")
+    wait_for(lambda: lab.server.get(custom(MIRRORS.plural), "watch") is None, "the mirror stays")
+    with Sniffer(other.namespace) as seen:
+        assert a.ping(b)
+        assert not seen.caught(lambda frame: frame.source == str(a.address), patience=0.3)
 
 
 def test_a_pod_that_is_not_there_is_not_attached(lab: ClusterLab) -> None:

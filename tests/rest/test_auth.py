@@ -25,6 +25,7 @@ WHERE = {
     "slice": "web-1",
     "binding": "storage",
     "egress": "red",
+    "mirror": "watch",
     "pod": "a",
     "container": "c1",
     "address": "10.128.0.2",

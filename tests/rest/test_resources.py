@@ -124,6 +124,7 @@ def test_a_network_is_made_with_its_projects(app: TestApp) -> None:
         "subnets": [],
         "flat": False,
         "mtu": None,
+        "dscp": None,
         "provider": "heddle",
         "phase": "Pending",
         "projects": ["red", "shop"],
@@ -169,6 +170,20 @@ def test_a_network_is_refused(network: TestApp, control: MemoryControl, body: Js
     before = control.published
     assert said in problem(network.post_json("/v1/networks", body, status=status))["detail"]
     assert control.published is before
+
+
+def test_a_network_gets_a_dscp_and_loses_it(network: TestApp) -> None:
+    at = "/v1/networks/red"
+    assert network.patch_json(at, {"dscp": 46}).json["dscp"] == 46
+    assert network.patch_json(at, {"global": True}).json["dscp"] == 46
+    assert network.get(at).json["dscp"] == 46
+    assert network.patch_json(at, {"dscp": None}).json["dscp"] is None
+    for wrong in (64, -1, "46", 4.5):
+        assert "$.dscp" in problem(network.patch_json(at, {"dscp": wrong}, status=400))["detail"]
+    for body in ({}, {"global": True, "dscp": 0}):
+        assert "one thing" in problem(network.patch_json(at, body, status=422))["detail"]
+    built_in = problem(network.patch_json("/v1/networks/default", {"dscp": 0}, status=409))
+    assert built_in["type"] == "/v1/problems#built-in"
 
 
 def test_a_network_becomes_global_and_back(network: TestApp) -> None:

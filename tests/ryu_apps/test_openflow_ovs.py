@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ryu_apps.openflow import decode, messages, wire
 from ryu_apps.openflow.encode import Encoder, delete_everything
+from ryu_apps.openflow.meters import delete_meters
 from ryu_apps.openflow.wire import MessageType
 from tests.ryu_apps.openflow_network import small_table
 from tests.ryu_apps.openflow_switch import Connection, DummySwitch, running
@@ -26,18 +27,24 @@ from topology.flow import (
     Entry,
     Flow,
     Group,
+    Meter,
     Op,
     entries,
+    goto,
     load,
     match,
+    metered,
     output,
     owner_class,
     sentinel,
 )
 from topology.groups import BucketChange, GroupChanges, by_id, changes
-from topology.pipeline import Table
+from topology.meters import MeterChanges
+from topology.pipeline import FeatureId, Table
 
 pytestmark = pytest.mark.ovs
+
+BRIDGE = "br0"
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +54,7 @@ def switch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DummySwitch]:
 
 @pytest.fixture(scope="module")
 def bridge(switch: DummySwitch) -> Iterator[str]:
-    with switch.bridge("br0") as bridge:
+    with switch.bridge(BRIDGE) as bridge:
         yield bridge
 
 
@@ -241,6 +248,49 @@ def test_the_id_is_free_again_after_a_commit_and_after_an_error(connection: Conn
     for _ in range(3):
         assert len(connection.commit(Encoder().bundle(Delta((MISSING_GROUP,), ())))) == 2
         commit(connection, entry(2, in_port=2))
+
+
+# --- meters ------------------------------------------------------------------------------------------
+
+
+def held_meters(connection: Connection) -> list[Meter]:
+    return sorted(
+        meter for part in connection.multipart(messages.meter_desc_request(4)) for meter in decode.meters(part)
+    )
+
+
+def test_meters_are_made_changed_read_back_and_deleted(connection: Connection) -> None:
+    slow, large = Meter(6, 1000, 1100), Meter(2 * 65279 + 1, 2**32 - 1, 2**30 - 1)
+    user = Flow(0, 7, match(in_port=3), (metered(6), goto(Table.POD_INGRESS)), meters=(slow,))
+    (fresh,) = entries(FeatureId.LIMITS, 0, (user,))
+    assert connection.commit(Encoder().bundle(Delta((fresh,), (), meters=MeterChanges((slow, large))))) == []
+    assert held_meters(connection) == [slow, large]
+    assert on_switch(connection) == {fresh._replace(flow=user._replace(meters=()))}
+    fast = slow._replace(rate=9000)
+    assert connection.commit(Encoder().bundle(Delta((), (), meters=MeterChanges(changed=(fast,))))) == []
+    assert held_meters(connection) == [fast, large]
+    connection.send(delete_meters((large.meter_id, 4711)))
+    assert held_meters(connection) == [fast]
+    connection.send(delete_meters((6,)))
+    assert held_meters(connection) == []
+    assert on_switch(connection) == set()  # with its meter goes the flow
+
+
+def test_what_is_wrong_with_a_meter_names_it(connection: Connection) -> None:
+    meter = Meter(6, 1000, 1100)
+    (error,) = connection.commit(Encoder().bundle(Delta((), (), meters=MeterChanges(changed=(meter,)))))
+    assert (error.about_meter, error.about_flow, error.about_group) == (6, None, None)
+    assert error.text.endswith("about meter 6")
+    assert connection.commit(Encoder().bundle(Delta((), (), meters=MeterChanges((meter,))))) == []
+    (error,) = connection.commit(Encoder().bundle(Delta((), (), meters=MeterChanges((meter,)))))
+    assert error.about_meter == 6
+    connection.send(delete_meters((6,)))
+
+
+def test_a_meter_of_another_form_is_none_of_ours(connection: Connection, switch: DummySwitch) -> None:
+    switch.ofctl("add-meter", BRIDGE, "meter=5,pktps,band=type=drop,rate=100")
+    assert held_meters(connection) == [Meter(5, 0, 0)]
+    switch.ofctl("del-meters", BRIDGE)
 
 
 # --- groups ------------------------------------------------------------------------------------------

@@ -6,7 +6,11 @@ from hypothesis import strategies as st
 
 from topology.labels import Operator, Requirement, Selector, labels_of
 from topology.model import (
+    LAST_MIRROR,
     LAST_VNID,
+    LEAST_BANDWIDTH,
+    MIRRORS,
+    MOST_BANDWIDTH,
     TRANSLATIONS,
     VNIDS,
     ZONES,
@@ -19,6 +23,7 @@ from topology.model import (
     Egress,
     Endpoint,
     EndpointSlice,
+    Mirror,
     Move,
     NamedPort,
     Network,
@@ -97,6 +102,7 @@ networks = st.builds(
     provider=labels,
     terminating=st.booleans(),
     transit_for=st.none() | labels,
+    dscp=st.none() | st.integers(0, 63),
 )
 blocks = st.builds(AddressBlock, few, prefixes(), few)
 moves = st.builds(Move, few, few, few, labels, st.sampled_from(Stage))
@@ -135,7 +141,17 @@ bindings = st.builds(
     secondary=st.lists(attachments, max_size=3).map(tuple),
     optional=st.lists(few, max_size=2).map(tuple),
 )
-pods = st.builds(Pod, st.builds(PodKey, few, few | labels), label_sets, st.lists(few, max_size=2).map(tuple))
+bandwidths = st.none() | st.integers(LEAST_BANDWIDTH, MOST_BANDWIDTH)
+pod_keys = st.builds(PodKey, few, few | labels)
+pods = st.builds(Pod, pod_keys, label_sets, st.lists(few, max_size=2).map(tuple), bandwidths, bandwidths)
+mirrors = st.builds(
+    lambda name, number, target, source, ways: Mirror(name, number, target, *source, *ways),
+    few | labels,
+    st.integers(1, LAST_MIRROR),
+    pod_keys,
+    st.tuples(few, st.none()) | st.tuples(st.none(), pod_keys),
+    st.sampled_from([(True, True), (True, False), (False, True)]),
+)
 service_ports = st.builds(ServicePort, st.sampled_from(["TCP", "UDP", "SCTP"]), l4_ports)
 scopes = st.none() | st.builds(Scope, st.booleans(), st.lists(service_ports, max_size=3).map(tuple))
 
@@ -203,7 +219,7 @@ ports = st.builds(
     is_secondary=st.booleans(),
 )
 quarantines = st.builds(Quarantine, space=st.integers(0, 1), address=st.integers(0, 5).map(IPv4Address), node=few)
-watermarks = st.builds(Watermark, st.sampled_from([VNIDS, ZONES, TRANSLATIONS]), st.integers(0, LAST_VNID))
+watermarks = st.builds(Watermark, st.sampled_from([VNIDS, ZONES, MIRRORS, TRANSLATIONS]), st.integers(0, LAST_VNID))
 outages = st.builds(Outage, few)
 egresses = st.builds(
     Egress,
@@ -223,6 +239,7 @@ values: st.SearchStrategy[Subject] = (
     | moves
     | bindings
     | pods
+    | mirrors
     | connections
     | services
     | slices()

@@ -16,6 +16,7 @@ from topology.model import (
     Binding,
     Cluster,
     Egress,
+    Mirror,
     NamedPort,
     Pod,
     PodKey,
@@ -247,6 +248,29 @@ STEPS: Final[tuple[tuple[str, str | None, tuple[Request, ...]], ...]] = (
     ("an address that no node holds", "an address that another node holds", _LOST),
     ("addresses for pods by label", "joined networks", (_egress("e", "203.0.113.65"), _LABELLED, _CHOSEN, *_LOST)),
     ("an address of a network with a range of its own", "a block on another node", (_egress("e", "203.0.113.65"),)),
+    (
+        "mirrors of a network and of a pod",
+        "joined networks",
+        (
+            *_pod("c", "blue", "n1", 5),
+            requests.CreateMirror(Mirror("net", 0, PodKey("blue", "c"), "red")),
+            requests.CreateMirror(Mirror("pod", 0, PodKey("blue", "b"), None, PodKey("red", "a"), received=False)),
+            requests.CreateMirror(Mirror("there", 0, PodKey("red", "a"), "blue", sent=False)),
+        ),
+    ),
+    (
+        "networks with a DSCP",
+        "pods with equal addresses",
+        (requests.SetDscp("red", 46), requests.SetDscp("blue", 0)),
+    ),
+    (
+        "pods with limits",
+        "pods of two networks",
+        (
+            requests.SetPod(Pod(PodKey("red", "a"), ingress_bandwidth=10_000_000, egress_bandwidth=1_500)),
+            requests.SetPod(Pod(PodKey("blue", "b"), egress_bandwidth=10**15)),
+        ),
+    ),
     ("red may ask blue, which is global", "red may ask blue", (requests.SetGlobal("blue", True),)),
 )
 

@@ -33,6 +33,7 @@ from topology.model import (
     Egress,
     Endpoint,
     EndpointSlice,
+    Mirror,
     NamedPort,
     Node,
     Pod,
@@ -69,6 +70,7 @@ PROJECTS = ("red", "red-test", "blue", "green")  # "alone" is the one for which 
 CONTAINERS = ("c1", "c2", "c3")
 INTERFACES = {"eth0": "v", "net1": "w", "net2": "x"}  # of pods, and how the host's side begins
 BINDINGS = ("b1", "b2", "b3")
+MIRRORS = ("m1", "m2", "m3")
 LABEL_KEYS = ("team", "tier")
 LABEL_VALUES = ("a", "b", "")
 SERVICES = ("web", "dns")
@@ -120,6 +122,7 @@ port_keys = st.builds(PortKey, nodes, st.sampled_from(CONTAINERS), st.sampled_fr
 service_keys = st.builds(ServiceKey, projects, st.sampled_from(SERVICES))
 slice_keys = st.builds(SliceKey, projects, st.sampled_from(SLICES))
 ofports = st.integers(3, 8)
+DSCPS = st.sampled_from((None, 0, 46))
 
 
 @lru_cache
@@ -182,6 +185,14 @@ pods = st.builds(
     st.builds(PodKey, projects, st.sampled_from(tuple(f"pod-{name}" for name in CONTAINERS))),
     labels,
     st.lists(networks, max_size=2).map(tuple),
+    *[st.sampled_from((None, None, 1000, 10_000_000))] * 2,
+)
+
+
+pod_keys = st.builds(PodKey, projects, st.sampled_from(tuple(f"pod-{name}" for name in CONTAINERS)))
+mirrors = st.one_of(
+    st.builds(Mirror, st.sampled_from(MIRRORS), st.just(0), pod_keys, networks, st.none(), *[st.booleans()] * 2),
+    st.builds(Mirror, st.sampled_from(MIRRORS), st.just(0), pod_keys, st.none(), pod_keys, *[st.booleans()] * 2),
 )
 
 
@@ -277,9 +288,11 @@ def any_request() -> st.SearchStrategy[Request]:
             st.sampled_from(RANGES),
             st.booleans(),
             st.sampled_from((None, 1400)),
+            dscp=DSCPS,
         ),
         st.builds(requests.DeleteNetwork, networks, st.booleans()),
         st.builds(requests.SetGlobal, networks, st.booleans()),
+        st.builds(requests.SetDscp, networks, DSCPS),
         st.builds(requests.CreateProject, projects, st.none() | networks, st.none() | labels),
         st.builds(requests.SetProjectLabels, projects, labels),
         st.builds(requests.CreateBinding, bindings()),
@@ -306,6 +319,9 @@ def any_request() -> st.SearchStrategy[Request]:
         st.builds(requests.DeleteEgress, st.sampled_from(EGRESSES)),
         st.builds(requests.NodeLost, nodes),
         st.builds(requests.NodeFound, nodes),
+        st.builds(requests.CreateMirror, mirrors),
+        st.builds(requests.CreateMirror, mirrors),
+        st.builds(requests.DeleteMirror, st.sampled_from(MIRRORS)),
         st.builds(requests.SetCluster, st.sampled_from((CLUSTER, Cluster(), SMALL_CLUSTER, OWN_NETWORKS))),
     )
     return st.one_of(*about_ports, *about_others)
@@ -328,6 +344,7 @@ _LABELS = st.lists(st.builds(requests.SetProjectLabels, projects, labels), max_s
 _SERVICES = st.lists(services(), max_size=3)
 _SLICES = st.lists(slices(), max_size=3)
 _EGRESSES = st.lists(egresses(), max_size=2)
+_MIRRORS = st.lists(st.builds(requests.CreateMirror, mirrors), max_size=2)
 _REPORTS = st.lists(reports(), min_size=4, max_size=9)
 _LATER = st.lists(any_request(), max_size=4)
 
@@ -344,7 +361,7 @@ def _spread(draw: st.DrawFn) -> list[Request]:
     some = pick(draw, (Selector(), draw(selectors)))
     choice = Binding("b2", Selector(named), some, *pick(draw, ((one, ()), (None, (one,)))))
     asked = [requests.CreateBinding(given), requests.CreateBinding(choice)][: pick(draw, (1, 2))]
-    return [*asked, requests.SetPod(Pod(PodKey(pick(draw, PROJECTS), "pod-c1"), draw(labels), (third,)))]
+    return [*asked, requests.SetPod(Pod(PodKey(pick(draw, PROJECTS), "pod-c1"), draw(labels), (third,), None, 10**7))]
 
 
 @st.composite
@@ -375,6 +392,7 @@ def snapshots(draw: st.DrawFn, nodes: int = 3) -> Snapshot:
     asked += draw(_SLICES)
     asked += draw(_EGRESSES)
     asked += draw(_REPORTS)
+    asked += draw(_MIRRORS)
     snapshot = after(empty(), *asked)
     for number, key in enumerate(sorted(snapshot.ports)):
         if not once_in(draw, 6):  # most ports are on their switch already
@@ -385,7 +403,8 @@ def snapshots(draw: st.DrawFn, nodes: int = 3) -> Snapshot:
 
 def _tenant(draw: st.DrawFn, name: str, *projects: str) -> requests.CreateNetwork:
     subnets = pick(draw, (*RANGES[:4], *RANGES))
-    return requests.CreateNetwork(name, None, False, projects, subnets, bool(subnets) and once_in(draw, 4))
+    dscp = pick(draw, (None, None, 0, 46))
+    return requests.CreateNetwork(name, None, False, projects, subnets, bool(subnets) and once_in(draw, 4), dscp=dscp)
 
 
 # --- packets -------------------------------------------------------------------------------------

@@ -145,7 +145,7 @@ def by_itself(name: str, snapshot: Snapshot) -> FlowTable:
         entries = section(name, key, snapshot)
         mine: dict[FlowKey | int, SectionKey] = {}
         for entry in entries:
-            for identity in (entry.flow.key, entry.cookie, *(group.group_id for group in entry.flow.groups)):
+            for identity in (entry.flow.key, entry.cookie, *entry.flow.numbers):
                 owner = {**owners, **mine}.get(identity)
                 if owner is not None:
                     conflicts.append(Conflict(key, owner, entry.flow.key))
@@ -275,12 +275,15 @@ def told(proofs: Iterable[NodeProof]) -> dict[str, tuple[Any, set[Finding]]]:
     return {proof.node: (proof.counts, {*proof.findings}) for proof in proofs}
 
 
+_TRIES = 3  # of kinds of faults, of which many are for few flows
+
+
 def faulty(
     common: FlowTable, snapshot: Snapshot, chance: Random, among: Iterable[SectionKey] | None = None
 ) -> tuple[SectionKey, FlowTable] | None:
     """Return a section, one of those named, and a common part in which it has a fault.
 
-    None when there is no section, or the flow picked cannot have the fault.
+    None when there is no section, or the flow picked can have none of a few faults.
     """
     keys = sorted(key for key in (common.sections if among is None else among) if key in common.sections)
     if not keys:
@@ -288,7 +291,8 @@ def faulty(
     key = chance.choice(keys)
     entries = common.sections[key]
     entry = chance.choice(entries)
-    flows = FAULTS[chance.choice(sorted(FAULTS))](entry.flow, numbers_of(snapshot), chance)
+    kinds, numbers = chance.sample(sorted(FAULTS), _TRIES), numbers_of(snapshot)
+    flows = next((made for kind in kinds if (made := FAULTS[kind](entry.flow, numbers, chance)) is not None), None)
     if flows is None:
         return None
     rest = [each for each in entries if each is not entry]
@@ -473,8 +477,8 @@ def test_where_a_flow_holds_is_told_for_all_nodes_at_once(snapshot: Snapshot, ch
         if claim is None or claim.spread is None:
             continue
         try:
-            spread = claim.spread(world, flow.match, flow.actions + flow.groups)
-            holds = {view.node for view in views if claim.holds(view, flow.match, flow.actions + flow.groups)}
+            spread = claim.spread(world, flow.match, flow.content)
+            holds = {view.node for view in views if claim.holds(view, flow.match, flow.content)}
         except (IndexError, KeyError, TypeError, ValueError):
             continue
         if spread == UNSAID:

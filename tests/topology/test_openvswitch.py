@@ -17,13 +17,14 @@ from immutables import Map
 from tests.ryu_apps.openflow_switch import DummySwitch, running
 from tests.topology.strategies import sendings, snapshots
 from topology import fields
+from topology import meters as metering
 from topology.compiler import FlowTable, compile_node
 from topology.flow import Flow, match_fields
 from topology.model import ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT
 from topology.packet import Packet
 from topology.pipeline import Table
 from topology.switch import Switch
-from topology.text import flow_text, group_text, match_text
+from topology.text import flow_text, group_text, match_text, meter_text
 from topology.tracker import Look, Nat, Tracker
 
 pytestmark = pytest.mark.ovs
@@ -121,6 +122,9 @@ def install(switch: DummySwitch, table: FlowTable) -> None:
     flows = [flow_text(entry.flow, cookie=entry.cookie) for entry in (*table.entries(), *table.sentinels())]
     switch.ofctl("del-flows", BRIDGE)
     switch.ofctl("del-groups", BRIDGE)
+    switch.ofctl("del-meters", BRIDGE)
+    for meter in metering.by_id(table.entries()).values():
+        switch.ofctl("add-meter", BRIDGE, meter_text(meter))
     switch.ofctl("add-groups", BRIDGE, "-", text="\n".join(groups))
     switch.ofctl("--bundle add-flows", BRIDGE, "-", text="\n".join(flows))
     assert f"flow_count={len(flows)}" in switch.ofctl("dump-aggregate", BRIDGE)
@@ -174,7 +178,7 @@ def told_by_ours(table: FlowTable, packet: Packet, state: str) -> Seen:
     assert all(step.entry is not None or step.table == Table.AFFINITY for step in passage.steps)
     sent = passage.outputs[-1].packet if passage.outputs else packet
     numbers = {name: sent.get(SHOWN[name]) or 0 for name in COMPARED}
-    ports = tuple(output.port for output in passage.outputs)
+    ports = tuple(output.port for output in (*passage.copies, *passage.outputs))
     return Seen(steps, ports, numbers, (sent.get(fields.TUNNEL_ID) or 0) if VXLAN_OFPORT in ports else 0)
 
 
@@ -196,7 +200,7 @@ def test_same_way_same_end(openvswitch: DummySwitch, data: st.DataObject) -> Non
 
 def check(theirs: Seen, ours: Seen, state: str) -> None:
     assert ours.steps == theirs.steps
-    assert ours.ports == theirs.ports
+    assert sorted(ours.ports) == sorted(theirs.ports)
     assert ours.vnid == theirs.vnid
     # What is no new connection is not committed, and so not met from the hairpin address: `ofproto/trace` says it is.
     compared = set(COMPARED) - (set() if "new" in state else {"nw_src"})

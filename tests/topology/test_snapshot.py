@@ -70,6 +70,8 @@ def recomputed(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
         **recomputed_holding(snapshot),
         "slices_of": grouped([(each.service_key, key) for key, each in snapshot.slices.items()]),
         "slices_in": Counter(key.project for key in snapshot.slices),
+        "mirrors_of": grouped([(each.pod or each.network, name) for name, each in snapshot.mirrors.items()]),
+        "mirrors_to": grouped([(each.target, name) for name, each in snapshot.mirrors.items()]),
         "ports_on": grouped([(port.node, port.key) for port in ports]),
         "port_by_interface": {(port.node, port.host_interface): port.key for port in ports},
         "port_by_ofport": {(port.node, port.ofport): port.key for port in ports if port.ofport is not None},
@@ -140,7 +142,7 @@ def check_indexes(snapshot: Snapshot) -> None:
 
 OBJECTS = (
     *("cluster", "nodes", "networks", "projects", "moves", "connections", "blocks", "ports", "services"),
-    *("slices", "quarantined", "watermarks", "pods", "bindings", "egresses", "outages"),
+    *("slices", "quarantined", "watermarks", "pods", "bindings", "egresses", "mirrors", "outages"),
 )
 
 

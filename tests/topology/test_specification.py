@@ -10,14 +10,14 @@ from immutables import Map
 from tests.topology.strategies import Sending, answer, failure, once_in, pick, sendings, snapshots
 from topology import fields
 from topology.compiler import compile_all
-from topology.fields import BY_NAME, ETH_DST, ETH_SRC, IPV4_DST, IPV4_SRC
+from topology.fields import BY_NAME, ETH_DST, ETH_SRC, IP_DSCP, IPV4_DST, IPV4_SRC
 from topology.model import TUN_OFPORT, Port
 from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
 from topology.packet import ICMP_UNREACHABLE, Ends, Packet, arriving, icmp
 from topology.pipeline import SERVICE_ZONE
 from topology.reach import known_as
 from topology.snapshot import Snapshot, places
-from topology.specification import Choice, FromNode, FromPort, Said, is_believed, may
+from topology.specification import Choice, FromNode, FromPort, Said, copies, dscp, is_believed, may
 from topology.targets import Target
 from topology.trace import Fabric, Trace
 from topology.tracker import NOTHING_TRACKED, Tracker, talk_of
@@ -63,6 +63,11 @@ def test_every_packet_fares_as_specified(data: st.DataObject) -> None:
         trace = fabric.carry(sending.node, sending.at_switch(snapshot))
         wanted = may(snapshot, sending.packet, sending.ingress, choose=as_chosen(snapshot, sending, trace))
         assert seen(trace.outcome) == wanted, (sending, trace.steps)
+        if not isinstance(wanted, Dropped):
+            assert trace.packet.get(IP_DSCP) == dscp(snapshot, sending.packet, sending.ingress)
+        copied = tuple(sorted(copy.port for copy in trace.copies if isinstance(copy, Delivered)))
+        assert copied == copies(snapshot, sending.packet, sending.ingress, trace.outcome)
+        assert len(copied) == len(trace.copies)
 
 
 @given(st.data())

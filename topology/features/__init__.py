@@ -25,6 +25,8 @@ from topology.features import (
     egress,
     errors,
     guard,
+    limits,
+    mirrors,
     networks,
     node,
     ports,
@@ -94,6 +96,8 @@ FEATURES: Final[tuple[Feature, ...]] = (
     tracking,
     errors,
     egress,
+    limits,
+    mirrors,
 )
 _COMMON: Final[tuple[CommonFeature, ...]] = (base, guard, arp, tunnels, services, errors)
 BY_ID: Final[dict[int, Feature]] = {int(feature.ID): feature for feature in FEATURES}

@@ -31,6 +31,7 @@ from topology.pipeline import (
     BALANCER,
     BY_SERVICE,
     HAIRPIN_ZONE,
+    MIRROR_VNID,
     OUTPUT_PORT,
     SERVICE_ZONE,
     SOURCE_VNID,
@@ -70,6 +71,8 @@ def common_flows(subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     yield at(pipeline.DISPATCH_TUNNEL, match(in_port=VXLAN_OFPORT), (goto(Table.TUNNEL_INGRESS),))
     yield at(pipeline.DISPATCH_NODE, match(in_port=TUN_OFPORT), (goto(Table.NODE_INGRESS),))
     yield at(pipeline.DISPATCH_POD, (), (goto(Table.POD_INGRESS),))
+    yield at(pipeline.TUNNEL_NO_COPY, match(tunnel_id=MIRROR_VNID), DROP)
+    yield at(pipeline.SENT_NONE, (), (goto(Table.TRACKING),))
     yield at(pipeline.NO_TRACK, (), (goto(Table.CROSSING),))
     yield at(pipeline.CROSS_SHARED, match_fields(in_space(SHARED_SPACE)), (goto(Table.SERVICES),))
     yield at(pipeline.NO_SERVICE, (), (goto(Table.EGRESS_POLICY),))
@@ -78,7 +81,8 @@ def common_flows(subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     yield at(pipeline.SERVICE_REPLY_NONE, (), (goto(Table.LOCAL),))
     yield at(pipeline.HAIRPIN_NONE, (), (goto(Table.LOCAL),))
     yield at(pipeline.OUTPUT_BALANCER, match_fields((OUTPUT_PORT, BALANCER)), (goto(Table.BALANCING),))
-    yield at(pipeline.OUTPUT_POD, (), (output_field(OUTPUT_PORT),))
+    yield at(pipeline.OUTPUT_POD, (), (goto(Table.RECEIVED),))
+    yield at(pipeline.RECEIVED_NONE, (), (output_field(OUTPUT_PORT),))
     for stage in pipeline.TABLE_MISS.values():
         yield at(stage, (), DROP)
     yield from _routes(snapshot.cluster)

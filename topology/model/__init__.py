@@ -24,8 +24,10 @@ from topology.model.addressing import (
     mac_of,
 )
 from topology.model.egress import MOST_EGRESS_ADDRESSES, MOST_EGRESS_NODES, Egress
+from topology.model.mirrors import LAST_MIRROR, MOST_MIRRORS, Mirror
 from topology.model.networks import (
     EVERYTHING,
+    MOST_DSCP,
     AddressBlock,
     Connection,
     ConnectionKey,
@@ -38,6 +40,7 @@ from topology.model.networks import (
 )
 from topology.model.nodes import ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Cluster, Held, Node, Outage, PortRange, Tunnel
 from topology.model.ports import (
+    MIRRORS,
     TRANSLATIONS,
     VNIDS,
     ZONES,
@@ -59,7 +62,17 @@ from topology.model.services import (
     ServiceKey,
     SliceKey,
 )
-from topology.model.tenancy import Attachment, Binding, Move, Pod, PodKey, Project, Stage
+from topology.model.tenancy import (
+    LEAST_BANDWIDTH,
+    MOST_BANDWIDTH,
+    Attachment,
+    Binding,
+    Move,
+    Pod,
+    PodKey,
+    Project,
+    Stage,
+)
 
 Subject: TypeAlias = (
     Cluster
@@ -76,6 +89,7 @@ Subject: TypeAlias = (
     | Service
     | EndpointSlice
     | Egress
+    | Mirror
     | Quarantine
     | Watermark
     | Hosting
@@ -90,13 +104,19 @@ __all__ = [
     "GLOBAL_VNID",
     "HAIRPIN",
     "ICMP_OFPORT",
+    "LAST_MIRROR",
     "LAST_VNID",
+    "LEAST_BANDWIDTH",
+    "MIRRORS",
     "MOST_AFFINITY",
+    "MOST_BANDWIDTH",
+    "MOST_DSCP",
     "MOST_EGRESS_ADDRESSES",
     "MOST_EGRESS_NODES",
     "MOST_ENDPOINTS",
     "MOST_ENDPOINT_PORTS",
     "MOST_EXTERNAL",
+    "MOST_MIRRORS",
     "NAME_LABEL",
     "NODE_PORTS",
     "SHARED_SPACE",
@@ -117,6 +137,7 @@ __all__ = [
     "EndpointSlice",
     "Held",
     "Hosting",
+    "Mirror",
     "Move",
     "NamedPort",
     "Network",

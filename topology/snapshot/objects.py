@@ -15,6 +15,7 @@ from topology.model import (
     Connection,
     Egress,
     EndpointSlice,
+    Mirror,
     Move,
     Network,
     Node,
@@ -242,3 +243,18 @@ def keep_watermark(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Ch
         return snapshot, ()
     marks = table(snapshot.watermarks, pool, None if after is None else after.last)
     return replace(snapshot, watermarks=marks), (Change(before, after),)
+
+
+def keep_mirror(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, Mirror)
+    name = event.value.name
+    before, after = before_after(snapshot.mirrors, name, event)
+    if before == after:
+        return snapshot, ()
+    of, to = snapshot.mirrors_of, snapshot.mirrors_to
+    if before is not None:
+        of, to = exclude(of, before.pod or before.network or "", name), exclude(to, before.target, name)
+    if after is not None:
+        of, to = include(of, after.pod or after.network or "", name), include(to, after.target, name)
+    state = replace(snapshot, mirrors=table(snapshot.mirrors, name, after), mirrors_of=of, mirrors_to=to)
+    return state, (Change(before, after),)

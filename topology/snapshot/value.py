@@ -20,6 +20,7 @@ from topology.model import (
     ConnectionKey,
     Egress,
     EndpointSlice,
+    Mirror,
     Move,
     Network,
     Node,
@@ -79,6 +80,7 @@ class Snapshot:
     services: Map[ServiceKey, Service] = Map()
     slices: Map[SliceKey, EndpointSlice] = Map()
     egresses: Map[str, Egress] = Map()
+    mirrors: Map[str, Mirror] = Map()
     quarantined: Map[tuple[int, Address], Quarantine] = Map()
     watermarks: Map[str, int] = Map()  # by pool: the number last given
     outages: Map[str, Outage] = Map()  # by node: those that are lost
@@ -113,6 +115,8 @@ class Snapshot:
     slices_in: Map[str, int] = Map()  # number of slices by project
     egresses_of: Map[str, Map[str, None]] = Map()  # by network
     egress_by_address: Map[Address, str] = Map()
+    mirrors_of: Map[str | PodKey, Map[str, None]] = Map()  # by the network or pod that they copy
+    mirrors_to: Map[PodKey, Map[str, None]] = Map()  # by target
     ports_on: Map[str, Map[PortKey, None]] = Map()  # by node
     port_by_interface: Map[tuple[str, str], PortKey] = Map()  # by node and name of the host's interface
     port_by_ofport: Map[tuple[str, int], PortKey] = Map()  # by node and ofport
@@ -144,6 +148,7 @@ class Snapshot:
             *self.services.values(),
             *self.slices.values(),
             *self.egresses.values(),
+            *self.mirrors.values(),
             *self.quarantined.values(),
             *self.outages.values(),
         )

@@ -18,10 +18,12 @@ from topology.model import (
     EndpointSlice,
     Held,
     Hosting,
+    Mirror,
     Move,
     Network,
     Node,
     Pod,
+    PodKey,
     Port,
     PortKey,
     Project,
@@ -54,10 +56,13 @@ def _on(node: str, concern: Concern) -> Focus:
 
 def _mark(change: Change, snapshot: Snapshot, concern: Concern) -> None:
     match change.subject:
-        case Port(key=key):
+        case Port(key=key, project=project, pod=pod):
             _on(key.node, concern).ports.add(key)
+            _mirrored(PodKey(project, pod), snapshot, concern)
         case Hosting(node=node, network=network):
             _network(network, snapshot, _on(node, concern))
+            for mirror in snapshot.mirrors_of.get(network, {}):
+                _copying(snapshot.mirrors[mirror], snapshot, concern)
         case Network(name=name):
             _changed_network(change, name, snapshot, concern)
         case Connection(key=key):
@@ -65,6 +70,8 @@ def _mark(change: Change, snapshot: Snapshot, concern: Concern) -> None:
         case AddressBlock(network=network, prefix=prefix):
             for node in _hosts((network, *snapshot.peers.get(network, {})), snapshot):
                 _on(node, concern).blocks.add((network, prefix))
+        case Pod() | Mirror():
+            _mark_pods(change, snapshot, concern)
         case _:
             _mark_rest(change, snapshot, concern)
 
@@ -132,6 +139,35 @@ def _egresses(networks: Collection[str], snapshot: Snapshot, concern: Concern) -
             _on(node, concern).ports.update(key for key in keys if snapshot.ports[key].network == network)
 
 
+def _mark_pods(change: Change, snapshot: Snapshot, concern: Concern) -> None:
+    """A pod's limits, and mirrors."""
+    for side in (change.before, change.after):
+        if isinstance(side, Pod):
+            for key in snapshot.port_by_pod.get(side.key, {}):
+                _on(key.node, concern).ports.add(key)
+        if isinstance(side, Mirror):
+            _copying(side, snapshot, concern)
+
+
+def _mirrored(pod: PodKey, snapshot: Snapshot, concern: Concern) -> None:
+    """What a pod's port is to mirrors, as their target and as what they copy."""
+    for name in {*snapshot.mirrors_to.get(pod, {}), *snapshot.mirrors_of.get(pod, {})}:
+        _copying(snapshot.mirrors[name], snapshot, concern)
+
+
+def _copying(mirror: Mirror, snapshot: Snapshot, concern: Concern) -> None:
+    """Where a mirror's copies are made, and where its target's ports are."""
+    for key in snapshot.port_by_pod.get(mirror.target, {}):
+        _on(key.node, concern).mirrors.add(mirror.name)
+    if mirror.pod is not None:
+        for key in snapshot.port_by_pod.get(mirror.pod, {}):
+            _on(key.node, concern).ports.add(key)
+        return
+    for node in snapshot.hosts.get(mirror.network or "", {}):
+        keys: Iterable[PortKey] = snapshot.ports_on.get(node, {})
+        _on(node, concern).ports.update(key for key in keys if snapshot.ports[key].network == mirror.network)
+
+
 def _commits(transits: Iterable[str], snapshot: Snapshot, concern: Concern) -> None:
     """What pods on transit networks begin, where these are."""
     for transit in transits:
@@ -187,9 +223,11 @@ def _changed_network(change: Change, name: str, snapshot: Snapshot, concern: Con
         for node in snapshot.nodes:
             _on(node, concern).networks.add(name)
     _commits(_on_the_way((name, *snapshot.peers.get(name, {})), snapshot), snapshot, concern)
-    if len({side.vnid for side in sides}) == len({side.space for side in sides}) == 1 == len(sides) - 1:
+    is_same = len({side.vnid for side in sides}) == len({side.space for side in sides}) == 1 == len(sides) - 1
+    if is_same and len({side.dscp for side in sides}) == 1:
         return
-    for project in snapshot.projects_of.get(name, {}):
+    projects: Iterable[str] = () if is_same else snapshot.projects_of.get(name, {})
+    for project in projects:
         _everywhere(snapshot.services_of.get(project, {}), snapshot, concern)
     for node in snapshot.hosts.get(name, {}):
         _on(node, concern).ports.update(snapshot.ports_on.get(node, {}))
@@ -206,6 +244,8 @@ def _node(name: str, snapshot: Snapshot, concern: Concern) -> None:
     for other in snapshot.nodes:
         _on(other, concern).nodes.add(name)
     _on(name, concern).whole = True
+    for mirror in snapshot.mirrors.values():
+        _copying(mirror, snapshot, concern)
     for network in snapshot.blocks_of:
         for prefix in snapshot.blocks_on.get((network, name), {}):
             for node in _hosts((network, *snapshot.peers.get(network, {})), snapshot):

@@ -301,5 +301,6 @@ CLAIMS: Final[tuple[Claim, ...]] = (
     of_cluster(pipeline.REPLY_RELATED, Kind.LEAK, _related),
     of_node(pipeline.OUTPUT_OWN, Kind.LEAK, _to_itself),
     of_node(pipeline.OUTPUT_TUN, Kind.LEAK, _elsewhere),
-    always(pipeline.OUTPUT_POD, Kind.LEAK, ((Op.OUTPUT_FIELD, OUTPUT_PORT),)),
+    always(pipeline.OUTPUT_POD, Kind.LEAK, (goto(Table.RECEIVED),)),
+    always(pipeline.RECEIVED_NONE, Kind.LEAK, ((Op.OUTPUT_FIELD, OUTPUT_PORT),)),
 )

@@ -50,6 +50,7 @@ class Focus:
     services: set[ServiceKey] = field(default_factory=set)
     nodes: set[str] = field(default_factory=set)
     egresses: set[str] = field(default_factory=set)
+    mirrors: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
