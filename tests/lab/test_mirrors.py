@@ -87,7 +87,7 @@ def test_a_target_gets_a_networks_packets_and_nobody_else_does(
     assert counts == {target.name: copies, receiver: 1}
     for frame in heard(seen[target.name], words):
         assert (frame.source, frame.destination) == (str(sender.address), str(lab.pods_by_name[receiver].address))
-        assert frame.destination_mac.startswith("0a:5b:")
+        assert frame.destination_mac.startswith("0a:5c:")
 
 
 def test_a_pods_packets_are_copied_and_its_neighbours_are_not(lab: Lab, probes: dict[str, Pod], mirror: Mirror) -> None:
@@ -131,7 +131,7 @@ def test_a_target_that_goes_stops_the_copies_and_nothing_else(lab: Lab, mirror: 
     lab.remove_pod("blue/watcher")
     assert eventually(lambda: lab.api.get("/v1/mirrors/m0")["node"] is None)
     assert sender.ping(receiver)
-    assert eventually(lambda: "0a:5b" not in "".join(lab.node("n1").flows()))
+    assert eventually(lambda: "0a:5c" not in "".join(lab.node("n1").flows()))
 
 
 def test_the_vnid_of_copies_brings_nobody_anything_else(lab: Lab, probes: dict[str, Pod], mirror: Mirror) -> None:
@@ -144,7 +144,7 @@ def test_the_vnid_of_copies_brings_nobody_anything_else(lab: Lab, probes: dict[s
     with watching([target, victim]) as seen:
         for named, source in ((number, lab.outside.address), (number + 7, lab.node("n1").address)):
             inner = udp_packet("10.128.0.2", str(victim.address), (40000, DISCARD), b"no copy")
-            frame = ethernet(f"0a:5b:00:00:00:{named:02x}", "0a:58:0a:80:00:02", ETH_P_IP, inner)
+            frame = ethernet(f"0a:5c:00:00:00:{named:02x}", "0a:58:0a:80:00:02", ETH_P_IP, inner)
             packet = udp_packet(str(source), str(node.address), (50000, 4789), vxlan(MIRROR_VNID, frame))
             own = mac_address(lab.outside.namespace, UPLINK)
             send(lab.outside.namespace, UPLINK, ethernet(outer, own, ETH_P_IP, packet))

@@ -27,8 +27,8 @@ def _target(mirror: Mirror, snapshot: Snapshot) -> Port | None:
 
 
 def _name(mirror: Mirror) -> int:
-    """The MAC address that copies of a mirror go to: 0a:5b and its number."""
-    return 0x0A5B << 32 | mirror.number
+    """The MAC address that copies of a mirror go to: 0a:5c and its number."""
+    return 0x0A5C << 32 | mirror.number
 
 
 def _copies(view: View, port: Port, is_wanted: Callable[[Mirror], bool]) -> Iterator[Action]:
