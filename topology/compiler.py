@@ -93,7 +93,7 @@ class FlowTable:
         return FlowTable(sections, owners, sums_over(self.sums, common.sums))
 
 
-NOTHING: Final[Mapping[int, Meter]] = MappingProxyType({})
+_NONE_READ: Final[Mapping[int, Meter]] = MappingProxyType({})
 Tables: TypeAlias = Map[str, FlowTable]
 Dirty: TypeAlias = dict[str, Set[SectionKey]]
 
@@ -361,7 +361,7 @@ def reconcile(
     installed: Set[int],
     owners: Set[int] | None = None,
     groups: Mapping[int, Group] | None = None,
-    meters: Mapping[int, Meter] = NOTHING,
+    meters: Mapping[int, Meter] = _NONE_READ,
 ) -> Delta:
     """Return what brings a switch to `table`, given the cookies `installed` on it, sentinels' left out.
 
