@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,12 +13,12 @@ import pytest
 
 from lab.api import ProblemError
 from lab.egress import ADDRESSES, Egress, seconds_until_seen, senders
-from lab.frames import Sniffer
+from lab.frames import ETH_P_IP, Sniffer, ethernet, ipv4, send
 from lab.laboratory import Lab
 from lab.pod import Pod
 from lab.probes import Verdict
 from lab.services import PORT, Service
-from tests.lab.watching import eventually, in_sync
+from tests.lab.watching import SETTLE, eventually, in_sync, marked
 
 pytestmark = [pytest.mark.netns, pytest.mark.ovs]
 
@@ -25,6 +26,7 @@ ONE, OTHER, THIRD = ADDRESSES[:3]
 ASKED = 4471  # a UDP port of the outside host's that nobody else asks
 CLOSED = 4472  # one where nobody listens
 PATIENCE = 0.5  # seconds without an answer, where others had theirs in milliseconds
+_FLAGS = (0x12, 0x04, 0x11, 0x10, 0x00, 0x3F)  # TCP: SYN and ACK, RST, FIN and ACK, ACK, none, all
 Make = Callable[..., Egress]
 
 
@@ -96,6 +98,28 @@ def test_an_error_about_what_left_comes_back(lab: Lab, egress: Make) -> None:
     assert leaves_by(lab, "red/a", ONE)
     assert pod(lab, "red/a").udp(lab.outside, CLOSED).verdict is Verdict.REFUSED
     assert pod(lab, "red/c").tcp(lab.outside, CLOSED).verdict is Verdict.REFUSED
+
+
+@pytest.mark.parametrize("node", ["n1", "n3"])
+def test_what_conntrack_makes_nothing_of_leaves_by_no_other_address(lab: Lab, egress: Make, node: str) -> None:
+    """Answers to nothing, ends of nothing, and protocols without ports: by the address, or not at all."""
+    egress("red", ONE, nodes=[node])
+    assert leaves_by(lab, "red/a", ONE)
+    source, mark = pod(lab, "red/a"), b"astray"
+    ends = (str(source.address), str(lab.outside.address))
+    segments = [struct.pack("!HHIIBBHHH", 4473, 7, 1, 1, 5 << 4, flags, 1024, 0, 0) for flags in _FLAGS]
+    packets = [
+        *(ipv4(*ends, socket.IPPROTO_TCP, segment + mark) for segment in segments),
+        ipv4(*ends, socket.IPPROTO_ICMP, bytes(8) + mark),  # an echo reply, and its checksum is wrong as well
+        ipv4(*ends, socket.IPPROTO_SCTP, bytes(12) + mark),
+        *(ipv4(*ends, protocol, mark * 4) for protocol in (47, 50, 253)),
+    ]
+    with Sniffer(lab.outside.namespace) as seen:
+        for packet in packets:
+            send(source.namespace, "eth0", ethernet("0a:58:0a:80:00:01", source.mac, ETH_P_IP, packet))
+        assert source.udp(lab.outside, ASKED).seen_as == ONE
+        time.sleep(SETTLE)
+    assert {frame.source for frame in marked(seen, mark)} <= {ONE}
 
 
 def test_nodes_and_pods_are_no_outside(lab: Lab, egress: Make) -> None:
