@@ -136,6 +136,7 @@ class ServiceSpec(Shape, frozen=True):
     type: str = "ClusterIP"
     cluster_ips: tuple[str, ...] = field(default=(), name="clusterIPs")
     external_ips: tuple[str, ...] = field(default=(), name="externalIPs")
+    load_balancer_source_ranges: tuple[str, ...] = ()
     ports: tuple[ServicePort, ...] = ()
     session_affinity: str = "None"
     session_affinity_config: AffinityConfig | None = None

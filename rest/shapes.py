@@ -264,13 +264,17 @@ class NodePortsView(Object, frozen=True):
 
 
 class DoorView(Object, frozen=True):
-    """A port of an external address, and where a node leads it: to its `node_port`, or if that is 0 to `service`."""
+    """A port of an external address, and where a node leads it: to its `node_port`, or if that is 0 to `service`.
+
+    `sources`: where the clients are whom it leads in; null: anywhere.
+    """
 
     address: AddressText
     protocol: Protocol
     port: L4Port
     service: AddressText
     node_port: NodePort
+    sources: tuple[PrefixText, ...] | None
 
 
 class Configuration(Object, frozen=True):

@@ -7,21 +7,26 @@ taken that the cluster's settings allow (`external_cidrs`), and none that is nee
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from typing import NamedTuple
 
 from topology.endpoints import Fault
-from topology.model import Address, NamedPort, Service
+from topology.model import Address, NamedPort, Prefix, Service
 from topology.snapshot import Snapshot
 
 
 class Door(NamedTuple):
-    """A port of an external address, and where it leads: to the service's own address, or to the node port if not 0."""
+    """A port of an external address, and where it leads: to the service's own address, or to the node port if not 0.
+
+    `sources`: where clients are whom it leads in; None: anywhere.
+    """
 
     address: Address
     protocol: str
     port: int
     service: Address
     node_port: int
+    sources: tuple[Prefix, ...] | None = None
 
 
 def doors(snapshot: Snapshot) -> tuple[Door, ...]:
@@ -52,7 +57,20 @@ def fault(address: Address, port: NamedPort, service: Service, snapshot: Snapsho
 
 def _of_service(service: Service, snapshot: Snapshot) -> Iterator[Door]:
     for address in service.external:
+        clients = sources(service, address.version)
         for port in service.ports:
             if fault(address, port, service, snapshot) is None:
                 node_port = port.node_port if snapshot.cluster.node_ports is not None else 0
-                yield Door(address, port.protocol, port.port, service.address, node_port)
+                yield Door(address, port.protocol, port.port, service.address, node_port, clients)
+
+
+def sources(service: Service, version: int) -> tuple[Prefix, ...] | None:
+    """Return the ranges of an IP version from which clients are led in, none within another; None: from anywhere."""
+    if not service.sources:
+        return None
+    found: list[Prefix] = []
+    if version == 4:
+        found += collapse_addresses(each for each in service.sources if isinstance(each, IPv4Network))
+    else:
+        found += collapse_addresses(each for each in service.sources if isinstance(each, IPv6Network))
+    return None if any(each.prefixlen == 0 for each in found) else tuple(found)

@@ -17,6 +17,7 @@ from topology.model import (
     MOST_ENDPOINT_PORTS,
     MOST_ENDPOINTS,
     MOST_EXTERNAL,
+    MOST_SOURCES,
     Address,
     Endpoint,
     EndpointSlice,
@@ -60,6 +61,8 @@ def _of_service(service: Service) -> Iterator[Fault]:
             yield Fault(f"node port {number}/{protocol} is out of range", remedy)
     if len(service.external) > MOST_EXTERNAL:
         yield Fault(f"has {len(service.external)} external addresses", f"give at most {MOST_EXTERNAL}")
+    if len(service.sources) > MOST_SOURCES:
+        yield Fault(f"has {len(service.sources)} ranges of clients", f"give at most {MOST_SOURCES}")
     if not 0 <= service.affinity <= MOST_AFFINITY:
         remedy = f"give 1 to {MOST_AFFINITY}, or 0 for none"
         yield Fault(f"affinity of {service.affinity} seconds is out of range", remedy)

@@ -32,13 +32,17 @@ class NodePorts:
 
 @dataclass(frozen=True)
 class Door:
-    """A port of an external address; it leads to this node's `node_port`, or if that is 0 to the address `service`."""
+    """A port of an external address; it leads to this node's `node_port`, or if that is 0 to the address `service`.
+
+    `sources`: where the clients are whom it leads in; None: anywhere.
+    """
 
     address: str
     protocol: str
     port: int
     service: str
     node_port: int
+    sources: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -263,7 +267,10 @@ def _door(name: str, value: Any) -> Door:
     }
     if not isinstance(value, dict) or not fields.keys() <= value.keys():
         raise _wrong(name, value, f"{', '.join(fields)} of each")
-    return Door(**{field: read(f"{name}.{field}", value[field]) for field, read in fields.items()})
+    found = {field: read(f"{name}.{field}", value[field]) for field, read in fields.items()}
+    if value.get("sources") is not None:
+        found["sources"] = _many(_prefix)(f"{name}.sources", value["sources"])
+    return Door(**found)
 
 
 def _protocol(name: str, value: Any) -> str:

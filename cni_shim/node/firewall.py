@@ -161,6 +161,10 @@ def _external(configuration: Configuration, family: str) -> list[str]:
         if (":" in door.address) == (family == "ip6"):
             asked = f"{family} daddr {door.address} {door.protocol.lower()} dport {door.port}"
             by_node_port = f"{_from_to(here, door.node_port)} persistent" if here and door.node_port else ""
+            if door.sources is not None:  # a nat chain sees what begins a connection; what goes on is let alone
+                allowed = _of_family(door.sources, family)
+                others = f" {family} saddr != {{ {allowed} }}" if allowed else ""
+                rules.append(f"{asked}{others} counter drop")
             rules.append(f"{asked} counter dnat {family} to {by_node_port or door.service}")
     return rules
 

@@ -118,8 +118,14 @@ def _node_ports(cluster: Cluster) -> NodePortsView | None:
 
 
 def _door(door: Door) -> DoorView:
-    address, protocol, port, service, node_port = door
-    return DoorView(address=str(address), protocol=protocol, port=port, service=str(service), node_port=node_port)
+    return DoorView(
+        address=str(door.address),
+        protocol=door.protocol,
+        port=door.port,
+        service=str(door.service),
+        node_port=door.node_port,
+        sources=None if door.sources is None else tuple(map(str, door.sources)),
+    )
 
 
 def _digest(content: Configuration) -> int:

@@ -228,6 +228,7 @@ SERVICES = [
         "internal_local": True,
         "publish_not_ready": False,
         "external": ["203.0.113.5"],
+        "sources": ["192.0.2.0/24"],
     }
 ]
 _HTTP = {"protocol": "TCP", "port": 8080, "name": "http"}

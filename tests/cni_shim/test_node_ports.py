@@ -15,7 +15,7 @@ import pytest
 
 from tests.cni_shim.machine import inside, run
 from tests.cni_shim.plugin_in_memory import Plugin
-from tests.cni_shim.programmed import GATEWAY, POD, PORT, TARGET, offered, programmed, seconds_to_refusal
+from tests.cni_shim.programmed import GATEWAY, POD, PORT, TARGET, knock, offered, programmed, seconds_to_refusal
 from tests.cni_shim.site import OUTSIDE, UNDERLAY, Site
 from topology.model import HAIRPIN, NODE_PORTS
 
@@ -189,7 +189,7 @@ def test_clients_stay_apart(site: Site, pod: Plugin) -> None:
 # -- external addresses -----------------------------------------------------------------------------------------------
 
 
-def door(kind: int, address: str, port: int, node_port: int = 0) -> dict[str, object]:
+def door(kind: int, address: str, port: int, node_port: int = 0, *sources: str) -> dict[str, object]:
     """A port of an external address as the controller tells it; the service is that of `pod` which has an endpoint."""
     protocol = "TCP" if kind == TCP else "UDP"
     return {
@@ -198,6 +198,7 @@ def door(kind: int, address: str, port: int, node_port: int = 0) -> dict[str, ob
         "port": port,
         "service": "172.30.0.10",
         "node_port": node_port,
+        "sources": list(sources) or None,
     }
 
 
@@ -237,6 +238,36 @@ def test_an_external_address_without_endpoint_is_refused(external: Site, pod: Pl
 
 def test_other_ports_of_the_node_s_own_address_are_the_node_s(external: Site, pod: Plugin) -> None:
     assert talk(Place(external.machine.name, port=82), Place(external.outside), (OWNED, 82)).seen == OUTSIDE
+
+
+@KINDS
+@pytest.mark.parametrize("node_port", [0, SERVED], ids=["by the service", "by node port"])
+def test_an_external_address_for_some_clients_only(external: Site, pod: Plugin, kind: int, node_port: int) -> None:
+    """Whoever is elsewhere hears nothing, from outside and from here."""
+    others, own, pods = "198.51.100.101", f"{OUTSIDE}/32", "10.128.0.0/14"
+    run("ip", "-n", external.outside, "address", "add", f"{others}/24", "dev", "wire0")
+    for sources, served in (((own,), OUTSIDE), (("192.0.2.0/24", f"{others}/32"), others), ((pods,), pod.netns)):
+        external.controller.configure(external=[door(kind, ROUTED, 90, node_port, *sources)])
+        assert external.ensure() == ["nftables rules"]
+        assert external.ensure() == []
+        for name, client in ((OUTSIDE, Place(external.outside, OUTSIDE)), (others, Place(external.outside, others))):
+            if name == served:
+                assert talk(Place(pod.netns, port=TARGET), client, (ROUTED, 90), kind).answered == b"ping pong"
+            else:
+                assert hears_nothing(client, (ROUTED, 90), kind)
+        if served == pod.netns:
+            assert talk(Place(pod.netns, port=TARGET), Place(pod.netns), (ROUTED, 90), kind).answered == b"ping pong"
+        else:
+            assert hears_nothing(Place(pod.netns), (ROUTED, 90), kind)
+
+
+def hears_nothing(client: Place, to: tuple[str, int], kind: int) -> bool:
+    """Whether what a client sends is dropped, not refused."""
+    with opened(client, kind) as asking:
+        asking.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            knock(asking, to)
+    return True
 
 
 # -- others -----------------------------------------------------------------------------------------------------------

@@ -172,6 +172,8 @@ def test_a_missing_field_is_named(name: str) -> None:
         ("external.port", door(port=0)),
         ("external.service", door(service="")),
         ("external.node_port", door(node_port=65536)),
+        ("external.sources", door(sources="any")),
+        ("external.sources", door(sources=["192.0.2.1/24"])),
         ("mtu_overhead", -1),
         ("mtu_overhead", 50.0),
         ("controllers", ["tcp:198.51.100.1"]),
@@ -274,13 +276,23 @@ def wanted(**changes: Any) -> configuration.Configuration:
 
 def test_the_firewall(golden: Callable[[str, str], None]) -> None:
     plain = wanted(peers=["198.51.100.2", "198.51.100.3"])
+    from_somewhere = [
+        *door(port=82, sources=["192.0.2.0/24", "203.0.113.0/24", "2001:db8::/64"]),
+        *door(port=83, sources=["2001:db8::/64"]),
+        *door(address="2001:db8::7", port=84, service="fd00:20::9", sources=["2001:db8::/64"]),
+    ]
     both = wanted(
         gateways=["10.128.0.1/23", "fd00:10::1/64"],
         cluster_cidrs=["10.128.0.0/14", "fd00:10::/48"],
         service_cidrs=["172.30.0.0/16", "fd00:20::/108"],
         hairpin=["169.254.42.1", "fe80::2a01"],
         node_ports=ports(prefixes=["169.254.43.0/24", "fd68:6564:646c:6501::/120"]),
-        external=[*door(), *door(address="2001:db8::7", service="fd00:20::9"), *door(port=81, node_port=0)],
+        external=[
+            *door(),
+            *door(address="2001:db8::7", service="fd00:20::9"),
+            *door(port=81, node_port=0),
+            *from_somewhere,
+        ],
         peers=["2001:db8::2"],
         controllers=["ssl:[2001:db8::9]:6653", "unix:/run/x"],
         guarded_udp_ports=[],

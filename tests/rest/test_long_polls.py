@@ -89,11 +89,17 @@ def test_each_news_ends_the_wait(network: TestApp, control: MemoryControl) -> No
     assert news(lambda: control.connect("n1"))["programmed"] is True
     settings = Cluster(guarded_tcp_ports=(6640, 6653, 9999), external_cidrs=(IPv4Network("203.0.113.0/24"),))
     assert news(lambda: control.submit(SetCluster(settings)))["guarded_tcp_ports"] == [6640, 6653, 9999]
-    asked = {"project": "red", "name": "web", "address": "172.30.0.10", "external": ["203.0.113.5"]}
+    asked = {
+        "project": "red",
+        "name": "web",
+        "address": "172.30.0.10",
+        "external": ["203.0.113.5"],
+        "sources": ["10.0.0.0/8", "fd00::/8"],
+    }
     ports = [{"protocol": "TCP", "port": 80, "node_port": 30080}]
     found = news(lambda: network.post_json("/v1/services", {**asked, "ports": ports}))
     door = {"address": "203.0.113.5", "protocol": "TCP", "port": 80, "service": "172.30.0.10", "node_port": 30080}
-    assert found["external"] == [door]
+    assert found["external"] == [door | {"sources": ["10.0.0.0/8"]}]
 
 
 def test_a_revision_survives_a_restart(network: TestApp, control: MemoryControl) -> None:

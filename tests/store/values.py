@@ -42,6 +42,7 @@ from topology.model import (
     Watermark,
     in_order,
     mac_of,
+    prefixes_in_order,
 )
 from topology.snapshot import Event, Put, Remove
 
@@ -171,6 +172,7 @@ services = st.builds(
     internal_local=st.booleans(),
     publish_not_ready=st.booleans(),
     external=st.lists(addresses, max_size=3).map(in_order),
+    sources=st.lists(prefixes(), max_size=3).map(prefixes_in_order),
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import IPv4Network, ip_address
 
 import pytest
 
@@ -12,7 +12,7 @@ from tests.topology.strategies import after
 from topology import requests
 from topology.admission import admit
 from topology.doors import Door, doors
-from topology.model import NamedPort, PortRange, Service, ServiceKey
+from topology.model import MOST_SOURCES, NamedPort, PortRange, Service, ServiceKey
 from topology.requests import Refused
 from topology.snapshot import Put, Snapshot, apply_all, empty
 
@@ -53,6 +53,29 @@ def test_each_port_of_each_address(world: Snapshot) -> None:
 def test_without_node_ports_by_the_service_s_address(world: Snapshot) -> None:
     settings = requests.SetCluster(replace(world.cluster, node_ports=None))
     assert [door.node_port for door in doors(after(said(world, WEB), settings))] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("given", "allowed"),
+    [
+        ((), None),
+        (("198.51.100.7/32",), ("198.51.100.7/32",)),
+        (("198.51.100.0/25", "198.51.100.128/25", "198.51.100.9/32", "fd00::/8"), ("198.51.100.0/24",)),
+        (("198.51.100.0/25", "0.0.0.0/0"), None),
+        (("fd00::/8",), ()),  # nobody who could have a source of this family
+    ],
+)
+def test_where_clients_are_whom_it_leads_in(
+    world: Snapshot, given: tuple[str, ...], allowed: tuple[str, ...] | None
+) -> None:
+    asked = requests.CreateService(replace(WEB, sources=nets(*given)))
+    assert {door.sources for door in doors(after(world, asked))} == {None if allowed is None else nets(*allowed)}
+
+
+def test_too_many_ranges_of_clients(world: Snapshot) -> None:
+    many = tuple(IPv4Network((number << 8, 24)) for number in range(MOST_SOURCES + 1))
+    with pytest.raises(Refused, match="has 1001 ranges of clients; give at most 1000"):
+        admit(world, requests.CreateService(replace(WEB, sources=many)))
 
 
 def test_of_two_that_name_one_the_first_in_order_has_it(world: Snapshot) -> None:

@@ -8,7 +8,7 @@ from ipaddress import ip_network
 from topology import doors, names
 from topology.admission.checks import inside, known_project, require
 from topology.endpoints import service_fault
-from topology.model import Address, Service, ServiceKey, in_order
+from topology.model import Address, Service, ServiceKey, in_order, prefixes_in_order
 from topology.requests import CreateService, DeleteService, Reason, Refused
 from topology.snapshot import Event, Put, Remove, Snapshot
 
@@ -16,7 +16,12 @@ from topology.snapshot import Event, Put, Remove, Snapshot
 def create_service(snapshot: Snapshot, request: CreateService) -> tuple[Event, ...]:
     """Make or replace a service."""
     given = request.service
-    service = replace(given, ports=tuple(sorted(given.ports)), external=in_order(given.external))
+    service = replace(
+        given,
+        ports=tuple(sorted(given.ports)),
+        external=in_order(given.external),
+        sources=prefixes_in_order(given.sources),
+    )
     require(names.label_fault, "service", service.key.name)
     known_project(snapshot, service.key.project)
     if snapshot.services.get(service.key) == service:

@@ -22,6 +22,7 @@ from topology.model.addressing import (
     format_mac,
     in_order,
     mac_of,
+    prefixes_in_order,
 )
 from topology.model.networks import (
     EVERYTHING,
@@ -51,6 +52,7 @@ from topology.model.services import (
     MOST_ENDPOINT_PORTS,
     MOST_ENDPOINTS,
     MOST_EXTERNAL,
+    MOST_SOURCES,
     Endpoint,
     EndpointSlice,
     NamedPort,
@@ -91,6 +93,7 @@ __all__ = [
     "MOST_ENDPOINTS",
     "MOST_ENDPOINT_PORTS",
     "MOST_EXTERNAL",
+    "MOST_SOURCES",
     "NAME_LABEL",
     "NODE_PORTS",
     "SHARED_SPACE",
@@ -136,4 +139,5 @@ __all__ = [
     "format_mac",
     "in_order",
     "mac_of",
+    "prefixes_in_order",
 ]

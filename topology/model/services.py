@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from topology.model.addressing import Address
+from topology.model.addressing import Address, Prefix
 
 MOST_AFFINITY: Final = 86400  # seconds: a day, as Kubernetes has it
 MOST_EXTERNAL: Final = 100  # external addresses of one service; a node has a rule for each port of each
+MOST_SOURCES: Final = 1000  # ranges of clients of one service
 MOST_ENDPOINTS: Final = 1000  # of one slice, as Kubernetes has it
 MOST_ENDPOINT_PORTS: Final = 100  # of one slice; an endpoint has as many flows
 
@@ -42,6 +43,7 @@ class Service:
     (0: each connection by itself). `internal_local`: only endpoints on the client's own node are used.
     `publish_not_ready`: endpoints count whether they are ready or not. `external` are addresses by which others reach
     it, where what is sent to one of them comes to a node and the cluster allows it (see `topology.doors`); in order.
+    `sources`, in order, are where clients are whom an external address leads in; none: anywhere.
     """
 
     key: ServiceKey
@@ -51,6 +53,7 @@ class Service:
     internal_local: bool = False
     publish_not_ready: bool = False
     external: tuple[Address, ...] = ()
+    sources: tuple[Prefix, ...] = ()
 
     @property
     def node_ports(self) -> tuple[tuple[str, int], ...]:
