@@ -51,6 +51,7 @@ def _service(found: Service) -> tuple[Subject, ...]:
     addresses = [text for text in spec.cluster_ips if text not in ("", "None")]
     if not addresses or spec.type == "ExternalName":
         return ()
+    is_local = spec.external_traffic_policy == "Local"
     service = model.Service(
         key=model.ServiceKey(found.metadata.namespace, found.metadata.name),
         address=address(addresses[0], "$.spec.clusterIPs[0]"),
@@ -60,6 +61,8 @@ def _service(found: Service) -> tuple[Subject, ...]:
         publish_not_ready=spec.publish_not_ready_addresses,
         external=_external(found),
         sources=_sources(spec),
+        external_local=is_local,
+        health_port=spec.health_check_node_port if is_local else 0,
     )
     _check(service_fault(service), "$.spec")
     return (service,)

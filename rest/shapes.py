@@ -277,6 +277,27 @@ class DoorView(Object, frozen=True):
     sources: tuple[PrefixText, ...] | None
 
 
+class LocalPortView(Object, frozen=True):
+    """A port of a service to which a node leads clients from outside by their own addresses.
+
+    So it does by every external address of the service, and by `node_port`, if that is not 0.
+    """
+
+    service: AddressText
+    protocol: Protocol
+    port: L4Port
+    node_port: NodePort
+
+
+class HealthView(Object, frozen=True):
+    """A port at which a node tells by HTTP how many endpoints of a service it has."""
+
+    port: L4Port
+    project: Label
+    service: Label
+    endpoints: int
+
+
 class Configuration(Object, frozen=True):
     """What a node sets itself up by. `revision` changes whenever anything else in it does; it has no order.
 
@@ -296,6 +317,9 @@ class Configuration(Object, frozen=True):
     hairpin: tuple[AddressText, ...]
     node_ports: NodePortsView | None
     external: tuple[DoorView, ...]
+    local: tuple[LocalPortView, ...]
+    health: tuple[HealthView, ...]
+    control_plane: tuple[AddressText, ...]
     mtu_overhead: int
     controllers: tuple[str, ...]
     api: tuple[str, ...]

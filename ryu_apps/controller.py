@@ -45,7 +45,7 @@ from topology.admission import admit
 from topology.compiler import Delta
 from topology.fields import TRANSPORT
 from topology.model import Cluster
-from topology.pipeline import SERVICE_ZONE
+from topology.pipeline import NODE_ZONE, SERVICE_ZONE
 from topology.requests import Refused, SetCluster
 from topology.snapshot import Snapshot, apply_all, empty
 from topology.targets import Gone
@@ -80,7 +80,8 @@ class OpenFlowWire:
     def forget(self, xid: int, gone: Gone) -> bytes:
         """Return a request to forget the connections that a service led to an endpoint that is gone."""
         protocol, _, _ = TRANSPORT[gone.protocol]
-        return messages.ct_flush(xid, SERVICE_ZONE, protocol, *gone.target)
+        zone = NODE_ZONE if gone.from_outside else SERVICE_ZONE
+        return messages.ct_flush(xid, zone, protocol, *gone.target)
 
     def ask_role(self, xid: int, role: messages.Role, generation: int) -> bytes:
         """Return a request for a role."""

@@ -36,6 +36,11 @@ def first_group(address: Address, cluster: Cluster) -> int:
     return (address.version == 6) << 31 | place << _OWN_BITS
 
 
+def first_outer_group(address: Address, cluster: Cluster) -> int:
+    """Return the first of those that are for endpoints on one node only, for whom comes from outside."""
+    return first_group(address, cluster) + (1 << _OWN_BITS >> 1)
+
+
 def balanced(targets: Mapping[int, Target], first: int, actions: Callable[[int, Target], Actions]) -> tuple[Group, ...]:
     """Return the groups that choose among endpoints, the one to begin with last; none without endpoints.
 

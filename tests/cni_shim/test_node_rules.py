@@ -113,7 +113,14 @@ def test_a_configuration_of_two_families() -> None:
     assert found.gateway_mac == "0a:58:0a:80:00:01"
 
 
-LATER = ("hairpin", "node_ports", "external")  # fields that an older controller does not know
+LATER = (
+    "hairpin",
+    "node_ports",
+    "external",
+    "local",
+    "health",
+    "control_plane",
+)  # fields that an older controller does not know
 
 
 def test_an_older_controller_leaves_services_to_a_proxy() -> None:
@@ -128,6 +135,10 @@ def ports(**changes: Any) -> dict[str, Any]:
 def door(**changes: Any) -> list[dict[str, Any]]:
     of_one = {"address": "203.0.113.5", "protocol": "TCP", "port": 80, "service": "172.30.0.10", "node_port": 30080}
     return [{**of_one, **changes}]
+
+
+def local(**changes: Any) -> list[dict[str, Any]]:
+    return [{"service": "172.30.0.10", "protocol": "TCP", "port": 80, "node_port": 30080, **changes}]
 
 
 @pytest.mark.parametrize("name", [name for name in from_controller() if name not in LATER])
@@ -172,6 +183,11 @@ def test_a_missing_field_is_named(name: str) -> None:
         ("external.port", door(port=0)),
         ("external.service", door(service="")),
         ("external.node_port", door(node_port=65536)),
+        ("local", [{"service": "172.30.0.10"}]),
+        ("local.service", local(service="web")),
+        ("local.node_port", local(node_port=65536)),
+        ("health.endpoints", [{"port": 30000, "project": "red", "service": "web", "endpoints": -1}]),
+        ("health.service", [{"port": 30000, "project": "red", "service": None, "endpoints": 1}]),
         ("external.sources", door(sources="any")),
         ("external.sources", door(sources=["192.0.2.1/24"])),
         ("mtu_overhead", -1),
@@ -293,6 +309,8 @@ def test_the_firewall(golden: Callable[[str, str], None]) -> None:
             *door(port=81, node_port=0),
             *from_somewhere,
         ],
+        local=[*local(), *local(protocol="UDP", node_port=0), *local(service="fd00:20::9")],
+        health=[{"port": 30999, "project": "red", "service": "web", "endpoints": 1}],
         peers=["2001:db8::2"],
         controllers=["ssl:[2001:db8::9]:6653", "unix:/run/x"],
         guarded_udp_ports=[],

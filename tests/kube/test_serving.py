@@ -94,6 +94,10 @@ def test_a_service() -> None:
             "external",
             (ip_address("203.0.113.5"), ip_address("203.0.113.6"), ip_address("2001:db8::5")),
         ),
+        ({"externalTrafficPolicy": "Local", "healthCheckNodePort": 30999}, "external_local", True),
+        ({"externalTrafficPolicy": "Local", "healthCheckNodePort": 30999}, "health_port", 30999),
+        ({"externalTrafficPolicy": "Cluster", "healthCheckNodePort": 30999}, "external_local", False),
+        ({"externalTrafficPolicy": "Cluster", "healthCheckNodePort": 30999}, "health_port", 0),
         (
             {"loadBalancerSourceRanges": ["2001:db8::/64", " 192.0.2.7/24 ", "192.0.2.0/24"]},
             "sources",

@@ -173,6 +173,8 @@ services = st.builds(
     publish_not_ready=st.booleans(),
     external=st.lists(addresses, max_size=3).map(in_order),
     sources=st.lists(prefixes(), max_size=3).map(prefixes_in_order),
+    external_local=st.booleans(),
+    health_port=st.just(0) | l4_ports,
 )
 
 

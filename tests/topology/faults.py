@@ -53,6 +53,7 @@ from topology.pipeline import (
     DESTINATION_VNID,
     HAIRPIN_SELF,
     OUTPUT_PORT,
+    OUTSIDE,
     SOURCE_VNID,
     SPACE,
     Table,
@@ -582,6 +583,11 @@ def learn_amiss(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...
     return None
 
 
+def from_elsewhere(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """Who comes from outside is taken for a pod or a node, or an answer for a question."""
+    return with_set(flow, OUTSIDE, (0, 1, 2), chance)
+
+
 FAULTS: dict[str, Make] = {
     make.__name__: make
     for make in (
@@ -592,6 +598,7 @@ FAULTS: dict[str, Make] = {
         *(endpoint_elsewhere, endpoint_port, other_end, mark_of_another, untranslated, bucket_astray),
         *(lose_bucket, more_buckets, weigh_bucket, same_bucket, group_of_another, ask_another_group),
         *(lose_groups, stray_group, other_service, open_services, hairpin_of_another, learn_amiss, choose_alike),
+        from_elsewhere,
     )
 }
 

@@ -56,7 +56,7 @@ def _check_address(snapshot: Snapshot, service: Service) -> None:
 
 def _check_node_ports(snapshot: Snapshot, service: Service) -> None:
     subject, offered = _named(service.key), snapshot.cluster.node_ports
-    for protocol, number in service.node_ports:
+    for protocol, number in service.held_ports:
         if offered is None or not offered.first <= number <= offered.last:
             there = "there are none in this cluster" if offered is None else f"they are {offered.first}-{offered.last}"
             cause = f"node port {number}/{protocol} is outside the node ports: {there}"

@@ -26,6 +26,7 @@ from topology.features import (
     guard,
     networks,
     node,
+    outside,
     ports,
     services,
     spaces,
@@ -92,7 +93,8 @@ FEATURES: Final[tuple[Feature, ...]] = (
     blocks,
     tracking,
     errors,
+    outside,
 )
-_COMMON: Final[tuple[CommonFeature, ...]] = (base, guard, arp, tunnels, services, errors)
+_COMMON: Final[tuple[CommonFeature, ...]] = (base, guard, arp, tunnels, services, errors, outside)
 BY_ID: Final[dict[int, Feature]] = {int(feature.ID): feature for feature in FEATURES}
 COMMON: Final[dict[int, CommonFeature]] = {int(feature.ID): feature for feature in _COMMON}

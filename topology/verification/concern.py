@@ -114,6 +114,7 @@ def _connection(key: ConnectionKey, snapshot: Snapshot, concern: Concern) -> Non
         focus.connections.add(key)
         focus.reached.update(key)
         focus.blocks.update(blocks)
+    _everywhere(_outer_services(key, snapshot), snapshot, concern)
     _commits(_on_the_way(key, snapshot), snapshot, concern)
 
 
@@ -126,12 +127,20 @@ def _changed_network(change: Change, name: str, snapshot: Snapshot, concern: Con
         for node in snapshot.nodes:
             _on(node, concern).networks.add(name)
     _commits(_on_the_way((name, *snapshot.peers.get(name, {})), snapshot), snapshot, concern)
+    _everywhere(_outer_services((name, *snapshot.peers.get(name, {})), snapshot), snapshot, concern)
     if len({side.vnid for side in sides}) == len({side.space for side in sides}) == 1 == len(sides) - 1:
         return
     for project in snapshot.projects_of.get(name, {}):
         _everywhere(snapshot.services_of.get(project, {}), snapshot, concern)
     for node in snapshot.hosts.get(name, {}):
         _on(node, concern).ports.update(snapshot.ports_on.get(node, {}))
+
+
+def _outer_services(networks: Iterable[str], snapshot: Snapshot) -> set[ServiceKey]:
+    """The services of networks to whose endpoints nobody is led by an address that these networks know."""
+    projects = {project for network in networks for project in snapshot.projects_of.get(network, {})}
+    keys = {key for project in projects for key in snapshot.services_of.get(project, {})}
+    return {key for key in keys if snapshot.services[key].external_local}
 
 
 def _everywhere(services: Collection[ServiceKey], snapshot: Snapshot, concern: Concern) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from topology.pipeline import SENTINEL
-from topology.verification import crossing, delivery, errors, ingress, routing, services
+from topology.verification import crossing, delivery, errors, ingress, outside, routing, services
 from topology.verification.claim import About, Claim, Kind
 
 # Sentinels are no part of a table's sections: nothing may stand there, and what they say is checked as sums.
@@ -16,6 +16,7 @@ CLAIMS: Final[tuple[Claim, ...]] = (
     *crossing.CLAIMS,
     *errors.CLAIMS,
     *services.CLAIMS,
+    *outside.CLAIMS,
     *routing.CLAIMS,
     *delivery.CLAIMS,
     _SENTINEL,
