@@ -14,17 +14,27 @@ import msgspec
 
 from kube.objects import Namespace, Node
 from kube.reading import BY_PLURAL
-from kube.resources import BINDINGS, CONNECTIONS, NETWORKS, PROJECT_NETWORKS, CustomResource, ProjectNetworkAsk
-from store import bindings
+from kube.resources import (
+    BINDINGS,
+    CONNECTIONS,
+    EGRESSES,
+    NETWORKS,
+    PROJECT_NETWORKS,
+    CustomResource,
+    ProjectNetworkAsk,
+)
+from store import bindings, egresses
 from store.asked import ConnectionCreation, NetworkCreation
 from topology.admission import admit
 from topology.model import DEFAULT_NETWORK, NAME_LABEL, Address, ConnectionKey, Prefix
 from topology.requests import (
     CreateBinding,
+    CreateEgress,
     CreateNetwork,
     CreateNode,
     CreateProject,
     DeleteBinding,
+    DeleteEgress,
     DeleteNetwork,
     DeleteNode,
     DeleteProject,
@@ -62,6 +72,8 @@ def requests_for(snapshot: Snapshot, ask: Ask) -> tuple[Request, ...]:
         return _connection(snapshot, ask)
     if resource is BINDINGS:
         return _binding(snapshot, ask)
+    if resource is EGRESSES:
+        return _egress(snapshot, ask)
     assert resource is PROJECT_NETWORKS
     return _home(snapshot, ask)
 
@@ -75,6 +87,8 @@ def is_gone(snapshot: Snapshot, ask: Ask) -> bool:
             return ConnectionKey(*ask.name.split(".", 1)) not in snapshot.connections
         case BINDINGS.plural:
             return ask.name not in snapshot.bindings
+        case EGRESSES.plural:
+            return ask.name not in snapshot.egresses
     return ask.name not in snapshot.projects
 
 
@@ -130,6 +144,14 @@ def _binding(snapshot: Snapshot, ask: Ask) -> tuple[Request, ...]:
         return (DeleteBinding(ask.name),) if ask.name in snapshot.bindings else ()
     asked: bindings.Binding = specification(BINDINGS, ask)
     wanted = CreateBinding(asked.value())
+    return (wanted,) if _changes(snapshot, wanted) else ()
+
+
+def _egress(snapshot: Snapshot, ask: Ask) -> tuple[Request, ...]:
+    if ask.is_leaving:
+        return (DeleteEgress(ask.name),) if ask.name in snapshot.egresses else ()
+    asked: egresses.Egress = specification(EGRESSES, ask)
+    wanted = CreateEgress(asked.value())
     return (wanted,) if _changes(snapshot, wanted) else ()
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-from kube.resources import BINDINGS, CONNECTIONS, CUSTOM_RESOURCES, GROUP, NETWORKS, PROJECT_NETWORKS
+from kube.resources import BINDINGS, CONNECTIONS, CUSTOM_RESOURCES, EGRESSES, GROUP, NETWORKS, PROJECT_NETWORKS
 
 FILE: Final = Path("deploy/kubernetes/base/rbac.yaml")
 NAMESPACE: Final = "heddle-system"
@@ -38,7 +38,7 @@ class Permission(NamedTuple):
 
 _PLURALS: Final = tuple(resource.plural for resource in CUSTOM_RESOURCES)
 _WITH_STATUS: Final = tuple(resource.plural for resource in CUSTOM_RESOURCES if resource.decided is not None)
-_ASKED: Final = tuple(resource.plural for resource in (NETWORKS, CONNECTIONS, BINDINGS, PROJECT_NETWORKS))
+_ASKED: Final = tuple(resource.plural for resource in (NETWORKS, CONNECTIONS, BINDINGS, EGRESSES, PROJECT_NETWORKS))
 
 # A replica, in the whole cluster.
 EVERYWHERE: Final = (

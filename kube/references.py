@@ -14,10 +14,12 @@ from topology.model import (
     AddressBlock,
     Binding,
     Connection,
+    Egress,
     EndpointSlice,
     Move,
     Network,
     Node,
+    Outage,
     Pod,
     Port,
     Prefix,
@@ -74,7 +76,11 @@ def present(snapshot: Snapshot, value: Subject) -> Subject | None:
 
 
 def _present_number(snapshot: Snapshot, value: Any) -> Subject | None:
-    """Of what has no reference: a quarantined address, or the number last given from a pool."""
+    """Of what nothing refers to: lost nodes, egresses, addresses in quarantine, numbers last given from a pool."""
+    if isinstance(value, Outage):
+        return snapshot.outages.get(value.node)
+    if isinstance(value, Egress):
+        return snapshot.egresses.get(value.name)
     if hasattr(value, "pool"):
         last = snapshot.watermarks.get(value.pool)
         return None if last is None else type(value)(value.pool, last)
@@ -104,7 +110,7 @@ def _networks_named(value: Subject) -> tuple[str, ...]:
             return value.networks
         case Connection(key=key):
             return tuple(key)
-        case AddressBlock(network=network) | Port(network=network):
+        case AddressBlock(network=network) | Port(network=network) | Egress(network=network):
             return (network,)
     return ()
 
@@ -131,6 +137,7 @@ def still_named(snapshot: Snapshot, value: Subject) -> bool:
                 snapshot.projects_of,
                 snapshot.moves_of,
                 snapshot.bindings_to,
+                snapshot.egresses_of,
                 snapshot.peers,
                 snapshot.blocks_of,
                 snapshot.hosts,
@@ -164,6 +171,8 @@ def _conflicts(snapshot: Snapshot, value: Subject) -> Iterator[str]:
             yield from _of_port(snapshot, value)
         case Service():
             yield from _of_service(snapshot, value)
+        case Egress():
+            yield from _of_egress(snapshot, value)
 
 
 def _of_network(snapshot: Snapshot, network: Network) -> Iterator[str]:
@@ -196,6 +205,17 @@ def _of_service(snapshot: Snapshot, service: Service) -> Iterator[str]:
     for what, holder in held:
         if holder is not None and holder != service.key:
             yield f"{what} belongs to service {'/'.join(holder)}"
+
+
+def _of_egress(snapshot: Snapshot, egress: Egress) -> Iterator[str]:
+    for address in egress.addresses:
+        claim = snapshot.claims.get(address)
+        if claim is not None and claim.whose != f'egress "{egress.name}"':
+            yield f"address {address} belongs to {claim.whose}"
+    others = (snapshot.egresses[name] for name in snapshot.egresses_of.get(egress.network, ()))
+    for other in others if egress.pods is None else ():
+        if other.name != egress.name and other.pods is None:
+            yield f'network "{egress.network}" leaves by egress "{other.name}" already'
 
 
 def _overlap(one: Prefix, two: Prefix) -> bool:

@@ -1,8 +1,8 @@
 """Our custom resources: one table of what each is called, what it says, and who writes it. Shapes are those of `store`.
 
-Two sorts. What is *asked* of the network (Network, Connection, Binding, ProjectNetwork) has a spec that people write
-and a status that the controller writes: what is decided (`decided`, the store's shape), the phase and the conditions.
-What is *kept* (VTEPs, address slices, claims, moves) has a spec only, and only the controller writes it.
+Two sorts. What is *asked* of the network (Network, Connection, Binding, Egress, ProjectNetwork) has a spec that people
+write and a status that the controller writes: what is decided (`decided`, the store's shape), phase and conditions.
+What is *kept* (VTEPs, outages, address slices, claims, moves) has a spec only, and only the controller writes it.
 
 The schemas come out of this table (`schema`); how objects become events is in `mirror`, how events are written, in
 `store`.
@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, Generic, Literal, NamedTuple, TypeVar
 import msgspec
 from msgspec import Meta, field
 
-from store import bindings, connections, moves, objects
+from store import bindings, connections, egresses, moves, objects
 from store.asked import ConnectionCreation, NetworkCreation
 from store.fields import Label, Object, OwnVnid, Subdomain
 from topology import model
@@ -202,6 +202,25 @@ BINDINGS: Final = CustomResource(
         _AGE,
     ),
 )
+EGRESSES: Final = CustomResource(
+    "Egress",
+    "egresses",
+    "hegr",
+    egresses.Egress,
+    model.Egress,
+    lambda egress: egress.name,
+    decided=egresses.Egress,
+    named="name",
+    omitted=frozenset({"name"}),
+    columns=(
+        Column("Network", "string", ".spec.network", "Whose pods leave by it."),
+        Column("Addresses", "string", ".spec.addresses[*]", "By which they leave."),
+        Column("Fail", "string", ".spec.fail", "What becomes of packets while no node holds an address.", priority=1),
+        _PHASE,
+        _WHY,
+        _AGE,
+    ),
+)
 PROJECT_NETWORKS: Final = CustomResource(
     "ProjectNetwork",
     "projectnetworks",
@@ -231,6 +250,15 @@ VTEPS: Final = CustomResource(
         Column("Datapath", "string", ".spec.dpid", "Its bridge's datapath id."),
         _AGE,
     ),
+)
+OUTAGES: Final = CustomResource(
+    "Outage",
+    "outages",
+    "outage",
+    objects.Outage,
+    model.Outage,
+    lambda outage: outage.node,
+    columns=(_AGE,),
 )
 ADDRESS_SLICES: Final = CustomResource(
     "AddressSlice",
@@ -289,13 +317,16 @@ WATERMARKS: Final = CustomResource(
 )
 
 # In an order in which each comes after those that it refers to. A move comes last: it says how far the others are.
+# That a node is lost comes before it: else, for a moment, it would hold what it cannot.
 CUSTOM_RESOURCES: Final = (
+    OUTAGES,
     VTEPS,
     VNID_CLAIMS,
     NETWORKS,
     PROJECT_NETWORKS,
     BINDINGS,
     CONNECTIONS,
+    EGRESSES,
     ADDRESS_BLOCKS,
     ADDRESS_SLICES,
     WATERMARKS,

@@ -20,6 +20,7 @@ from kube.resources import (
     BINDINGS,
     CONNECTIONS,
     CUSTOM_RESOURCES,
+    EGRESSES,
     MOVES,
     NETWORKS,
     PROJECT_NETWORKS,
@@ -31,7 +32,7 @@ from kube.resources import (
     VnidClaim,
 )
 from store import objects
-from topology.model import FIRST_VNID, Binding, Connection, Network, Port, Project, Quarantine, Subject
+from topology.model import FIRST_VNID, Binding, Connection, Egress, Network, Port, Project, Quarantine, Subject
 from topology.snapshot import Event, Put
 
 _OF_VALUE: Final[Mapping[type[Any], CustomResource]] = {resource.value: resource for resource in CUSTOM_RESOURCES}
@@ -149,6 +150,9 @@ def ask_of(value: Subject) -> dict[str, Any]:
         case Binding():
             shape = BINDINGS.spec.of(value)  # type: ignore[attr-defined]
             kept = ("projects", "pods", "primary", "secondary", "optional")
+        case Egress():
+            shape = EGRESSES.spec.of(value)  # type: ignore[attr-defined]
+            kept = ("network", "addresses", "pods", "nodes", "fail")
         case Project():
             return {"network": value.home} if value.is_placed else {}
         case _:
@@ -176,4 +180,4 @@ def document(resource: CustomResource, name: str, metadata: Mapping[str, Any], s
     }
 
 
-ASKED: Final = (NETWORKS, PROJECT_NETWORKS, BINDINGS, CONNECTIONS)
+ASKED: Final = (NETWORKS, PROJECT_NETWORKS, BINDINGS, CONNECTIONS, EGRESSES)

@@ -23,6 +23,7 @@ _WORDS: Final = {
     FeatureId.BLOCKS: "address block",
     FeatureId.TRACKING: "tracking of",
     FeatureId.ERRORS: "ICMP errors",
+    FeatureId.EGRESS: "egress",
 }
 
 

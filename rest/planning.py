@@ -23,6 +23,7 @@ from topology.model import (
     Binding,
     Cluster,
     Connection,
+    Egress,
     EndpointSlice,
     Network,
     Node,
@@ -46,6 +47,7 @@ _KINDS: Final[dict[type, str]] = {
     AddressBlock: "address block",
     Service: "service",
     EndpointSlice: "endpoints",
+    Egress: "egress",
 }
 
 
@@ -128,7 +130,7 @@ def _name(subject: Subject) -> str:
             return "/".join(key)
         case AddressBlock(network=network, prefix=prefix, node=node):
             return f"{prefix} of {network} on {node}"
-        case Node(name=name) | Network(name=name) | Project(name=name) | Binding(name=name):
+        case Node(name=name) | Network(name=name) | Project(name=name) | Binding(name=name) | Egress(name=name):
             return name
         case _:
             return "settings"

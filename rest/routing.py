@@ -122,6 +122,7 @@ PARAMETERS: Final[dict[str, Any]] = {
     "other": Label,
     "project": Label,
     "binding": Label,
+    "egress": Label,
     "pod": Subdomain,
     "service": Label,
     "slice": Subdomain,

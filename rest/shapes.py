@@ -303,7 +303,7 @@ class Configuration(Object, frozen=True):
 
     `controllers` are its switch's OpenFlow targets; `api`, where there are several replicas, the URLs of their APIs.
     `hairpin`, one for each address family: from where the node is met that reaches itself by a service. `node_ports`
-    null: somebody else leads them to services.
+    null: somebody else leads them to services. `held`: addresses that are no interface's, and that it is to answer for.
     """
 
     revision: int
@@ -320,6 +320,7 @@ class Configuration(Object, frozen=True):
     local: tuple[LocalPortView, ...]
     health: tuple[HealthView, ...]
     control_plane: tuple[AddressText, ...]
+    held: tuple[AddressText, ...]
     mtu_overhead: int
     controllers: tuple[str, ...]
     api: tuple[str, ...]

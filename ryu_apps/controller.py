@@ -32,9 +32,10 @@ from ryu_apps.logs import configure_logs
 from ryu_apps.moves import Conductor
 from ryu_apps.openflow import channel, decode, messages
 from ryu_apps.openflow.encode import Encoder
-from ryu_apps.openflow.wire import ALL_TABLES, MessageType, MultipartType
+from ryu_apps.openflow.wire import ALL_TABLES, BEAT_XID, MessageType, MultipartType
 from ryu_apps.owner import Owner
 from ryu_apps.plane import ControlPlane
+from ryu_apps.pulse import BEAT_SECONDS
 from ryu_apps.server import serve
 from ryu_apps.session import SwitchSession
 from ryu_apps.settings import Settings
@@ -43,9 +44,10 @@ from store.base import Store, StoreError
 from store.sqlite import SqliteStore
 from topology.admission import admit
 from topology.compiler import Delta
+from topology.egress import Left
 from topology.fields import TRANSPORT
 from topology.model import Cluster
-from topology.pipeline import NODE_ZONE, SERVICE_ZONE
+from topology.pipeline import EGRESS_ZONE, NODE_ZONE, SERVICE_ZONE
 from topology.requests import Refused, SetCluster
 from topology.snapshot import Snapshot, apply_all, empty
 from topology.targets import Gone
@@ -77,8 +79,10 @@ class OpenFlowWire:
         """Return a request for all groups."""
         return messages.group_desc_request(xid)
 
-    def forget(self, xid: int, gone: Gone) -> bytes:
-        """Return a request to forget the connections that a service led to an endpoint that is gone."""
+    def forget(self, xid: int, gone: Gone | Left) -> bytes:
+        """Return a request to forget what a service led to an endpoint that is gone, or what left by an address."""
+        if isinstance(gone, Left):
+            return messages.ct_flush_to(xid, EGRESS_ZONE, *gone)
         protocol, _, _ = TRANSPORT[gone.protocol]
         zone = NODE_ZONE if gone.from_outside else SERVICE_ZONE
         return messages.ct_flush(xid, zone, protocol, *gone.target)
@@ -86,6 +90,10 @@ class OpenFlowWire:
     def ask_role(self, xid: int, role: messages.Role, generation: int) -> bytes:
         """Return a request for a role."""
         return messages.role_request(xid, role, generation)
+
+    def ask_echo(self) -> bytes:
+        """Return a request that is answered at once."""
+        return messages.echo_request()
 
 
 class HeddleController(RyuApp):
@@ -110,7 +118,7 @@ class HeddleController(RyuApp):
     def start(self) -> None:
         """Called by Ryu when all applications exist."""
         super().start()
-        for thread in (self._owner.run, *self._started.threads, self._audit):
+        for thread in (self._owner.run, *self._started.threads, self._audit, self._beat):
             eventlet.spawn(thread)
 
     def close(self) -> None:
@@ -155,6 +163,8 @@ class HeddleController(RyuApp):
                 if tell is None:
                     return False
                 owner.switch_says(datapath, tell)
+            case MessageType.ECHO_REPLY:
+                return xid == BEAT_XID  # what is not ours is Ryu's
             case MessageType.ERROR:
                 owner.switch_says(datapath, _refusal(raw))
             case MessageType.ROLE_REPLY:
@@ -166,6 +176,12 @@ class HeddleController(RyuApp):
             case _:
                 return False
         return True
+
+    def _beat(self) -> None:
+        """Let the owner look for signs of life."""
+        while True:
+            eventlet.sleep(BEAT_SECONDS)
+            self._owner.beat()
 
     def _audit(self) -> None:
         """Read one switch after the other back, each once in _AUDIT_SECONDS."""

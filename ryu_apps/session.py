@@ -34,6 +34,7 @@ from ryu_apps.openflow.decode import FlowStats
 from ryu_apps.openflow.messages import Role
 from ryu_apps.openflow.wire import WireError
 from topology.compiler import Delta, FlowTable, SectionKey, diff, reconcile, unlike
+from topology.egress import Left
 from topology.flow import DIGEST_MASK, Entry, Group, owner_class, sentinel
 from topology.pipeline import APART, Table
 from topology.targets import Gone
@@ -67,12 +68,16 @@ class Wire(Protocol):
         """Return a request for all groups."""
         ...
 
-    def forget(self, xid: int, gone: Gone) -> bytes:
-        """Return a request to forget the connections that a service led to an endpoint that is gone."""
+    def forget(self, xid: int, gone: Gone | Left) -> bytes:
+        """Return a request to forget what a service led to an endpoint that is gone, or what left by an address."""
         ...
 
     def ask_role(self, xid: int, role: Role, generation: int) -> bytes:
         """Return a request for a role."""
+        ...
+
+    def ask_echo(self) -> bytes:
+        """Return a request that is answered at once, and whose answer nobody is told of."""
         ...
 
 
@@ -81,6 +86,10 @@ class Link(Protocol):
 
     def send(self, data: bytes) -> None:
         """Queue bytes; it does not wait for the switch to read them."""
+        ...
+
+    def has_spoken(self) -> bool:
+        """Whether the switch has sent anything since this was asked last."""
         ...
 
     def close(self) -> None:
@@ -113,6 +122,7 @@ class SwitchSession:
         self.failures = 0  # in a row; the owner spaces out retries by it
         self._wire = wire
         self._link: Link | None = None
+        self._echo_is_due = False
         self._xids = itertools.count(1)
         self._desired = FlowTable()
         self._revision = 0
@@ -131,7 +141,9 @@ class SwitchSession:
         self._scope: frozenset[int] | None = frozenset()  # classes being read; None: all
         self._found: list[FlowStats] = []
         self._counts: dict[int, int] = {}  # flows by table, as the switch counts them
-        self._gone: dict[Gone, None] = {}  # endpoints whose connections are to be forgotten, once none is led there
+        self._gone: dict[
+            Gone | Left, None
+        ] = {}  # of which connections are to be forgotten, once none is begun any more
         self._groups: dict[int, Group] | None = None  # those that the switch has, once they were asked for
 
     # --- what the owner tells it ---------------------------------------------------------------
@@ -139,6 +151,7 @@ class SwitchSession:
     def connect(self, link: Link) -> None:
         """The switch is here: ask for its sentinels, and how many flows it has."""
         self._link = link
+        self._echo_is_due = False
         self._asked_role = False
         self._in_flight = None
         self._refused = None
@@ -209,15 +222,28 @@ class SwitchSession:
         if self.phase is SwitchPhase.IN_SYNC:
             self._program()
 
-    def forget(self, gone: Iterable[Gone]) -> None:
-        """After what the switch was told just now: forget what services led to endpoints that are gone.
+    def forget(self, gone: Iterable[Gone | Left]) -> None:
+        """After what the switch was told just now: forget connections of services and of egresses.
 
-        Whoever goes on there is sent to another endpoint, which refuses what it does not know.
+        Who goes on is sent to another endpoint, which refuses what it does not know, or leaves by another address.
         """
         self._gone.update(dict.fromkeys(gone))
         for oldest in tuple(self._gone)[: max(0, len(self._gone) - _MOST_GONE)]:
             del self._gone[oldest]
         self._forget()
+
+    def is_alive(self, *, ask: bool) -> bool:
+        """Whether the switch has said anything since this was asked last; with `ask` it is let say something.
+
+        Without, it is alive if it is connected. What it has not answered yet is not asked again.
+        """
+        if self._link is None:
+            return False
+        spoken = self._link.has_spoken()
+        if ask and (spoken or not self._echo_is_due):
+            self._transmit(self._wire.ask_echo())
+        self._echo_is_due = ask
+        return spoken or not ask
 
     def is_connected_by(self, link: Link) -> bool:
         """Whether `link` is its present connection."""

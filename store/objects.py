@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from store.bindings import Binding, LabelMap, Pod, label_map
 from store.connections import Connection
+from store.egresses import Egress
 from store.fields import (
     AddressText,
     ContainerId,
@@ -135,6 +136,21 @@ class Node(Object, frozen=True):
             underlay=address(self.underlay, "$.underlay"),
             subnets=prefixes(self.subnets, "$.subnets"),
         )
+
+
+class Outage(Object, frozen=True):
+    """That a node is lost: it holds no address that the outside sends to."""
+
+    node: Subdomain
+
+    @classmethod
+    def of(cls, value: model.Outage) -> Outage:
+        """Return the shape of a value."""
+        return cls(node=value.node)
+
+    def value(self) -> model.Outage:
+        """Return the value of this shape."""
+        return model.Outage(self.node)
 
 
 class Subnet(Object, frozen=True):
@@ -346,6 +362,7 @@ class Kind(NamedTuple):
 # In an order in which each object comes after those it refers to.
 KINDS: Final = (
     Kind("cluster", Cluster, model.Cluster, lambda cluster: "cluster"),
+    Kind("outage", Outage, model.Outage, lambda outage: outage.node),
     Kind("node", Node, model.Node, lambda node: node.name),
     Kind("network", Network, model.Network, lambda network: network.name),
     Kind("project", Project, model.Project, lambda project: project.name),
@@ -356,6 +373,7 @@ KINDS: Final = (
     Kind("block", AddressBlock, model.AddressBlock, lambda block: f"{block.network}/{block.prefix}"),
     Kind("service", Service, model.Service, lambda service: "/".join(service.key)),
     Kind("endpoints", EndpointSlice, model.EndpointSlice, lambda found: "/".join(found.key)),
+    Kind("egress", Egress, model.Egress, lambda egress: egress.name),
     Kind("port", Port, model.Port, lambda port: "/".join(port.key)),
     Kind("quarantine", Quarantine, model.Quarantine, lambda item: f"{item.space}/{item.address}"),
     Kind("watermark", Watermark, model.Watermark, lambda watermark: watermark.pool),

@@ -16,7 +16,7 @@ from topology.admission import admit
 from topology.compiler import compile_node
 from topology.fields import spec
 from topology.flow import NO_TABLE, Flow, Op
-from topology.model import Endpoint, EndpointSlice, NamedPort, PortKey, Service, ServiceKey, SliceKey, Subnet
+from topology.model import Egress, Endpoint, EndpointSlice, NamedPort, PortKey, Service, ServiceKey, SliceKey, Subnet
 from topology.pipeline import FeatureId, Stage, Table
 from topology.snapshot import Snapshot, apply_all, empty
 
@@ -85,7 +85,8 @@ def _numbers() -> str:
             *("", "## Conntrack zones", "", f"Zone {pipeline.NODE_ZONE} has what pods began through tun0,"),
             f"{pipeline.SERVICE_ZONE} what services led to endpoints,",
             f"{pipeline.HAIRPIN_ZONE} what they led from a pod to itself,",
-            f"{pipeline.NODE_HAIRPIN_ZONE} and from a node out by the tun0 that it came by.",
+            f"{pipeline.NODE_HAIRPIN_ZONE} and from a node out by the tun0 that it came by,",
+            f"{pipeline.EGRESS_ZONE} what left by an address of its network's.",
             f"Those from {pipeline.FIRST_NETWORK_ZONE} on belong to networks that are asked less than they may ask.",
             *(
                 "",
@@ -121,7 +122,7 @@ def _flows() -> list[Flow]:
 
 
 def _sample() -> Snapshot:
-    """Return two nodes, a network with a range of its own that may ask another, a pod of it, and two services."""
+    """Return two nodes, a network with a range of its own that may ask another, and one of all else."""
     key = PortKey("n1", "c1", "eth0")
     own = Subnet("default", IPv4Network("10.0.0.0/24"), IPv4Address("10.0.0.1"))
     offer = Service(ServiceKey("red", "web"), IPv4Address("172.30.0.10"), (NamedPort("TCP", 80),))
@@ -139,6 +140,7 @@ def _sample() -> Snapshot:
         requests.CreateService(offer),
         requests.CreateService(kept),
         *map(requests.PutEndpoints, endpoints),
+        requests.CreateEgress(Egress("red", "red", (IPv4Address("203.0.113.5"),), nodes=("n1",))),
         requests.ReportPort(key, "red", "a", "v1"),
         requests.PortSeen("n1", "v1", 3),
     )

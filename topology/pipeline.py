@@ -36,6 +36,13 @@ own address, to the service's. NODE_INGRESS marks him (reg8) and asks the node's
 who it is that his endpoint answers; the rest is as for any service, among the node's own endpoints. Where there is none
 he is dropped.
 
+What pods send to the outside may have to leave by an address of their network's (an egress), which one of the nodes
+holds. ROUTING says which address that is, by the pod (reg7), and EGRESS, where it is: on another node, to which the
+packet goes by the tunnel, with the address in its inner source MAC; or here, where conntrack gives it that source, and
+EGRESS_OUTPUT lets it out by tun0 only if it has it then. What comes back to the address, EGRESS_REPLIES knows by
+conntrack, and it goes on from ROUTING with the VNID of the network that asked. While no node holds the address,
+EGRESS drops.
+
 A tunnel packet is believed only from the address of a known node; its tunnel id is the sender's VNID, and its inner
 destination MAC tells the space of the destination. It goes to LOCAL, where the destination's VNID (reg1) and port
 (reg2) are found among this node's pods, by space and address; a cluster address becomes the pod's own there.
@@ -59,7 +66,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from topology.fields import REG0, REG1, REG2, REG3, REG4, REG5, REG6, REG8, Field
+from topology.fields import REG0, REG1, REG2, REG3, REG4, REG5, REG6, REG7, REG8, Field
 
 
 class Table(IntEnum):
@@ -69,6 +76,7 @@ class Table(IntEnum):
     TUNNEL_INGRESS = 10
     NODE_INGRESS = 20
     NODE_REPLIES = 25
+    EGRESS_REPLIES = 26
     ICMP_INGRESS = 28
     POD_INGRESS = 30
     ARP_RESPONDER = 35
@@ -88,6 +96,8 @@ class Table(IntEnum):
     DELIVERY = 80
     REPLIES = 85
     TUNNEL_EGRESS = 90
+    EGRESS = 95
+    EGRESS_OUTPUT = 97
     OUTPUT = 100
     AFFINITY = 105
     BALANCING = 110
@@ -101,6 +111,7 @@ TABLE_PURPOSE: Final[dict[Table, str]] = {
     Table.TUNNEL_INGRESS: "Accepts tunnel packets from known nodes to this subnet; the tunnel id is the source VNID.",
     Table.NODE_INGRESS: "Accepts what the node itself sends by tun0.",
     Table.NODE_REPLIES: "Accepts from tun0 the replies to connections that pods began.",
+    Table.EGRESS_REPLIES: "Accepts from tun0 the replies to what left by an address of its network's.",
     Table.ICMP_INGRESS: "Takes back ICMP errors from the translator of quotes (icmp0), and what was known of them.",
     Table.POD_INGRESS: "Anti-spoofing; tags a pod's packets with VNID and address space.",
     Table.ARP_RESPONDER: "Answers ARP, per address space.",
@@ -120,6 +131,8 @@ TABLE_PURPOSE: Final[dict[Table, str]] = {
     Table.DELIVERY: "Decides whether the source VNID may talk to the destination VNID.",
     Table.REPLIES: "Lets the replies pass where the pair may not begin anything.",
     Table.TUNNEL_EGRESS: "Sends to the node that has the destination, with the source VNID as tunnel id.",
+    Table.EGRESS: "Lets pods leave by an address of their network's: here, by the node that holds it, or not at all.",
+    Table.EGRESS_OUTPUT: "Sends out by tun0 what has got that address as its source, and nothing else.",
     Table.OUTPUT: "Sends out through the port that was decided; connections to the outside are committed.",
     Table.AFFINITY: "Holds what a switch has learnt by itself: which endpoint a client of a service stays with.",
     Table.BALANCING: "Chooses an endpoint of a service for a connection that may begin, and commits it.",
@@ -136,6 +149,7 @@ SPACE: Final[Field] = REG3
 SCRATCH: Final[Field] = REG4
 CLUSTER_SOURCE: Final[Field] = REG5
 BY_SERVICE: Final[Field] = REG6
+EGRESS_ADDRESS: Final[Field] = REG7
 OUTSIDE: Final[Field] = REG8
 
 REGISTER_PURPOSE: Final[dict[Field, str]] = {
@@ -146,6 +160,7 @@ REGISTER_PURPOSE: Final[dict[Field, str]] = {
     SCRATCH: "scratch inside one table; from CROSSING to LEAVING_ERRORS the sender's own address; the endpoint learnt",
     CLUSTER_SOURCE: "cluster address of a sender whose address is in a space of its own",
     BY_SERVICE: "VNID of the service by whose address the destination was named",
+    EGRESS_ADDRESS: "address by which the packet is to leave for the outside",
     OUTSIDE: "1: to a service, from outside by the client's own address; what may be answers to such clients: 2 of the "
     "node, 3 of an endpoint",
 }
@@ -155,6 +170,7 @@ NODE_ZONE: Final = 1
 SERVICE_ZONE: Final = 2
 HAIRPIN_ZONE: Final = 3
 NODE_HAIRPIN_ZONE: Final = 4  # apart, or what one answers would be taken for the other's
+EGRESS_ZONE: Final = 5
 FIRST_NETWORK_ZONE: Final = 16
 LAST_NETWORK_ZONE: Final = 0xFFFF
 
@@ -164,6 +180,9 @@ SPACE_BITS: Final = 24
 VNID_BITS: Final = 24
 # The inner source MAC carries BY_SERVICE in the same way.
 SERVICE_MAC: Final = 0x0A5A_0000_0000
+
+# Or it carries EGRESS_ADDRESS: this prefix, and the address.
+EGRESS_MAC: Final = 0x0A5B_0000_0000
 
 # In OUTPUT_PORT, no port: the load balancer. Ports have numbers up to 0xffffff00 (OpenFlow 1.5.1, 7.2.1).
 BALANCER: Final = 0xFFFF_FF10
@@ -198,6 +217,7 @@ class FeatureId(IntEnum):
     BLOCKS = 11
     TRACKING = 12
     ERRORS = 20
+    EGRESS = 21
     OUTSIDE = 40
     LEARNT = 254
     SENTINEL = 255
@@ -216,8 +236,7 @@ _BASE, _NODE, _GUARD, _ARP = FeatureId.BASE, FeatureId.NODE, FeatureId.GUARD, Fe
 _TUNNELS, _PORTS, _NETWORKS = FeatureId.TUNNELS, FeatureId.PORTS, FeatureId.NETWORKS
 _CONNECTIONS, _SERVICES = FeatureId.CONNECTIONS, FeatureId.SERVICES
 _SPACES, _BLOCKS, _TRACKING = FeatureId.SPACES, FeatureId.BLOCKS, FeatureId.TRACKING
-_ERRORS = FeatureId.ERRORS
-_OUTSIDE = FeatureId.OUTSIDE
+_ERRORS, _EGRESS, _OUTSIDE = FeatureId.ERRORS, FeatureId.EGRESS, FeatureId.OUTSIDE
 
 DISPATCH_TUNNEL: Final = Stage(Table.DISPATCH, 110, _BASE, "from vxlan0: TUNNEL_INGRESS")
 DISPATCH_ICMP: Final = Stage(Table.DISPATCH, 105, _ERRORS, "from icmp0: ICMP_INGRESS")
@@ -244,8 +263,16 @@ NODE_INSIDE: Final = Stage(
 NODE_OUTSIDE: Final = Stage(
     Table.NODE_INGRESS, 40, _OUTSIDE, "from any other address, to a service: conntrack, and its endpoint if it has one"
 )
+EGRESS_BACK: Final = Stage(
+    Table.NODE_INGRESS, 60, _EGRESS, "to an address that this node holds: conntrack, and the pod that left by it"
+)
 NODE_REPLY: Final = Stage(Table.NODE_REPLIES, 100, _NODE, "reply of a connection that a pod began")
 NODE_RELATED: Final = Stage(Table.NODE_REPLIES, 90, _NODE, "ICMP error that belongs to such a connection")
+
+EGRESS_REPLY: Final = Stage(
+    Table.EGRESS_REPLIES, 100, _BASE, "reply of a connection that left by the address: VNID of who began it"
+)
+EGRESS_RELATED: Final = Stage(Table.EGRESS_REPLIES, 90, _BASE, "ICMP error that belongs to such a connection")
 
 ICMP_BACK: Final = Stage(
     Table.ICMP_INGRESS, 100, _ERRORS, "an error with its quote translated: VNID and space from the MACs"
@@ -310,8 +337,15 @@ ROUTE_SPACE: Final = Stage(Table.ROUTING, 90, _SPACES, "the rest of a network's 
 ROUTE_ANSWER: Final = Stage(
     Table.ROUTING, 25, _OUTSIDE, "everything else, said by such an endpoint: from the service if it answers; again"
 )
+ROUTE_NODE_PORTS: Final = Stage(Table.ROUTING, 30, _BASE, "what stands for a node: out by tun0")
+ROUTE_EGRESS: Final = Stage(
+    Table.ROUTING, 20, _EGRESS, "everything else, of a pod that leaves by an address of its network's: EGRESS"
+)
 ROUTE_OUTSIDE: Final = Stage(Table.ROUTING, 10, _BASE, "everything else: out by tun0")
 
+EGRESS_ARRIVES: Final = Stage(
+    Table.SERVICE_REPLIES, 110, _EGRESS, "from another node, to leave by an address that this one holds: EGRESS"
+)
 SERVICE_REPLY: Final = Stage(
     Table.SERVICE_REPLIES, 100, _BASE, "in the shared space: conntrack, and the service's address if it is an answer"
 )
@@ -354,6 +388,12 @@ REPLY_RELATED: Final = Stage(Table.REPLIES, 90, _BASE, "an ICMP error that belon
 TUNNEL_ROUTE: Final = Stage(Table.TUNNEL_EGRESS, 100, _TUNNELS, "another node's subnet: its VTEP")
 
 TUNNEL_BLOCK: Final = Stage(Table.TUNNEL_EGRESS, 90, _BLOCKS, "addresses of a network on another node: its VTEP")
+
+EGRESS_BY: Final = Stage(
+    Table.EGRESS, 100, _EGRESS, "by an address of the network's: translated here, or to the node that holds it"
+)
+EGRESS_CLOSED: Final = Stage(Table.EGRESS, 90, _EGRESS, "by an address that no node holds: dropped")
+EGRESS_LEAVES: Final = Stage(Table.EGRESS_OUTPUT, 100, _EGRESS, "with that address as its source: out by tun0")
 
 OUTPUT_BALANCER: Final = Stage(Table.OUTPUT, 120, _BASE, "to the load balancer: BALANCING")
 OUTPUT_HAIRPIN: Final = Stage(Table.OUTPUT, 115, _NODE, "by tun0 what came by it: from the hairpin address")

@@ -17,6 +17,7 @@ from topology.model import (
     Address,
     Binding,
     Cluster,
+    Egress,
     EndpointSlice,
     Pod,
     PodKey,
@@ -79,6 +80,20 @@ class DeleteNode:
 
     name: str
     drain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLost:
+    """A node's switch gives no sign of life: others are to hold the addresses that it holds."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFound:
+    """A node's switch is there and has its flows: it may hold addresses again."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +275,20 @@ class DeleteEndpoints:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateEgress:
+    """Make or replace an egress."""
+
+    egress: Egress
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteEgress:
+    """Remove an egress: what it was for leaves by the nodes' own addresses again."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReportPort:
     """A node says that a pod is to be attached. Idempotent; addresses are allotted at the first report."""
 
@@ -318,6 +347,8 @@ Request: TypeAlias = (
     SetCluster
     | CreateNode
     | DeleteNode
+    | NodeLost
+    | NodeFound
     | CreateNetwork
     | DeleteNetwork
     | SetGlobal
@@ -337,6 +368,8 @@ Request: TypeAlias = (
     | DeleteService
     | PutEndpoints
     | DeleteEndpoints
+    | CreateEgress
+    | DeleteEgress
     | ReportPort
     | ForgetPort
     | PortSeen

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple, TypeAlias
 
 from topology import fields
+from topology.holding import holder, spread
 from topology.model import (
     DEFAULT_NETWORK,
     HAIRPIN,
@@ -173,6 +174,8 @@ class _World:
             return self.arrive(node, message)
         if _within(destination, self.snapshot.cluster.service_cidrs):
             return self._from_outside(node, message)
+        if any(destination in egress.addresses for egress in self.snapshot.egresses.values()):
+            return self._come_back(node, message)
         return Dropped(node.name)
 
     def arrive(self, node: Node, message: _Message) -> Outcome:
@@ -315,10 +318,72 @@ class _World:
         if _within(destination, NODE_PORTS.values()):
             return Sent(node.name, Where.SERVICE)
         if not _within(destination, self.snapshot.cluster.cluster_cidrs):
-            return Sent(node.name, Where.OUTSIDE)
+            return self._leave(node, message)
         for place in self.snapshot.nodes.values():
             if _within(destination, place.subnets):
                 return self._go(node, place, message)
+        return Dropped(node.name)
+
+    def _leave(self, node: Node, message: _Message) -> Outcome:
+        """To the outside: by the pod's own node, or by an address of its network's, from the node that holds that."""
+        source = None if message.port is None else self._source(message.port)
+        if source is None:
+            return Sent(node.name, Where.OUTSIDE)
+        holder = self._holder(source)
+        # What cannot be the first of a connection is nobody's unless it is of one: then it has no such source.
+        if holder is None or not (begins(message.packet) or self._is_under_way(message)):
+            return Dropped(node.name if holder is None else holder)
+        return Sent(holder, Where.OUTSIDE, source)
+
+    def _source(self, port: Port) -> Address | None:
+        """By which address a pod leaves: that of the first egress that selects it, or of its whole network."""
+        networks, moves = self.snapshot.networks, self.snapshot.moves
+        transit = networks[port.network].transit_for
+        move = None if transit is None else moves.get(transit)
+        home = port.network if move is None or move.transit != port.network else move.source
+        found = sorted((each for each in self.snapshot.egresses.values() if each.network == home), key=lambda e: e.name)
+        pod = next((each for each in self.snapshot.pods.values() if each.key == (port.project, port.pod)), None)
+        labels = () if pod is None else pod.labels
+        chosen = [each for each in found if each.pods is not None and each.pods.selects(labels)]
+        for egress in (*chosen, *(each for each in found if each.pods is None)):
+            address = spread(egress.addresses, f"{port.project}/{port.pod}")
+            return None if egress.fail_open and self._holder(address) is None else address
+        return None
+
+    def _holder(self, address: Address) -> str | None:
+        """Of the nodes that live and may hold an address, the one that does."""
+        egress = next((each for each in self.snapshot.egresses.values() if address in each.addresses), None)
+        if egress is None:
+            return None
+        living = {name for name in self.snapshot.nodes if name not in self.snapshot.outages}
+        return holder(address, living.intersection(egress.nodes) if egress.nodes else living)
+
+    def _is_under_way(self, message: _Message) -> bool:
+        """Whether a packet that begins nothing belongs to what its pod began."""
+        port = message.port
+        own = [each for each in self.said if port is not None and each.port == port.key]
+        known = [_known_to_all(port, each.packet) for each in own if port is not None]
+        return any(_belongs(message.packet, asked) for asked in (*known, *map(self._as_asked, own)))
+
+    def _as_asked(self, said: Said) -> Packet | None:
+        """What a pod said, as it went on: from its cluster address, to an endpoint if it was for a service."""
+        port = self.snapshot.ports.get(said.port)
+        known = None if port is None else _known_to_all(port, said.packet)
+        return known if known is None or said.endpoint is None else _sent_to(known, said.endpoint)
+
+    def _come_back(self, node: Node, message: _Message) -> Outcome:
+        """What answers to an address that the node holds goes to the pod that left by it, and nothing else does."""
+        address = _ends(message.packet)[1]
+        for each in self.said:
+            port, asked = self.snapshot.ports.get(each.port), self._as_asked(each)
+            if port is None or asked is None or address is None or self._source(port) != address:
+                continue
+            if self._holder(address) != node.name or not _answers(message.packet, _from(asked, address)):
+                continue
+            known_as = _ends(asked)[0]
+            assert known_as is not None
+            back = _back_to(message.packet, known_as)
+            return self._route(node, _Message(back, port.network))
         return Dropped(node.name)
 
     def _named_again(self, message: _Message) -> tuple[_Message, bool]:
@@ -434,6 +499,24 @@ def _from_service(answer: Packet, said: Packet) -> Packet:
         return answer.set(kind.source, int(address)).set(source, port)
     quoted = answer.quoted.set(kind.destination, int(address)).set(destination, port)
     return Packet(answer.set(kind.source, int(address)).values, quoted)
+
+
+def _from(packet: Packet, address: Address) -> Packet:
+    """The same packet from an address."""
+    return packet.set(fields.family(address.version).source, int(address))
+
+
+def _back_to(answer: Packet, pod: Address) -> Packet:
+    """An answer goes to who asked, and an error about what it sent quotes that as it sent it."""
+    back = answer.set(fields.family(pod.version).destination, int(pod))
+    return back if answer.quoted is None else Packet(back.values, _from(answer.quoted, pod))
+
+
+def _belongs(packet: Packet, asked: Packet | None) -> bool:
+    """Whether a packet goes on with what was asked, or is an error about an answer to that."""
+    about = talk_of(packet if packet.quoted is None else packet.quoted, 0)
+    known = None if asked is None else talk_of(asked, 0)
+    return about is not None and known is not None and about == (known if packet.quoted is None else known.reverse())
 
 
 def _addressed(packet: Packet, port: Port) -> Packet:

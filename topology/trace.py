@@ -106,7 +106,9 @@ class Fabric:
     def _outcome(self, node: str, passage: Passage, output: Output | None) -> Outcome:
         last = passage.steps[-1]
         if output is not None and output.port == TUN_OFPORT:
-            return Sent(node, destined(self.snapshot, self.snapshot.nodes[node], output.packet))
+            where = destined(self.snapshot, self.snapshot.nodes[node], output.packet)
+            source = IPv4Address(output.packet.get(fields.IPV4_SRC) or 0)
+            return Sent(node, where, source if source in self.snapshot.egress_by_address else None)
         # A port or VTEP that is not in the snapshot is nobody: the packet is lost there.
         port = None if output is None else self.snapshot.port_by_ofport.get((node, output.port))
         return Dropped(node, last.table, last.owner) if port is None else Delivered(node, port)

@@ -5,7 +5,21 @@ from __future__ import annotations
 from topology.fields import ETH_DST, ETH_SRC, TUNNEL_ID, family
 from topology.flow import Actions, copy, load, output
 from topology.model import VXLAN_OFPORT, Address
-from topology.pipeline import BY_SERVICE, SERVICE_MAC, SOURCE_VNID, SPACE, SPACE_BITS, SPACE_MAC, VNID_BITS
+from topology.pipeline import BY_SERVICE, EGRESS_MAC, SERVICE_MAC, SOURCE_VNID, SPACE, SPACE_BITS, SPACE_MAC, VNID_BITS
+
+
+def to_holder(vtep: Address, address: Address) -> Actions:
+    """Send to the node that holds an address, to leave by it: the address stands in the inner source MAC.
+
+    The destination is outside, so that its space is the shared one, and it is in no service any more.
+    """
+    return (
+        copy(SOURCE_VNID, TUNNEL_ID, VNID_BITS),
+        load(ETH_DST, SPACE_MAC),
+        load(ETH_SRC, EGRESS_MAC | int(address)),
+        load(family(vtep.version).tunnel_destination, int(vtep)),
+        output(VXLAN_OFPORT),
+    )
 
 
 def to_vtep(address: Address) -> Actions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cni_shim.node import bridges, conflist, firewall, links, rows, uplink
+from cni_shim.node import bridges, conflist, firewall, held, links, rows, uplink
 from cni_shim.node.configuration import FILE_NAME, Configuration
 from cni_shim.node.settings import Settings
 from cni_shim.node.system import links as present_links
@@ -33,6 +33,7 @@ def ensure(configuration: Configuration, settings: Settings) -> list[str]:
         for device in (bridges.TUN_PORT, bridges.ICMP_PORT):
             uplink.wait_for_device(device)
         changed += links.ensure(configuration)
+        changed += held.ensure(configuration, underlay.interface)
         changed += remove_stale_ports(configuration.bridge, database)
     finally:
         database.close()
@@ -64,12 +65,13 @@ def release(configuration: Configuration, settings: Settings) -> list[str]:
     if moved is None:
         return []
     # First: behind the guard, the uplink would hear nothing.
-    return [*firewall.ensure(configuration, "", settings.state_dir), *uplink.give_back(moved, settings)]
+    changed = firewall.ensure(configuration, "", settings.state_dir)
+    return [*changed, *held.release(), *uplink.give_back(moved, settings)]
 
 
 def tear_down(settings: Settings, bridge: str) -> list[str]:
     """Undo `ensure`; what was changed, in words."""
-    changed = conflist.absent(settings)
+    changed = [*conflist.absent(settings), *held.release()]
     database = Database(settings.database)
     try:
         if rows.remove_bridge(database, bridge):

@@ -10,7 +10,7 @@ import time
 from queue import Empty, SimpleQueue
 
 from cni_shim.errors import ShimError
-from cni_shim.node import configuration, conflist, datapath, neighbours, readiness, uplink
+from cni_shim.node import configuration, conflist, datapath, held, neighbours, readiness, uplink
 from cni_shim.node.configuration import Configuration
 from cni_shim.node.controllers import Controllers
 from cni_shim.node.events import ControllerAway, Event, Events, Heard, Poller, Stop, SwitchDown, SwitchUp, watch_switch
@@ -145,7 +145,7 @@ class Resident:
             changed = datapath.ensure(wanted, self._settings)
             for change in changed:
                 log.info("%s", change)
-            if changed and self._settings.datapath == "netdev":
+            if changed and (wanted.held or self._settings.datapath == "netdev"):
                 self._announcements = [time.monotonic() + seconds for seconds in ANNOUNCEMENTS]
         except (ShimError, OSError) as error:
             log.error("%s", error)
@@ -155,7 +155,9 @@ class Resident:
     def _announce(self) -> None:
         try:
             uplink.announce_moved(self._settings)
-        except OSError as error:
+            if self._configuration is not None and self._configuration.held:
+                held.tell(self._configuration.held, uplink.interface_of(self._configuration.underlay, self._settings))
+        except (ShimError, OSError) as error:
             log.warning("the node's addresses are not announced: %s", error)
 
     def _release(self, known: Configuration) -> None:

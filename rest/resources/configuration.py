@@ -18,6 +18,7 @@ from rest.views import gateways, is_programmed
 from topology.allocation import free_addresses
 from topology.doors import Door, Health, LocalPort, doors, health, local_ports
 from topology.model import HAIRPIN, NODE_PORTS, Cluster, Node
+from topology.snapshot import held_by
 
 BRIDGE: Final = "br0"
 _VXLAN_OVERHEAD: Final = {4: 50, 6: 70}  # RFC 7348: inner Ethernet 14, VXLAN 8, UDP 8, outer IP 20 or 40
@@ -53,7 +54,15 @@ class _News:
         programmed = is_programmed(published, self._name)
         replicas = published.replicas.living
         near = snapshot.near.get(self._name)
-        sources = (snapshot.nodes, snapshot.cluster, snapshot.services_outside, near, replicas, programmed)
+        sources = (
+            snapshot.nodes,
+            snapshot.cluster,
+            snapshot.services_outside,
+            near,
+            snapshot.held,
+            replicas,
+            programmed,
+        )
         if self._seen is not None and all(new is old for new, old in zip(sources, self._seen, strict=True)):
             return None
         self._seen = sources
@@ -98,6 +107,7 @@ def _configuration(published: Published, node: Node, options: Options) -> Config
         local=tuple(map(_local_port, local_ports(snapshot))),
         health=tuple(map(_health, health(node.name, snapshot))),
         control_plane=tuple(map(str, cluster.control_plane)),
+        held=tuple(map(str, held_by(node.name, snapshot))),
         mtu_overhead=_VXLAN_OVERHEAD[node.underlay.version],
         controllers=tuple(replica.openflow for replica in living) or options.controllers,
         api=tuple(replica.api for replica in living),

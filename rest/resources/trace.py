@@ -84,8 +84,9 @@ def _view(published: Published, destination: Address, found: trace.Trace) -> Tra
             return TraceView(
                 destination=dialled, verdict="delivered", at=at, steps=steps, reason=f"to pod {port.project}/{port.pod}"
             )
-        case Sent(where=where):
-            return TraceView(destination=dialled, verdict="sent", at=at, steps=steps, reason=_SENT_TO[where])
+        case Sent(where=where, source=source):
+            reason = _SENT_TO[where] if source is None else f"{_SENT_TO[where]}, from {source}"
+            return TraceView(destination=dialled, verdict="sent", at=at, steps=steps, reason=reason)
         case Dropped(table=table, owner=owner):
             place = Place(
                 node=outcome.node,

@@ -78,6 +78,7 @@ OPEN_XID: Final = 0x3FFF0001
 BARRIER_XID: Final = 0x3FFF0002
 COMMIT_XID: Final = 0x3FFF0003
 DISCARD_XID: Final = 0x3FFF0004
+BEAT_XID: Final = 0x3FFF0005
 
 # Flow-mods: 7.3.4.2.
 FLOW_ADD: Final = 0
@@ -105,9 +106,11 @@ NETRONOME: Final = 0x0000154D
 SELECTION_METHOD: Final = 1  # NTRT_SELECTION_METHOD
 # NXT_CT_FLUSH of Open vSwitch 3.1 (nicira-ext.h): what entries of a conntrack zone must look like that are to go.
 NX_CT_FLUSH: Final = 32
+CT_FLUSH_ORIGINAL: Final = 0
 CT_FLUSH_REPLY: Final = 1
 CT_FLUSH_ZONE: Final = 2
 CT_FLUSH_SOURCE: Final = 0
+CT_FLUSH_DESTINATION: Final = 1
 CT_FLUSH_SOURCE_PORT: Final = 2
 ERROR_EXPERIMENTER: Final = 0xFFFF  # OFPET_EXPERIMENTER: 7.5.4.18
 

@@ -460,6 +460,28 @@ TOPOLOGY = {
 }
 
 
+EGRESSES: list[dict[str, Any]] = [
+    {
+        "name": "red",
+        "network": "red",
+        "addresses": ["203.0.113.5", "203.0.113.6"],
+        "pods": None,
+        "nodes": [],
+        "fail": "closed",
+        "held": [{"address": "203.0.113.5", "node": "n1"}, {"address": "203.0.113.6", "node": "n2"}],
+    },
+    {
+        "name": "red-db",
+        "network": "red",
+        "addresses": ["203.0.113.7"],
+        "pods": {"match_labels": {"tier": "db"}, "match_expressions": []},
+        "nodes": ["n3"],
+        "fail": "open",
+        "held": [{"address": "203.0.113.7", "node": None}],
+    },
+]
+
+
 def trace(verdict: str) -> dict[str, Any]:
     """Return a trace of two steps that ends with this verdict."""
     fields = ("table", "table_name", "priority", "match", "actions", "feature", "owner")
@@ -482,6 +504,7 @@ def furnish(fake: Fake) -> None:
         "networks": [*NETWORKS, EAST],
         "projects": PROJECTS,
         "bindings": BINDINGS,
+        "egresses": EGRESSES,
         "pods": PODS,
         "services": SERVICES,
         "endpoints": ENDPOINTS,
@@ -501,6 +524,7 @@ def furnish(fake: Fake) -> None:
     fake.on("GET", "/projects/shop", PROJECTS[2])
     fake.on("PATCH", "/projects/shop", {**shop, "labels": {"team": "a"}})
     fake.on("POST", "/bindings", Answer({**BINDINGS[0], "selected": ["red", "shop"], "late": []}, 201))
+    fake.on("POST", "/egresses", Answer({**EGRESSES[0], "late": []}, 201))
     fake.on("GET", "/pods/red/db", {**PODS[0], "attachments": INTERFACES, "refusal": None})
     fake.on("POST", "/pods", Answer({**PODS[0], "attachments": INTERFACES, "refusal": None, "late": []}, 201))
     fake.on("POST", "/services", Answer(web, 201))
@@ -521,6 +545,7 @@ def furnish(fake: Fake) -> None:
         "networks/red",
         "projects/shop",
         "bindings/storage",
+        "egresses/red",
         "pods/red/db",
         "services/red/web",
         "endpoints/red/web-1",

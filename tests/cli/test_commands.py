@@ -49,6 +49,12 @@ COMMANDS = {
         "create-binding db -p red --pods '' --primary storage,10.0.0.7,02:00:00:00:00:0A -o yaml",
     ],
     "delete-binding": ["delete-binding storage"],
+    "egresses": ["egresses", "egresses -o json"],
+    "create-egress": [
+        "create-egress red --network red --address 203.0.113.5 --address 203.0.113.6",
+        "create-egress red-db -n red -a 203.0.113.7 --pods tier=db --node n3 --fail-open -o json",
+    ],
+    "delete-egress": ["delete-egress red"],
     "pods": ["pods", "pods red/db", "pods red/db -o json"],
     "set-pod": ["set-pod red/db", "set-pod red/db --label role=db --network backup -o json"],
     "forget-pod": ["forget-pod red/db"],

@@ -190,6 +190,8 @@ def test_a_missing_field_is_named(name: str) -> None:
         ("health.service", [{"port": 30000, "project": "red", "service": None, "endpoints": 1}]),
         ("external.sources", door(sources="any")),
         ("external.sources", door(sources=["192.0.2.1/24"])),
+        ("held", ["203.0.113.5/32"]),
+        ("held", "203.0.113.5"),
         ("mtu_overhead", -1),
         ("mtu_overhead", 50.0),
         ("controllers", ["tcp:198.51.100.1"]),

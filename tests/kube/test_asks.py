@@ -8,9 +8,19 @@ from typing import Any
 import pytest
 
 from kube.asks import Ask, requests_for
-from kube.resources import BINDINGS, CONNECTIONS
+from kube.resources import BINDINGS, CONNECTIONS, EGRESSES
 from topology.admission import admit
-from topology.requests import CreateBinding, CreateNetwork, IsolateNetworks, JoinNetworks, Request, TrackConnection
+from topology.requests import (
+    CreateBinding,
+    CreateEgress,
+    CreateNetwork,
+    DeleteEgress,
+    IsolateNetworks,
+    JoinNetworks,
+    Refused,
+    Request,
+    TrackConnection,
+)
 from topology.snapshot import Snapshot, apply_all, empty
 
 
@@ -57,6 +67,21 @@ def test_a_binding_is_made_once(two: Snapshot) -> None:
     assert kinds(requests_for(bound, binding(optional=["blue"]))) == [CreateBinding]
 
 
-@pytest.mark.parametrize("ask", [connection, binding])
+def egress(leaving: bool = False, **spec: Any) -> Ask:
+    return Ask(EGRESSES.plural, "out", {"network": "red", "addresses": ["203.0.113.5"], **spec}, leaving)
+
+
+def test_an_egress_is_made_once(two: Snapshot) -> None:
+    wanted = requests_for(two, egress())
+    assert kinds(wanted) == [CreateEgress]
+    made = after(two, *wanted)
+    assert requests_for(made, egress()) == ()
+    assert kinds(requests_for(made, egress(fail="open"))) == [CreateEgress]
+    assert kinds(requests_for(made, egress(leaving=True))) == [DeleteEgress]
+    with pytest.raises(Refused, match="belongs to pods and services"):
+        requests_for(two, egress(addresses=["10.128.0.1"]))
+
+
+@pytest.mark.parametrize("ask", [connection, binding, egress])
 def test_nothing_is_asked_for_by_what_is_not_there_and_leaves(two: Snapshot, ask: Callable[..., Ask]) -> None:
     assert requests_for(two, ask(leaving=True)) == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
@@ -11,11 +12,24 @@ import pytest
 from kube.client import Resource
 from kube.errors import NotFound
 from kube.objects import EVENTS, NAMESPACES, NODES, PODS
-from kube.resources import ADDRESS_SLICES, BINDINGS, CONNECTIONS, GROUP, NETWORKS, PROJECT_NETWORKS, VERSION, VTEPS
+from kube.resources import (
+    ADDRESS_SLICES,
+    BINDINGS,
+    CONNECTIONS,
+    EGRESSES,
+    GROUP,
+    NETWORKS,
+    OUTAGES,
+    PROJECT_NETWORKS,
+    VERSION,
+    VTEPS,
+)
 from lab.api import LateError
 from lab.cluster import ClusterLab
 from lab.description import UNDERLAY, NodeSpec, PodName
+from lab.egress import ADDRESSES, Egress, seconds_until_seen, senders
 from lab.errors import LabError
+from lab.frames import Sniffer
 from lab.pod import Pod
 from lab.runtime import Attachment, CniError
 from lab.takeover import in_sync, take_over, wait_for
@@ -251,6 +265,34 @@ def test_a_binding_gives_a_network(lab: ClusterLab, pod: Callable[[str, str], Po
     lab.remove_pod("bound/a")
     lab.server.client.delete(custom(BINDINGS.plural), "both")
     wait_for(lambda: lab.server.get(custom(BINDINGS.plural), "both") is None, "the binding stays")
+
+
+def test_an_egress_is_held_by_another_node_when_one_is_lost(lab: ClusterLab) -> None:
+    """Who leads the switch of the lost node says so; every replica knows then who holds the address."""
+    address, asked = ADDRESSES[0], 4471
+    lab.outside.listen(asked)
+    source = lab.pods_by_name["red/a"]
+    with pytest.raises(LabError, match='belongs to node "n2"'):
+        lab.ask(EGRESSES, "out", network="red", addresses=[str(lab.node("n2").address)])
+    lab.server.client.patch(custom(EGRESSES.plural), "out", {"spec": {"addresses": [address], "nodes": ["n2", "n3"]}})
+    seconds_until_seen(source, lab.outside, address, asked)
+    held = [Egress(each.api, "out", "red").holders[address] for each in (lab.controller, lab.second)]
+    assert held[0] == held[1] is not None
+    dead = lab.node(str(held[0]))
+    with Sniffer(lab.outside.namespace) as seen:
+        dead.ovs.stop_switch(signal.SIGKILL)
+        try:
+            seconds_until_seen(source, lab.outside, address, asked)
+        finally:
+            dead.ovs.start_switch()
+    assert senders(seen.frames, asked) == {address}
+    assert lab.server.get(custom(OUTAGES.plural), dead.name) is not None
+    for each in (lab.controller, lab.second):
+        assert Egress(each.api, "out", "red").holders[address] not in (None, dead.name)
+    wait_for(lambda: lab.server.get(custom(OUTAGES.plural), dead.name) is None, "the node stays lost")
+    lab.server.client.delete(custom(EGRESSES.plural), "out")
+    wait_for(lambda: lab.server.get(custom(EGRESSES.plural), "out") is None, "the egress stays")
+    seconds_until_seen(source, lab.outside, str(lab.node("n1").address), asked)
 
 
 def test_a_node_that_goes_takes_what_is_its_own_along(lab: ClusterLab) -> None:

@@ -35,6 +35,7 @@ def test_a_configuration(network: TestApp) -> None:
         "local": [],
         "health": [],
         "control_plane": [],
+        "held": [],
         "mtu_overhead": 50,
         "controllers": ["tcp:192.0.2.1:6653"],
         "api": [],

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ryu_apps.session import SwitchSession
 from topology.compiler import Delta, FlowTable
+from topology.egress import Left
 from topology.flow import Entry, FlowKey, Group
 from topology.groups import GroupChanges, by_id
 from topology.pipeline import Table
@@ -43,7 +44,7 @@ class Count(NamedTuple):
 class Forget(NamedTuple):
     """A request to forget connections to an endpoint, as the fake wire makes it."""
 
-    gone: Gone
+    gone: Gone | Left
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,10 @@ class RoleRequest:
     xid: int = field(default=0, compare=False)
 
 
+class Echo(NamedTuple):
+    """A request for a sign of life, as the fake wire makes it."""
+
+
 class FakeWire:
     """Messages stay values, so that the model switch can act on them."""
 
@@ -77,11 +82,14 @@ class FakeWire:
     def read_flows(self, xid: int, table: int | None, cookie: int, mask: int) -> Any:
         return Read(xid, table, cookie, mask)
 
-    def forget(self, xid: int, gone: Gone) -> Any:
+    def forget(self, xid: int, gone: Gone | Left) -> Any:
         return Forget(gone)
 
     def read_groups(self, xid: int) -> Any:
         return ReadGroups(xid)
+
+    def ask_echo(self) -> Any:
+        return Echo()
 
 
 class ModelSwitch:
@@ -90,15 +98,20 @@ class ModelSwitch:
     def __init__(self) -> None:
         self.flows: dict[FlowKey, Entry] = {}
         self.groups: dict[int, Group] = {}
-        self.forgotten: list[Gone] = []
+        self.forgotten: list[Gone | Left] = []
         self.inbox: list[Any] = []
         self.flow_mods = 0
+        self.spoke = True
 
     def send(self, message: Any) -> None:
         self.inbox.append(message)
 
     def close(self) -> None:
         self.inbox.clear()
+
+    def has_spoken(self) -> bool:
+        spoke, self.spoke = self.spoke, False
+        return spoke
 
     def apply(self, delta: Delta, leave_out: Callable[[Entry], bool] = lambda entry: False) -> None:
         self.flow_mods += len(delta.adds) + len(delta.deletes)
@@ -122,6 +135,9 @@ class ModelSwitch:
     def answer(self, session: SwitchSession) -> None:
         """Take one message and answer it."""
         message = self.inbox.pop(0)
+        self.spoke = True
+        if isinstance(message, Echo):
+            return
         if isinstance(message, Delta):
             self.apply(message)
             session.committed_reply()

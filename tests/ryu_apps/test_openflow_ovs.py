@@ -311,15 +311,25 @@ def test_a_refused_group_is_named(connection: Connection) -> None:
 # --- connections -------------------------------------------------------------------------------------
 
 
-def test_connections_are_asked_to_be_forgotten_as_by_ovs_ofctl(tmp_path: Path) -> None:
+def test_what_is_forgotten_is_said_as_open_vswitch_says_it(tmp_path: Path) -> None:
     """What ovs-ofctl sends for the same is taken by a socket in place of a switch."""
-    path = tmp_path / "switch"
+    address, source = IPv4Address("10.128.0.5"), IPv4Address("10.128.0.6")
+    found = asked(tmp_path, "zone=2", "", "ct_nw_proto=17,ct_nw_src=10.128.0.5,ct_tp_src=8080")
+    assert messages.ct_flush(decode.header(found).xid, 2, 17, address, 8080) == found
+    found = asked(tmp_path, "zone=5", "", "ct_nw_dst=10.128.0.5")
+    assert messages.ct_flush_to(decode.header(found).xid, 5, address) == found
+    found = asked(tmp_path, "zone=5", "ct_nw_src=10.128.0.6", "ct_nw_dst=10.128.0.5")
+    assert messages.ct_flush_to(decode.header(found).xid, 5, address, source) == found
+
+
+def asked(folder: Path, *what: str) -> bytes:
+    path = folder / "switch"
+    path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
-        answers = "ct_nw_proto=17,ct_nw_src=10.128.0.5,ct_tp_src=8080"
-        words = ["ovs-ofctl", "-O", "OpenFlow15", "ct-flush", f"unix:{path}", "zone=2", "", answers]
-        with subprocess.Popen(words) as asked, listener.accept()[0] as stream:
+        words = ["ovs-ofctl", "-O", "OpenFlow15", "ct-flush", f"unix:{path}", *what]
+        with subprocess.Popen(words) as process, listener.accept()[0] as stream:
             stream.sendall(messages.message(MessageType.HELLO, 1))
             received = b""
             while (found := _of_kind(received, MessageType.EXPERIMENTER)) is None:
@@ -327,8 +337,8 @@ def test_connections_are_asked_to_be_forgotten_as_by_ovs_ofctl(tmp_path: Path) -
             while (barrier := _of_kind(received, MessageType.BARRIER_REQUEST)) is None:
                 received += stream.recv(4096)
             stream.sendall(messages.message(MessageType.BARRIER_REPLY, decode.header(barrier).xid))
-            assert asked.wait(20) == 0
-    assert messages.ct_flush(decode.header(found).xid, 2, 17, IPv4Address("10.128.0.5"), 8080) == found
+            assert process.wait(20) == 0
+    return found
 
 
 def _of_kind(stream: bytes, kind: MessageType) -> bytes | None:
@@ -342,7 +352,8 @@ def _of_kind(stream: bytes, kind: MessageType) -> bytes | None:
 
 def test_connections_are_forgotten_without_an_error(connection: Connection) -> None:
     for address in (IPv4Address("10.128.0.5"), IPv6Address("fd00::5")):
-        connection.send(messages.ct_flush(9, 2, 6, address, 80) + messages.barrier(10))
+        forgets = messages.ct_flush(9, 2, 6, address, 80) + messages.ct_flush_to(9, 5, address)
+        connection.send(forgets + messages.barrier(10))
         before, _ = connection.until(MessageType.BARRIER_REPLY, 10)
         assert before == []
 

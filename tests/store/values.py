@@ -16,12 +16,14 @@ from topology.model import (
     Cluster,
     Connection,
     ConnectionKey,
+    Egress,
     Endpoint,
     EndpointSlice,
     Move,
     NamedPort,
     Network,
     Node,
+    Outage,
     Pod,
     PodKey,
     Port,
@@ -206,6 +208,16 @@ ports = st.builds(
 )
 quarantines = st.builds(Quarantine, space=st.integers(0, 1), address=st.integers(0, 5).map(IPv4Address), node=few)
 watermarks = st.builds(Watermark, st.sampled_from([VNIDS, ZONES, TRANSLATIONS]), st.integers(0, LAST_VNID))
+outages = st.builds(Outage, few)
+egresses = st.builds(
+    Egress,
+    few | labels,
+    few,
+    st.lists(addresses, min_size=1, max_size=3).map(in_order),
+    st.none() | selectors,
+    st.lists(few | subdomains, max_size=3, unique=True).map(sorted).map(tuple),
+    st.booleans(),
+)
 values: st.SearchStrategy[Subject] = (
     clusters
     | nodes
@@ -218,6 +230,8 @@ values: st.SearchStrategy[Subject] = (
     | connections
     | services
     | slices()
+    | egresses
+    | outages
     | ports
     | quarantines
     | watermarks

@@ -17,6 +17,7 @@ from topology.fields import (
     CT_MARK,
     CT_STATE,
     ETH_DST,
+    ETH_SRC,
     FULL_MASK,
     ICMP_TYPE,
     IN_PORT,
@@ -51,6 +52,8 @@ from topology.pipeline import (
     DELIVER_ANSWER,
     DELIVER_SERVICE,
     DESTINATION_VNID,
+    EGRESS_ADDRESS,
+    EGRESS_MAC,
     HAIRPIN_SELF,
     OUTPUT_PORT,
     OUTSIDE,
@@ -588,6 +591,18 @@ def from_elsewhere(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, 
     return with_set(flow, OUTSIDE, (0, 1, 2), chance)
 
 
+def egress_of_another(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """By the next address, which may be another network's: as a pod chooses it, or as another node is told."""
+    for position, action in enumerate(flow.actions):
+        if action[0] == Op.SET and (action[1] == EGRESS_ADDRESS or (action[1] == ETH_SRC and action[2] in _TOLD)):
+            assert isinstance(action[2], int)
+            return (with_action(flow, position, (*action[:2], action[2] ^ 3, action[3])),)
+    return None
+
+
+_TOLD = range(EGRESS_MAC, EGRESS_MAC + (1 << 32))
+
+
 FAULTS: dict[str, Make] = {
     make.__name__: make
     for make in (
@@ -599,6 +614,7 @@ FAULTS: dict[str, Make] = {
         *(lose_bucket, more_buckets, weigh_bucket, same_bucket, group_of_another, ask_another_group),
         *(lose_groups, stray_group, other_service, open_services, hairpin_of_another, learn_amiss, choose_alike),
         from_elsewhere,
+        egress_of_another,
     )
 }
 

@@ -8,6 +8,8 @@ from random import Random
 from tests.topology.strategies import (
     CLUSTER,
     CONTAINERS,
+    EGRESS_ADDRESSES,
+    EGRESSES,
     ENDPOINT_PORTS,
     ENDPOINTS,
     NETWORKS,
@@ -24,7 +26,17 @@ from tests.topology.strategies import (
     after,
 )
 from topology import requests
-from topology.model import DEFAULT_NETWORK, Address, Endpoint, EndpointSlice, PortKey, Service, ServiceKey, SliceKey
+from topology.model import (
+    DEFAULT_NETWORK,
+    Address,
+    Egress,
+    Endpoint,
+    EndpointSlice,
+    PortKey,
+    Service,
+    ServiceKey,
+    SliceKey,
+)
 from topology.requests import Request
 from topology.snapshot import Snapshot, empty
 
@@ -50,9 +62,15 @@ def network(chance: Random) -> Snapshot:
             if chance.random() < 0.1:
                 asked.pop()
     snapshot = after(empty(), *asked)
-    return after(
-        snapshot, *(each for service in sorted(snapshot.services) for each in _endpoints(chance, service, snapshot))
-    )
+    served = (each for service in sorted(snapshot.services) for each in _endpoints(chance, service, snapshot))
+    return after(snapshot, *served, *(_egress(chance) for _ in range(chance.choice((0, 1, 2)))))
+
+
+def _egress(chance: Random) -> requests.CreateEgress:
+    addresses = tuple(chance.sample(EGRESS_ADDRESSES, chance.choice((1, 1, 2))))
+    nodes = tuple(chance.sample(NODES, chance.choice((0, 0, 1))))
+    made = Egress(chance.choice(EGRESSES), chance.choice(NETWORKS), addresses, None, nodes, chance.random() < 0.3)
+    return requests.CreateEgress(made)
 
 
 def _endpoints(chance: Random, service: ServiceKey, snapshot: Snapshot) -> list[requests.PutEndpoints]:
@@ -122,8 +140,12 @@ def request(chance: Random) -> Request:
         requests.DeleteService(ServiceKey(chance.choice(PROJECTS), chance.choice(SERVICES))),
         _slice(chance),
         requests.DeleteEndpoints(SliceKey(chance.choice(PROJECTS), chance.choice(SLICES))),
+        _egress(chance),
+        requests.DeleteEgress(chance.choice(EGRESSES)),
+        requests.NodeLost(node),
+        requests.NodeFound(node),
     )
-    weights = (4, 4, 1, 1, 3, 2, 3, 2, 2, 2, 1, 1, 1, 1, 1, 2, 1, 3, 1)
+    weights = (4, 4, 1, 1, 3, 2, 3, 2, 2, 2, 1, 1, 1, 1, 1, 2, 1, 3, 1, 3, 1, 2, 1)
     return chance.choices(made, weights)[0]
 
 

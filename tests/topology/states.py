@@ -9,13 +9,16 @@ from typing import Final
 from tests.topology.asking import endpoints, ip, node, report, service
 from tests.topology.strategies import after, own_range
 from topology import requests
-from topology.labels import Selector
+from topology.labels import Operator, Requirement, Selector
 from topology.model import (
     EVERYTHING,
     Attachment,
     Binding,
     Cluster,
+    Egress,
     NamedPort,
+    Pod,
+    PodKey,
     PortKey,
     Scope,
     Service,
@@ -49,6 +52,24 @@ RED: Final = endpoints(
 )
 BLUE: Final = endpoints("10.128.2.2", key=SliceKey("blue", "api-1"), ports=(NamedPort("SCTP", 8080),), node="n2")
 LIME: Final = Attachment("lime", "", (ip("10.1.0.20"),), 0x02_00_00_00_00_07)
+
+_CHOSEN: Final = requests.CreateEgress(
+    Egress(
+        "chosen",
+        "red",
+        (ip("203.0.113.67"), ip("203.0.113.68")),
+        Selector((Requirement("team", Operator.IN, ("a",)),)),
+        ("n2",),
+        fail_open=True,
+    )
+)
+_LABELLED: Final = requests.SetPod(Pod(PodKey("red", "a"), (("team", "a"),)))
+_LOST: Final = (requests.NodeLost("n2"),)
+
+
+def _egress(name: str, address: str) -> requests.CreateEgress:
+    return requests.CreateEgress(Egress(name, "red", (ip(address),), None, ("n1" if address.endswith("5") else "n2",)))
+
 
 # Name of the state, name of the state it starts from, and what is asked there.
 STEPS: Final[tuple[tuple[str, str | None, tuple[Request, ...]], ...]] = (
@@ -223,6 +244,11 @@ STEPS: Final[tuple[tuple[str, str | None, tuple[Request, ...]], ...]] = (
             requests.PortSeen("n1", "wa", 4),
         ),
     ),
+    ("an address that this node holds", "joined networks", (_egress("e", "203.0.113.65"),)),
+    ("an address that another node holds", "joined networks", (_egress("e", "203.0.113.66"),)),
+    ("an address that no node holds", "an address that another node holds", _LOST),
+    ("addresses for pods by label", "joined networks", (_egress("e", "203.0.113.65"), _LABELLED, _CHOSEN, *_LOST)),
+    ("an address of a network with a range of its own", "a block on another node", (_egress("e", "203.0.113.65"),)),
     ("red may ask blue, which is global", "red may ask blue", (requests.SetGlobal("blue", True),)),
 )
 

@@ -30,6 +30,7 @@ from topology.model import (
     Attachment,
     Binding,
     Cluster,
+    Egress,
     Endpoint,
     EndpointSlice,
     NamedPort,
@@ -71,6 +72,8 @@ BINDINGS = ("b1", "b2", "b3")
 LABEL_KEYS = ("team", "tier")
 LABEL_VALUES = ("a", "b", "")
 SERVICES = ("web", "dns")
+EGRESSES = ("e1", "e2")
+EGRESS_ADDRESSES = tuple(IPv4Address(f"203.0.113.{number}") for number in (65, 66, 67))
 SLICES = ("web-1", "web-2", "dns-1")
 UNDERLAYS = tuple(IPv4Address(f"192.0.2.{number}") for number in (11, 12, 13, 14))
 SERVICE_ADDRESSES = tuple(IPv4Address(f"172.30.0.{number}") for number in (1, 10))
@@ -228,6 +231,15 @@ def slices() -> st.SearchStrategy[requests.PutEndpoints]:
     )
 
 
+def egresses() -> st.SearchStrategy[requests.CreateEgress]:
+    """Draw an egress: of a network, or of pods that it selects, by one or two addresses on some of the nodes."""
+    addresses = st.lists(st.sampled_from(EGRESS_ADDRESSES), min_size=1, max_size=2, unique=True).map(tuple)
+    some = st.lists(nodes, max_size=2, unique=True).map(tuple)
+    selected = st.none() | st.none() | selectors
+    made = st.builds(Egress, st.sampled_from(EGRESSES), networks, addresses, selected, some, st.booleans())
+    return st.builds(requests.CreateEgress, made)
+
+
 def advances() -> st.SearchStrategy[requests.AdvanceMove]:
     """Draw that a stage of a move is in force."""
     transits = st.sampled_from([f"transit-{vnid}" for vnid in range(10, 18)])
@@ -290,6 +302,11 @@ def any_request() -> st.SearchStrategy[Request]:
         st.builds(requests.DeleteService, service_keys),
         slices(),
         st.builds(requests.DeleteEndpoints, slice_keys),
+        egresses(),
+        egresses(),
+        st.builds(requests.DeleteEgress, st.sampled_from(EGRESSES)),
+        st.builds(requests.NodeLost, nodes),
+        st.builds(requests.NodeFound, nodes),
         st.builds(requests.SetCluster, st.sampled_from((CLUSTER, Cluster(), SMALL_CLUSTER, OWN_NETWORKS))),
     )
     return st.one_of(*about_ports, *about_others)
@@ -311,6 +328,7 @@ _PODS = st.lists(pods, max_size=3)
 _LABELS = st.lists(st.builds(requests.SetProjectLabels, projects, labels), max_size=3)
 _SERVICES = st.lists(services(), max_size=3)
 _SLICES = st.lists(slices(), max_size=3)
+_EGRESSES = st.lists(egresses(), max_size=2)
 _REPORTS = st.lists(reports(), min_size=4, max_size=9)
 _LATER = st.lists(any_request(), max_size=4)
 
@@ -356,6 +374,7 @@ def snapshots(draw: st.DrawFn, nodes: int = 3) -> Snapshot:
     asked += [requests.SetPod(pod) for pod in draw(_PODS)]
     asked += draw(_SERVICES)
     asked += draw(_SLICES)
+    asked += draw(_EGRESSES)
     asked += draw(_REPORTS)
     snapshot = after(empty(), *asked)
     for number, key in enumerate(sorted(snapshot.ports)):
@@ -431,6 +450,7 @@ def _address(draw: st.DrawFn, snapshot: Snapshot, source: Port | None = None) ->
         *(subnet.gateway for network in snapshot.networks.values() for subnet in network.subnets),
         CONTROLLER,
         _THIS_NODE[1],
+        *snapshot.egress_by_address,
     }
     return pick(draw, _NOBODY if kind == 4 else sorted(known))
 
@@ -449,7 +469,8 @@ def _packet(draw: st.DrawFn, snapshot: Snapshot, source: Address, mac: int, port
     kind = pick(draw, _KINDS)
     if kind == "ICMP":
         about = transport("UDP", Ends(ends.destination, pick(draw, (ends.source, ends.destination))), 53)
-        return icmp(ends, pick(draw, (None, 0, 3, 11)), quoted=pick(draw, (None, about, about)))
+        what, quoted = pick(draw, (None, 0, 3, 11)), pick(draw, (None, about, about))
+        return icmp(ends, what, quoted=quoted if what in (3, 11) else None)  # nothing but an error quotes
     if kind == "ARP":
         request = arp(ends, pick(draw, (1, 1, 1, 2)))
         return request.update(arp_sha=0x020000000001) if once_in(draw, 5) else request

@@ -45,6 +45,7 @@ def test_every_table_and_register_is_explained() -> None:
         pipeline.SCRATCH,
         pipeline.CLUSTER_SOURCE,
         pipeline.BY_SERVICE,
+        pipeline.EGRESS_ADDRESS,
         pipeline.OUTSIDE,
     ]
     assert list(pipeline.REGISTER_PURPOSE) == registers

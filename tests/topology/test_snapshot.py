@@ -10,10 +10,11 @@ from immutables import Map
 
 from tests.topology.sequences import events_between
 from tests.topology.strategies import any_request, granted, snapshots
+from topology.holding import holder
 from topology.labels import Handle
-from topology.model import Binding, Endpoint, Hosting, Port, Project, ServiceKey
+from topology.model import Binding, Endpoint, Held, Hosting, Port, Project, ServiceKey
 from topology.requests import Request
-from topology.snapshot import BLOCK_BITS, Block, Change, Put, Remove, Snapshot, apply, apply_all, empty, places
+from topology.snapshot import BLOCK_BITS, Block, Change, Claim, Put, Remove, Snapshot, apply, apply_all, empty, places
 
 
 def grouped(pairs: list[tuple[Any, Any]]) -> dict[Any, set[Any]]:
@@ -74,6 +75,7 @@ def recomputed(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
             key: service for key, service in snapshot.services.items() if service.external or service.external_local
         },
         "near": near(snapshot),
+        **recomputed_holding(snapshot),
         "slices_of": grouped([(each.service_key, key) for key, each in snapshot.slices.items()]),
         "slices_in": Counter(key.project for key in snapshot.slices),
         "ports_on": grouped([(port.node, port.key) for port in ports]),
@@ -101,6 +103,23 @@ def near(snapshot: Snapshot) -> dict[str, dict[ServiceKey, tuple[Endpoint, ...]]
                 found.setdefault(endpoint.node, {}).setdefault(service.key, set()).add(endpoint)
     found.pop("", None)
     return {node: {key: tuple(sorted(some)) for key, some in of.items()} for node, of in found.items()}
+
+
+def recomputed_holding(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
+    """Return what the indexes of egresses must say, and who holds their addresses."""
+    egresses = snapshot.egresses.values()
+    by_address = {address: each for each in egresses for address in each.addresses}
+    living = {name for name in snapshot.nodes if name not in snapshot.outages}
+    holders = {
+        address: holder(address, living.intersection(each.nodes) if each.nodes else living)
+        for address, each in by_address.items()
+    }
+    return {
+        "egresses_of": grouped([(each.network, each.name) for each in egresses]),
+        "egress_by_address": {address: each.name for address, each in by_address.items()},
+        "claims": {address: Claim(f'egress "{each.name}"', each.nodes) for address, each in by_address.items()},
+        "held": {address: node for address, node in holders.items() if node is not None},
+    }
 
 
 def recomputed_bindings(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
@@ -141,7 +160,7 @@ def check_indexes(snapshot: Snapshot) -> None:
 
 OBJECTS = (
     *("cluster", "nodes", "networks", "projects", "moves", "connections", "blocks", "ports", "services"),
-    *("slices", "quarantined", "watermarks", "pods", "bindings"),
+    *("slices", "quarantined", "watermarks", "pods", "bindings", "egresses", "outages"),
 )
 
 
@@ -179,7 +198,7 @@ def test_changes_tell_before_and_after_and_nothing_changes_twice(snapshot: Snaps
             assert changes, event
             assert changes[0].before != changes[0].after
             assert changes[0].after == (event.value if isinstance(event, Put) else None)
-            assert all(isinstance(change.subject, Hosting) for change in changes[1:])
+            assert all(isinstance(change.subject, Hosting | Held) for change in changes[1:])
             assert apply(after, event) == (after, ())
             back = Remove(event.value) if changes[0].before is None else Put(changes[0].before)
             restored, undone = apply(after, back)

@@ -13,7 +13,7 @@ from topology.compiler import compile_all
 from topology.fields import BY_NAME, ETH_DST, ETH_SRC, IPV4_DST, IPV4_SRC
 from topology.model import TUN_OFPORT, Port
 from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
-from topology.packet import Packet, arriving
+from topology.packet import ICMP_UNREACHABLE, Ends, Packet, arriving, icmp
 from topology.pipeline import SERVICE_ZONE
 from topology.reach import known_as
 from topology.snapshot import Snapshot, places
@@ -76,11 +76,15 @@ def test_tun0_lets_in_answers_to_pods_and_nothing_else_from_outside(data: st.Dat
         left = isinstance(there.outcome, Sent) and there.outcome.where is not Where.NODE
         began = left and sending.packet.get(ICMP_TYPE) not in (0, 3, 11)  # answers and errors begin nothing
         back = answer(there.packet)
+        sender = _sender(snapshot, sending)
+        said = ()
+        if sender is not None and is_believed(sender, sending.packet):
+            said = (Said(sender.key, sending.packet, endpoint_of(snapshot, sending, there)),)
         for node in snapshot.nodes:
-            for packet, fits in ((back, node == sending.node), (_from_another_port(back), False)):
+            for packet, fits in ((back, node == there.outcome.node), (_from_another_port(back), False)):
                 here = FromNode(node, is_answer=began and fits)
                 trace = fabric.carry(node, arriving(packet, TUN_OFPORT), there.trackers)
-                assert seen(trace.outcome) == may(snapshot, packet, here), (sending, here, trace.steps)
+                assert seen(trace.outcome) == may(snapshot, packet, here, said), (sending, here, trace.steps)
 
 
 def _from_another_port(packet: Packet) -> Packet:
@@ -144,7 +148,17 @@ def _replies(snapshot: Snapshot, sender: Port, packet: Packet, trace: Trace) -> 
         assert port.ofport is not None
         ingress = FromPort(port.node, port.ofport)
         sendings_ += [Sending(ingress, each) for each in (back, _from_another_port(back), failure(got, port))]
-    return sendings_
+    return sendings_ + _from_outside(trace)
+
+
+def _from_outside(trace: Trace) -> list[Sending]:
+    """Return what comes back to the address by which a packet left: an answer, an error, and what is neither."""
+    if not isinstance(trace.outcome, Sent) or trace.outcome.source is None:
+        return []
+    got, here = arriving(trace.packet, 0), FromNode(trace.outcome.node)
+    router = Ends(IPv4Address("198.51.100.1"), trace.outcome.source)
+    backs = (answer(got), _from_another_port(answer(got)), icmp(router, ICMP_UNREACHABLE, 3, got))
+    return [Sending(here, packet) for packet in backs]
 
 
 def _is_meant(port: Port, packet: Packet) -> bool:

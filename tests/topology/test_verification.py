@@ -379,6 +379,64 @@ def test_every_fault_of_every_flow_of_services_is_caught(name: str) -> None:
     assert caught.total() >= 200
 
 
+# Stages of egresses, and those that lead there or would lead past them.
+BY_EGRESSES = (
+    *(stage for stage in stages() if stage.feature is FeatureId.EGRESS),
+    *(pipeline.EGRESS_REPLY, pipeline.EGRESS_RELATED, pipeline.ROUTE_NODE_PORTS, pipeline.ROUTE_OUTSIDE),
+)
+LEAVING = (
+    "an address that this node holds",
+    "an address that another node holds",
+    "an address that no node holds",
+    "addresses for pods by label",
+    "an address of a network with a range of its own",
+)
+
+
+@pytest.mark.parametrize("name", LEAVING)
+def test_every_fault_of_every_flow_of_egresses_is_caught(name: str) -> None:
+    snapshot = states()[name]
+    tables = compile_all(snapshot)
+    chance, caught = Random(name), Counter[str]()
+    for stage in BY_EGRESSES:
+        for place in places_of(tables, stage):
+            for kind in FAULTS:
+                fault = inject_at(tables, place, kind, numbers_of(snapshot), chance)
+                if fault is not None:
+                    whole, of_section = alarms(fault, snapshot, tables)
+                    assert whole, fault
+                    assert of_section, fault
+                    caught[kind] += 1
+    assert findings(snapshot, tables) == []
+    assert caught.total() >= 90
+
+
+# What is done for red's pods: what a fault is called, and whether a packet shows it.
+EGRESS_FAULTS: tuple[tuple[Stage, str, Kind, bool], ...] = (
+    (pipeline.ROUTE_EGRESS, "delete", Kind.BLACK_HOLE, True),
+    (pipeline.ROUTE_EGRESS, "egress_of_another", Kind.LEAK, True),
+    (pipeline.EGRESS_BY, "endpoint_elsewhere", Kind.LEAK, True),
+    (pipeline.EGRESS_BY, "mark_of_another", Kind.LEAK, False),  # it may be a global one
+    (pipeline.EGRESS_BY, "untranslated", Kind.LEAK, True),
+    (pipeline.EGRESS_BY, "delete", Kind.BLACK_HOLE, True),
+    (pipeline.EGRESS_LEAVES, "drop_term", Kind.LEAK, False),
+    (pipeline.EGRESS_LEAVES, "change_mac", Kind.LEAK, True),
+    (pipeline.EGRESS_BACK, "untranslated", Kind.LEAK, True),
+    (pipeline.EGRESS_BACK, "change_zone", Kind.LEAK, True),
+)
+
+
+@pytest.mark.parametrize(("stage", "fault", "kind", "shown"), EGRESS_FAULTS)
+def test_faults_of_egresses_by_name(stage: Stage, fault: str, kind: Kind, shown: bool) -> None:
+    snapshot = states()["an address that this node holds"]
+    tables = compile_all(snapshot)
+    made = inject_at(tables, places_of(tables, stage)[0], fault, numbers_of(snapshot), Random(0))
+    assert made is not None
+    found = [with_witness(finding, snapshot, made.tables) for finding in findings(snapshot, made.tables)]
+    assert kind in {finding.kind for finding in found}
+    assert any(finding.witness is not None and finding.witness.shows for finding in found) or not shown
+
+
 STARTS = tuple((pipeline.BALANCE, kind) for kind in ("endpoint_elsewhere", "endpoint_port", "mark_of_another"))
 # Of what is done for blue's service, to which red has no other way: what it is called, and whether a packet shows it.
 SERVICE_FAULTS: tuple[tuple[Stage, str, Kind, bool], ...] = (

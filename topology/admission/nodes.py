@@ -6,14 +6,22 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 
 from topology import names
-from topology.admission.checks import NOT_FOR_PODS, inside, known_node, overlapping, require, reserved_ranges
+from topology.admission.checks import (
+    NOT_FOR_PODS,
+    egress_fault,
+    inside,
+    known_node,
+    overlapping,
+    require,
+    reserved_ranges,
+)
 from topology.admission.ports import gone
 from topology.admission.projects import own_networks
 from topology.admission.translation import unfit_translations, unsound_pools
 from topology.allocation import LAST_DPID, free_dpid, free_subnets, node_prefix
 from topology.balancing import PLACE_BITS
-from topology.model import Address, Cluster, Node
-from topology.requests import CreateNode, DeleteNode, Reason, Refused, SetCluster
+from topology.model import Address, Cluster, Node, Outage
+from topology.requests import CreateNode, DeleteNode, NodeFound, NodeLost, Reason, Refused, SetCluster
 from topology.snapshot import Event, Put, Remove, Snapshot
 
 _SMALLEST_SUBNET_BITS = 2  # its own address, the gateway, one pod, broadcast
@@ -42,7 +50,9 @@ def create_node(snapshot: Snapshot, request: CreateNode) -> tuple[Event, ...]:
     _check_dpid(snapshot, request)
     _check_subnets(snapshot, request)
     dpid = free_dpid(snapshot) if request.dpid is None else request.dpid
-    return (Put(Node(request.name, dpid, request.underlay, request.subnets or free_subnets(snapshot))),)
+    node = Node(request.name, dpid, request.underlay, request.subnets or free_subnets(snapshot))
+    # Until its switch has come, it can hold nothing. It comes first: addresses must not go there and back.
+    return (*((Put(Outage(node.name)),) if snapshot.claims else ()), Put(node))
 
 
 def delete_node(snapshot: Snapshot, request: DeleteNode) -> tuple[Event, ...]:
@@ -59,7 +69,19 @@ def delete_node(snapshot: Snapshot, request: DeleteNode) -> tuple[Event, ...]:
     events: list[Event] = []
     for key in keys:
         events.extend(gone(snapshot.ports[key]))
-    return (*events, Remove(node))
+    outage = snapshot.outages.get(node.name)
+    return (*events, Remove(node), *(() if outage is None else (Remove(outage),)))
+
+
+def node_lost(snapshot: Snapshot, request: NodeLost) -> tuple[Event, ...]:
+    """Let a node hold no address. Of one that does not exist (any more) there is nothing to say."""
+    return (Put(Outage(request.name)),) if request.name in snapshot.nodes else ()
+
+
+def node_found(snapshot: Snapshot, request: NodeFound) -> tuple[Event, ...]:
+    """Let a node hold addresses again."""
+    outage = snapshot.outages.get(request.name)
+    return () if outage is None else (Remove(outage),)
 
 
 def _is_so(node: Node, request: CreateNode) -> bool:
@@ -73,6 +95,10 @@ def _check_underlay(snapshot: Snapshot, request: CreateNode) -> None:
     fault = underlay_fault(address, snapshot.cluster)
     if fault is not None:
         raise Refused(Reason.INVALID, subject, fault, "give the address by which other nodes reach this one")
+    claim = snapshot.claims.get(address)
+    if claim is not None:
+        cause = f"underlay address {address} belongs to {claim.whose}"
+        raise Refused(Reason.TAKEN, subject, cause, f"give another address, or delete {claim.whose} first")
     holder = snapshot.node_by_underlay.get(address)
     if holder is not None:
         cause = f'underlay address {address} belongs to node "{holder}"'
@@ -194,11 +220,20 @@ def _unfit(cluster: Cluster, snapshot: Snapshot) -> Iterator[Refused]:
                 cause = f'{other} overlaps subnet {own.cidr} of network "{network.name}"'
                 yield Refused(Reason.IN_USE, subject, cause, f'choose other ranges, or delete "{network.name}"')
     yield from unfit_translations(cluster, snapshot)
+    yield from _unfit_egresses(cluster, snapshot)
     for _, service in sorted(snapshot.services.items()):
         if not inside(ip_network(service.address), cluster.service_cidrs):
             name = f'service "{service.key.project}/{service.key.name}"'
             cause = f"{service.address} of {name} is outside the service CIDRs"
             yield Refused(Reason.IN_USE, subject, cause, f"keep a CIDR that has it, or delete {name}")
+
+
+def _unfit_egresses(cluster: Cluster, snapshot: Snapshot) -> Iterator[Refused]:
+    for address, name in sorted(snapshot.egress_by_address.items()):
+        fault = egress_fault(address, cluster)
+        if fault is not None:
+            cause = f'address {address} of egress "{name}" {fault}'
+            yield Refused(Reason.IN_USE, "settings of the cluster", cause, f'choose other ranges, or delete "{name}"')
 
 
 def _bad_setting(subject: str, cause: str, remedy: str) -> Refused:

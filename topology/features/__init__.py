@@ -22,6 +22,7 @@ from topology.features import (
     base,
     blocks,
     connections,
+    egress,
     errors,
     guard,
     networks,
@@ -94,6 +95,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     tracking,
     errors,
     outside,
+    egress,
 )
 _COMMON: Final[tuple[CommonFeature, ...]] = (base, guard, arp, tunnels, services, errors, outside)
 BY_ID: Final[dict[int, Feature]] = {int(feature.ID): feature for feature in FEATURES}

@@ -8,10 +8,11 @@ from typing import Final
 
 from topology import pipeline
 from topology.features.section import WHOLE_NODE, Section, SubjectKey, families
-from topology.fields import CT_MARK, CT_STATE, ETH_TYPE, IN_PORT, IS_DNATTED, IS_NEW, IS_RELATED, Family
+from topology.fields import CT_MARK, CT_STATE, ETH_TYPE, IN_PORT, IS_DNATTED, IS_NEW, IS_RELATED, IS_REPLY, Family
 from topology.flow import (
     DROP,
     Action,
+    Actions,
     Flow,
     at,
     conntrack,
@@ -32,6 +33,7 @@ from topology.pipeline import (
     HAIRPIN_ZONE,
     OUTPUT_PORT,
     SERVICE_ZONE,
+    SOURCE_VNID,
     VNID_BITS,
     Table,
 )
@@ -43,6 +45,8 @@ _NOT_UNICAST: Final[dict[int, tuple[Prefix, ...]]] = {
     4: (IPv4Network("224.0.0.0/4"), IPv4Network("255.255.255.255/32")),
     6: (IPv6Network("ff00::/8"),),
 }
+
+_OUT: Final[Actions] = (load(OUTPUT_PORT, TUN_OFPORT), goto(Table.OUTPUT))
 
 
 def subjects(node: str, snapshot: Snapshot) -> Iterable[SubjectKey]:
@@ -102,9 +106,13 @@ def _routes(cluster: Cluster) -> Iterator[Flow]:
     for kind in families(cluster):
         for cidr in _NOT_UNICAST[kind.version]:
             yield at(pipeline.ROUTE_MULTICAST, to_prefix(cidr), DROP)
+        yield at(pipeline.ROUTE_NODE_PORTS, to_prefix(NODE_PORTS[kind.version], in_space(SHARED_SPACE)), _OUT)
         outside = match_fields((ETH_TYPE, kind.eth_type), in_space(SHARED_SPACE))
-        yield at(pipeline.ROUTE_OUTSIDE, outside, (load(OUTPUT_PORT, TUN_OFPORT), goto(Table.OUTPUT)))
+        yield at(pipeline.ROUTE_OUTSIDE, outside, _OUT)
         yield at(pipeline.REPLY_RELATED, in_state(kind, IS_RELATED), (goto(Table.OUTPUT),))
+        by_whom = (copy(CT_MARK, SOURCE_VNID, VNID_BITS), goto(Table.ROUTING))
+        yield at(pipeline.EGRESS_REPLY, in_state(kind, IS_REPLY), by_whom)
+        yield at(pipeline.EGRESS_RELATED, in_state(kind, IS_RELATED), by_whom)
 
 
 def _translation(cluster: Cluster) -> Iterator[Flow]:
@@ -115,8 +123,7 @@ def _translation(cluster: Cluster) -> Iterator[Flow]:
         here = to_prefix(NODE_PORTS[kind.version], (IN_PORT, TUN_OFPORT))
         yield at(pipeline.SERVICE_NODE_PORT, here, (_translated(SERVICE_ZONE, Table.SERVICE_CONNECTIONS),))
         begins = to_prefix(NODE_PORTS[kind.version], (CT_STATE, (IS_NEW, IS_NEW)))
-        refused = (load(OUTPUT_PORT, TUN_OFPORT), goto(Table.OUTPUT))
-        yield at(pipeline.NODE_PORT_NONE, begins, refused)
+        yield at(pipeline.NODE_PORT_NONE, begins, _OUT)
     # Not "established": a second packet may come before the first is answered.
     known = match_fields((CT_STATE, (IS_DNATTED, IS_DNATTED)))
     yield at(pipeline.SERVICE_KNOWN, known, (copy(CT_MARK, BY_SERVICE, VNID_BITS), goto(Table.EGRESS_POLICY)))

@@ -24,6 +24,7 @@ from topology.model.addressing import (
     mac_of,
     prefixes_in_order,
 )
+from topology.model.egress import MOST_EGRESS_ADDRESSES, MOST_EGRESS_NODES, Egress
 from topology.model.networks import (
     EVERYTHING,
     AddressBlock,
@@ -36,7 +37,7 @@ from topology.model.networks import (
     Translation,
     either,
 )
-from topology.model.nodes import ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Cluster, Node, PortRange, Tunnel
+from topology.model.nodes import ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Cluster, Held, Node, Outage, PortRange, Tunnel
 from topology.model.ports import (
     TRANSLATIONS,
     VNIDS,
@@ -65,6 +66,7 @@ from topology.model.tenancy import Attachment, Binding, Move, Pod, PodKey, Proje
 Subject: TypeAlias = (
     Cluster
     | Node
+    | Outage
     | Network
     | AddressBlock
     | Project
@@ -75,9 +77,11 @@ Subject: TypeAlias = (
     | Port
     | Service
     | EndpointSlice
+    | Egress
     | Quarantine
     | Watermark
     | Hosting
+    | Held
 )
 
 __all__ = [
@@ -90,6 +94,8 @@ __all__ = [
     "ICMP_OFPORT",
     "LAST_VNID",
     "MOST_AFFINITY",
+    "MOST_EGRESS_ADDRESSES",
+    "MOST_EGRESS_NODES",
     "MOST_ENDPOINTS",
     "MOST_ENDPOINT_PORTS",
     "MOST_EXTERNAL",
@@ -109,13 +115,16 @@ __all__ = [
     "Cluster",
     "Connection",
     "ConnectionKey",
+    "Egress",
     "Endpoint",
     "EndpointSlice",
+    "Held",
     "Hosting",
     "Move",
     "NamedPort",
     "Network",
     "Node",
+    "Outage",
     "Pod",
     "PodKey",
     "Port",

@@ -63,6 +63,19 @@ class Node:
         return mac_of(self.gateways[0])
 
 
+class Outage(NamedTuple):
+    """That a node is lost: its switch gives no sign of life, or none has come yet. It holds no address meanwhile."""
+
+    node: str
+
+
+class Held(NamedTuple):
+    """The derived fact that a node holds an address: what is sent there from outside comes to it."""
+
+    address: Address
+    node: str
+
+
 class Tunnel(NamedTuple):
     """A VXLAN path between two nodes, in both directions; the names are in order."""
 

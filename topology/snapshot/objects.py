@@ -13,6 +13,7 @@ from topology.model import (
     AddressBlock,
     Cluster,
     Connection,
+    Egress,
     Endpoint,
     EndpointSlice,
     Move,
@@ -24,8 +25,9 @@ from topology.model import (
     Watermark,
 )
 from topology.snapshot.events import Change, Event, Put
+from topology.snapshot.holding import claim, disclaim, reassigned
 from topology.snapshot.index import before_after, count, exclude, include, mark, release, swap, table
-from topology.snapshot.value import Snapshot
+from topology.snapshot.value import Claim, Snapshot
 
 
 def keep_cluster(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
@@ -52,7 +54,10 @@ def keep_node(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change,
         for place in ((name, version) for version in (4, 6)):
             latest = table(latest, place, None) if place in latest else latest
         state = replace(state, latest=latest)
-    return state, (Change(before, after),)
+    moved: tuple[Change, ...] = ()
+    if before is None or after is None:
+        state, moved = reassigned(state, name)
+    return state, (Change(before, after), *moved)
 
 
 def keep_network(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
@@ -206,6 +211,39 @@ def _endpoints(snapshot: Snapshot, key: ServiceKey) -> dict[str, tuple[Endpoint,
                 if endpoint.node and endpoint.address.version == service.address.version:
                     found.setdefault(endpoint.node, set()).add(endpoint)
     return {node: tuple(sorted(endpoints)) for node, endpoints in found.items()}
+
+
+def keep_egress(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, Egress)
+    name = event.value.name
+    before, after = before_after(snapshot.egresses, name, event)
+    if before == after:
+        return snapshot, ()
+    egresses_of, by_address = snapshot.egresses_of, snapshot.egress_by_address
+    if before is not None:
+        egresses_of = exclude(egresses_of, before.network, name)
+    if after is not None:
+        egresses_of = include(egresses_of, after.network, name)
+    there = () if after is None else after.addresses
+    gone = [] if before is None else [address for address in before.addresses if address not in there]
+    for address in gone:
+        by_address = release(by_address, address, name)
+    for address in there:
+        by_address = by_address.set(address, name)
+    state = replace(
+        snapshot,
+        egresses=table(snapshot.egresses, name, after),
+        egresses_of=egresses_of,
+        egress_by_address=by_address,
+    )
+    changes, whose = [Change(before, after)], f'egress "{name}"'
+    for address in gone:
+        state, moved = disclaim(state, address, whose)
+        changes += moved
+    for address in there:
+        state, moved = claim(state, address, Claim(whose, () if after is None else after.nodes))
+        changes += moved
+    return state, tuple(changes)
 
 
 def keep_quarantine(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:

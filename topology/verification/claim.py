@@ -42,6 +42,7 @@ class About(Enum):
     CONNECTIONS = "connections"
     BLOCKS = "blocks"
     SERVICES = "services"
+    EGRESSES = "egresses"
 
 
 class Claim(NamedTuple):

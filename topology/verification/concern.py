@@ -13,12 +13,16 @@ from topology.model import (
     Cluster,
     Connection,
     ConnectionKey,
+    Egress,
     EndpointSlice,
+    Held,
     Hosting,
     Move,
     Network,
     Node,
+    Pod,
     Port,
+    PortKey,
     Project,
     Service,
     ServiceKey,
@@ -35,6 +39,8 @@ def concerned(changes: Collection[Change], before: Snapshot, after: Snapshot) ->
     for change in changes:
         for snapshot in (before, after):
             _mark(change, snapshot, concern)
+            if snapshot.egresses:
+                _mark_egress(change, snapshot, concern)
     return {node: focus for node, focus in concern.items() if node in after.nodes}
 
 
@@ -78,6 +84,49 @@ def _mark_rest(change: Change, snapshot: Snapshot, concern: Concern) -> None:
         case Cluster():
             for node in snapshot.nodes:
                 _on(node, concern).whole = True
+
+
+def _mark_egress(change: Change, snapshot: Snapshot, concern: Concern) -> None:
+    """Egresses, on every node: whatever a change has to do with one of them, it is rare."""
+    match change.subject:
+        case Pod(key=pod):
+            for key in snapshot.port_by_pod.get(pod, {}):
+                _on(key.node, concern).ports.add(key)
+        case Hosting(node=node, network=network):
+            _on(node, concern).egresses.update(snapshot.egresses_of.get(_left_from(network, snapshot), {}))
+        case Held(address=address) if address in snapshot.egress_by_address:
+            egress = snapshot.egresses[snapshot.egress_by_address[address]]
+            _egresses((egress.network,), snapshot, concern)
+        case Egress():
+            sides = (side for side in (change.before, change.after) if isinstance(side, Egress))
+            _egresses({side.network for side in sides}, snapshot, concern)
+        case Move(source=source):
+            _egresses((source,), snapshot, concern)
+        case Network(name=name):
+            _egresses((_left_from(name, snapshot),), snapshot, concern)
+        case Node(name=name):
+            held = {address for address, node in snapshot.held.items() if node == name}
+            found = {snapshot.egress_by_address[address] for address in held if address in snapshot.egress_by_address}
+            for node in snapshot.nodes:
+                _on(node, concern).egresses.update(found)
+
+
+def _left_from(network: str, snapshot: Snapshot) -> str:
+    """The network whose egress the pods of a network have: of a transit network, the one that they leave."""
+    moves = (move for move in snapshot.moves.values() if move.transit == network)
+    return next((move.source for move in moves), network)
+
+
+def _egresses(networks: Collection[str], snapshot: Snapshot, concern: Concern) -> None:
+    """All egresses of networks, and the pods that may have them."""
+    transits = {move.transit for move in snapshot.moves.values() if move.source in networks}
+    names = {name for network in networks for name in snapshot.egresses_of.get(network, {})}
+    for node in snapshot.nodes if names else ():
+        _on(node, concern).egresses.update(names)
+    for network in {*networks, *transits}:
+        for node in snapshot.hosts.get(network, {}):
+            keys: Iterable[PortKey] = snapshot.ports_on.get(node, {})
+            _on(node, concern).ports.update(key for key in keys if snapshot.ports[key].network == network)
 
 
 def _commits(transits: Iterable[str], snapshot: Snapshot, concern: Concern) -> None:

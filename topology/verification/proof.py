@@ -272,6 +272,7 @@ def _claims(focus: Focus) -> tuple[Claim, ...]:
         (focus.connections, About.CONNECTIONS),
         (focus.blocks, About.BLOCKS),
         (focus.services, About.SERVICES),
+        (focus.egresses, About.EGRESSES),
         (focus.nodes, About.PEERS),
     )
     return tuple(claim for part, about in parts if part for claim in _BY_ABOUT[about])

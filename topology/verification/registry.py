@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from topology.pipeline import SENTINEL
-from topology.verification import crossing, delivery, errors, ingress, outside, routing, services
+from topology.verification import crossing, delivery, egress, errors, ingress, outside, routing, services
 from topology.verification.claim import About, Claim, Kind
 
 # Sentinels are no part of a table's sections: nothing may stand there, and what they say is checked as sums.
@@ -19,6 +19,7 @@ CLAIMS: Final[tuple[Claim, ...]] = (
     *outside.CLAIMS,
     *routing.CLAIMS,
     *delivery.CLAIMS,
+    *egress.CLAIMS,
     _SENTINEL,
 )
 BY_PLACE: Final[dict[tuple[int, int], Claim]] = {(int(each.stage.table), each.stage.priority): each for each in CLAIMS}

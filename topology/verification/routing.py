@@ -8,7 +8,7 @@ from typing import Final
 
 from topology import fields, pipeline
 from topology.flow import Actions, Match
-from topology.model import AddressBlock, Prefix
+from topology.model import NODE_PORTS, AddressBlock, Prefix
 from topology.pipeline import SPACE
 from topology.verification import attachment
 from topology.verification.claim import EVERYWHERE, About, Claim, Kind, always, of_cluster, of_node, of_peers
@@ -108,6 +108,11 @@ def _range_owed(view: View) -> Iterator[Match]:
         yield from view.world.ranges[network.name]
 
 
+def _for_nodes(world: World) -> Facts:
+    """What stands for a node is no outside: its kernel refuses it."""
+    return {(SHARED, *in_prefix(NODE_PORTS[version])): TO_TUN for version in world.versions}
+
+
 def _outside(world: World) -> Facts:
     return {(SHARED, kind): TO_TUN for kind in world.kinds}
 
@@ -153,6 +158,7 @@ CLAIMS: Final[tuple[Claim, ...]] = (
     Claim(pipeline.ROUTE_BLOCK, Kind.LEAK, About.BLOCKS, _block_here, lambda view: _blocks_owed(view, here=True)),
     of_cluster(pipeline.ROUTE_CLUSTER, Kind.LEAK, _cluster),
     Claim(pipeline.ROUTE_SPACE, Kind.LEAK, About.REACHED, _range, _range_owed),
+    of_cluster(pipeline.ROUTE_NODE_PORTS, Kind.LEAK, _for_nodes),
     of_cluster(pipeline.ROUTE_OUTSIDE, Kind.LEAK, _outside),
     of_node(pipeline.LOCAL_GATEWAY, Kind.LEAK, _gateways),
     attachment.claim(pipeline.LOCAL_POD, Kind.LEAK, 2, attachment.found),

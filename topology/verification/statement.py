@@ -119,6 +119,8 @@ def _objects(snapshot: Snapshot) -> Iterator[str]:
         (value for _, value in sorted(snapshot.blocks.items(), key=lambda item: (item[0][0], str(item[0][1])))),
         (value for _, value in sorted(snapshot.services.items())),
         (value for _, value in sorted(snapshot.slices.items())),
+        (value for _, value in sorted(snapshot.egresses.items())),
+        (value for _, value in sorted(snapshot.outages.items())),
         (value for _, value in sorted(snapshot.ports.items())),
     )
     for values in parts:

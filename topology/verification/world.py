@@ -38,6 +38,7 @@ class Focus:
     blocks: set[tuple[str, Prefix]] = field(default_factory=set)
     services: set[ServiceKey] = field(default_factory=set)
     nodes: set[str] = field(default_factory=set)
+    egresses: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
