@@ -13,13 +13,13 @@ from typing import Any, Final
 
 import pytest
 
-from tests.topology.asking import endpoints, node, report, service
+from tests.topology.asking import endpoints, ip, node, report, service
 from tests.topology.strategies import after
 from topology import fields, requests
 from topology.compiler import compile_node
 from topology.fields import Field
 from topology.flow import Action, Flow, Op
-from topology.model import EVERYTHING, PortKey, Scope, ServiceKey, ServicePort, SliceKey, Subnet
+from topology.model import EVERYTHING, Egress, PortKey, Scope, ServiceKey, ServicePort, SliceKey, Subnet
 from topology.pipeline import FeatureId
 from topology.requests import Request
 from topology.snapshot import Snapshot, empty
@@ -59,7 +59,11 @@ def everything() -> Snapshot:
     asked += [requests.JoinNetworks(*pair, *scopes) for pair, scopes in SCOPES.items()]
     kept = replace(service("172.30.0.21", key=ServiceKey("oak", "kept")).service, affinity=60)
     slices = (endpoints("10.128.0.2"), endpoints("10.128.0.2", key=SliceKey("oak", "kept"), service="kept"))
-    return after(empty(), *asked, service(), requests.CreateService(kept), *slices)
+    leaving = [
+        requests.CreateEgress(Egress(name, name, (ip(f"203.0.113.{number}"),), nodes=("n1",)))
+        for number, name in enumerate(("red", "fir"), 65)
+    ]
+    return after(empty(), *asked, service(), requests.CreateService(kept), *slices, *leaving)
 
 
 def test_every_feature_is_there(everything: Snapshot) -> None:

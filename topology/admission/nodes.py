@@ -75,7 +75,8 @@ def delete_node(snapshot: Snapshot, request: DeleteNode) -> tuple[Event, ...]:
 
 def node_lost(snapshot: Snapshot, request: NodeLost) -> tuple[Event, ...]:
     """Let a node hold no address. Of one that does not exist (any more) there is nothing to say."""
-    return (Put(Outage(request.name)),) if request.name in snapshot.nodes else ()
+    is_news = request.name in snapshot.nodes and request.name not in snapshot.outages
+    return (Put(Outage(request.name)),) if is_news else ()
 
 
 def node_found(snapshot: Snapshot, request: NodeFound) -> tuple[Event, ...]:
