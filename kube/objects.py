@@ -138,6 +138,9 @@ class ServiceSpec(Shape, frozen=True):
     type: str = "ClusterIP"
     cluster_ips: tuple[str, ...] = field(default=(), name="clusterIPs")
     external_ips: tuple[str, ...] = field(default=(), name="externalIPs")
+    load_balancer_source_ranges: tuple[str, ...] = ()
+    external_traffic_policy: str | None = None
+    health_check_node_port: int = 0
     ports: tuple[ServicePort, ...] = ()
     session_affinity: str = "None"
     session_affinity_config: AffinityConfig | None = None

@@ -221,7 +221,7 @@ def _of_node(snapshot: Snapshot, node: Node) -> Iterator[str]:
 
 def _of_service(snapshot: Snapshot, service: Service) -> Iterator[str]:
     held = [(f"address {service.address}", snapshot.service_by_address.get(service.address))]
-    for protocol, number in service.node_ports:
+    for protocol, number in service.held_ports:
         held.append((f"node port {number}/{protocol}", snapshot.service_by_node_port.get((protocol, number))))
     for what, holder in held:
         if holder is not None and holder != service.key:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from ipaddress import ip_network
 from typing import Final
 
 from kube.mirror import Name, Version
@@ -25,7 +26,7 @@ from kube.reading import version_number
 from store.fields import Malformed, address
 from topology import model
 from topology.endpoints import Fault, range_fault, service_fault, slice_fault
-from topology.model import Address, Cluster, Subject
+from topology.model import Address, Cluster, Prefix, Subject
 
 USUAL_AFFINITY: Final = 10800  # seconds: v1, ClientIPConfig
 _FAMILIES: Final = ("IPv4", "IPv6")
@@ -53,6 +54,7 @@ def _service(found: Service) -> tuple[model.Service, ...]:
     addresses = [text for text in spec.cluster_ips if text not in ("", "None")]
     if not addresses or spec.type == "ExternalName":
         return ()
+    is_local = spec.external_traffic_policy == "Local"
     service = model.Service(
         key=model.ServiceKey(found.metadata.namespace, found.metadata.name),
         address=address(addresses[0], "$.spec.clusterIPs[0]"),
@@ -61,6 +63,9 @@ def _service(found: Service) -> tuple[model.Service, ...]:
         internal_local=spec.internal_traffic_policy == "Local",
         publish_not_ready=spec.publish_not_ready_addresses,
         external=_external(found),
+        sources=_sources(spec),
+        external_local=is_local,
+        health_port=spec.health_check_node_port if is_local else 0,
     )
     _check(service_fault(service), "$.spec")
     return (service,)
@@ -80,6 +85,18 @@ def _external(found: Service) -> tuple[Address, ...]:
         if ingress.ip and ingress.ip_mode != "Proxy":
             asked.append((ingress.ip, f"$.status.loadBalancer.ingress[{at}].ip"))
     return model.in_order(address(*each) for each in asked)
+
+
+def _sources(spec: Spec) -> tuple[Prefix, ...]:
+    """Return the ranges of clients. The API server takes spaces around them, and bits beyond the prefix."""
+    found = []
+    for at, text in enumerate(spec.load_balancer_source_ranges):
+        try:
+            found.append(ip_network(text.strip(), strict=False))
+        except ValueError:
+            path = f"$.spec.loadBalancerSourceRanges[{at}]"
+            raise Malformed(path, f'"{text}" is no CIDR', "write it as 192.0.2.0/24 or 2001:db8::/64") from None
+    return model.prefixes_in_order(found)
 
 
 def _affinity(spec: Spec) -> int:

@@ -266,13 +266,38 @@ class NodePortsView(Object, frozen=True):
 
 
 class DoorView(Object, frozen=True):
-    """A port of an external address, and where a node leads it: to its `node_port`, or if that is 0 to `service`."""
+    """A port of an external address, and where a node leads it: to its `node_port`, or if that is 0 to `service`.
+
+    `sources`: where the clients are whom it leads in; null: anywhere.
+    """
 
     address: AddressText
     protocol: Protocol
     port: L4Port
     service: AddressText
     node_port: NodePort
+    sources: tuple[PrefixText, ...] | None
+
+
+class LocalPortView(Object, frozen=True):
+    """A port of a service to which a node leads clients from outside by their own addresses.
+
+    So it does by every external address of the service, and by `node_port`, if that is not 0.
+    """
+
+    service: AddressText
+    protocol: Protocol
+    port: L4Port
+    node_port: NodePort
+
+
+class HealthView(Object, frozen=True):
+    """A port at which a node tells by HTTP how many endpoints of a service it has."""
+
+    port: L4Port
+    project: Label
+    service: Label
+    endpoints: int
 
 
 class Configuration(Object, frozen=True):
@@ -294,6 +319,9 @@ class Configuration(Object, frozen=True):
     hairpin: tuple[AddressText, ...]
     node_ports: NodePortsView | None
     external: tuple[DoorView, ...]
+    local: tuple[LocalPortView, ...]
+    health: tuple[HealthView, ...]
+    control_plane: tuple[AddressText, ...]
     held: tuple[AddressText, ...]
     mtu_overhead: int
     controllers: tuple[str, ...]

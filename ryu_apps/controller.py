@@ -48,7 +48,7 @@ from topology.compiler import Delta
 from topology.egress import Left
 from topology.fields import TRANSPORT
 from topology.model import Cluster
-from topology.pipeline import EGRESS_ZONE, SERVICE_ZONE
+from topology.pipeline import EGRESS_ZONE, NODE_ZONE, SERVICE_ZONE
 from topology.requests import Refused, SetCluster
 from topology.snapshot import Snapshot, apply_all, empty
 from topology.targets import Gone
@@ -93,7 +93,8 @@ class OpenFlowWire:
         if isinstance(gone, Left):
             return messages.ct_flush_to(xid, EGRESS_ZONE, *gone)
         protocol, _, _ = TRANSPORT[gone.protocol]
-        return messages.ct_flush(xid, SERVICE_ZONE, protocol, *gone.target)
+        zone = NODE_ZONE if gone.from_outside else SERVICE_ZONE
+        return messages.ct_flush(xid, zone, protocol, *gone.target)
 
     def ask_role(self, xid: int, role: messages.Role, generation: int) -> bytes:
         """Return a request for a role."""

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import Final
 
 from topology.flow import Actions, Bucket, Group, select
-from topology.model import Address, Cluster
+from topology.model import Address, Cluster, Service
 from topology.targets import Target
 
 # What Open vSwitch chooses from by the data path's hash; at some 88 bytes each they fit a message of 64 KB, too.
@@ -42,9 +42,20 @@ def room(version: int, cluster: Cluster) -> int:
     return 1 << _own_bits(version, cluster)
 
 
+def room_for(service: Service, cluster: Cluster) -> int:
+    """Return how many groups a service can have for clients inside: half, where those outside have groups apart."""
+    there = room(service.address.version, cluster)
+    return there // 2 if service.external_local else there
+
+
 def _own_bits(version: int, cluster: Cluster) -> int:
     places = sum(cidr.num_addresses for cidr in cluster.service_cidrs if cidr.version == version)
     return _ID_BITS - max(places - 1, 0).bit_length()
+
+
+def first_outer_group(address: Address, cluster: Cluster) -> int:
+    """Return the first of those that are for endpoints on one node only, for whom comes from outside: half of them."""
+    return first_group(address, cluster) + room(address.version, cluster) // 2
 
 
 def balanced(targets: Mapping[int, Target], first: int, actions: Callable[[int, Target], Actions]) -> tuple[Group, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from topology.balancing import most_groups, room
+from topology.balancing import most_groups, room_for
 from topology.endpoints import Fault
 from topology.model import Cluster, EndpointSlice, NamedPort, Service
 
@@ -12,7 +12,7 @@ from topology.model import Cluster, EndpointSlice, NamedPort, Service
 def crowding(service: Service, slices: Collection[EndpointSlice], cluster: Cluster) -> Fault | None:
     """Return what is wrong with a service that has these slices, ready or not; None if all of its groups have room."""
     needed = sum(most_groups(_endpoints(port, slices)) * (2 if port.node_port else 1) for port in service.ports)
-    there = room(service.address.version, cluster)
+    there = room_for(service, cluster)
     if needed <= there:
         return None
     cause = f"may need {needed} groups for its ports and endpoints, and its address has numbers for {there}"

@@ -36,6 +36,8 @@ _SPECS: Final[tuple[FieldSpec, ...]] = (
     FieldSpec("reg5", "reg5", 32),
     FieldSpec("reg6", "reg6", 32),
     FieldSpec("reg7", "reg7", 32),
+    FieldSpec("reg8", "reg8", 32),
+    FieldSpec("reg9", "reg9", 32),
     FieldSpec("pkt_mark", "pkt_mark", 32),
     FieldSpec("ct_state", "ct_state", 32),
     FieldSpec("ct_zone", "ct_zone", 16),
@@ -99,6 +101,7 @@ REG4: Final = BY_NAME["reg4"]
 REG5: Final = BY_NAME["reg5"]
 REG6: Final = BY_NAME["reg6"]
 REG7: Final = BY_NAME["reg7"]
+REG8: Final = BY_NAME["reg8"]
 CT_STATE: Final = BY_NAME["ct_state"]
 CT_ZONE: Final = BY_NAME["ct_zone"]
 CT_MARK: Final = BY_NAME["ct_mark"]

@@ -23,7 +23,7 @@ _BESIDE: Final = frozenset(
     BY_NAME[name]
     for name in (
         *("in_port", "tunnel_id", "tun_ipv4_src", "tun_ipv4_dst", "tun_ipv6_src", "tun_ipv6_dst", "pkt_mark"),
-        *(f"reg{number}" for number in range(8)),
+        *(f"reg{number}" for number in range(10)),
         *("ct_state", "ct_zone", "ct_mark", "ct_label"),
     )
 )

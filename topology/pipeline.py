@@ -38,6 +38,11 @@ What others send to a node port, the node's kernel hands over by tun0: from the 
 for this node and, with the node port, for the service. To us it is the node that asks, so that whoever reaches a node
 reaches its node ports, in whichever network; the answers are the kernel's to give back.
 
+Where a service leads who comes from outside to endpoints on the node that he came to, the kernel hands him over by his
+own address, to the service's. NODE_INGRESS marks him (reg8) and asks the node's conntrack zone, in which ROUTING asks
+who it is that his endpoint answers; the rest is as for any service, among the node's own endpoints. Where there is none
+he is dropped.
+
 What pods send to the outside may have to leave by an address of their network's (an egress), which one of the nodes
 holds. ROUTING says which address that is, by the pod (reg7), and EGRESS, where it is: on another node, to which the
 packet goes by the tunnel, with the address in its inner source MAC; or here, where conntrack gives it that source, and
@@ -68,7 +73,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from topology.fields import REG0, REG1, REG2, REG3, REG4, REG5, REG6, REG7, Field
+from topology.fields import REG0, REG1, REG2, REG3, REG4, REG5, REG6, REG7, REG8, Field
 
 
 class Table(IntEnum):
@@ -156,6 +161,7 @@ SCRATCH: Final[Field] = REG4
 CLUSTER_SOURCE: Final[Field] = REG5
 BY_SERVICE: Final[Field] = REG6
 EGRESS_ADDRESS: Final[Field] = REG7
+OUTSIDE: Final[Field] = REG8
 
 REGISTER_PURPOSE: Final[dict[Field, str]] = {
     SOURCE_VNID: "source VNID",
@@ -167,6 +173,8 @@ REGISTER_PURPOSE: Final[dict[Field, str]] = {
     CLUSTER_SOURCE: "cluster address of a sender whose address is in a space of its own",
     BY_SERVICE: "VNID of the service by whose address the destination was named",
     EGRESS_ADDRESS: "address by which the packet is to leave for the outside",
+    OUTSIDE: "1: to a service, from outside by the client's own address; what may be answers to such clients: 2 of the "
+    "node, 3 of an endpoint",
 }
 
 # Conntrack zones: of the pipeline itself, and those that are allotted to networks.
@@ -206,6 +214,11 @@ MIRROR_MAC: Final = 0x0A5C_0000_0000
 # In OUTPUT_PORT, no port: the load balancer. Ports have numbers up to 0xffffff00 (OpenFlow 1.5.1, 7.2.1).
 BALANCER: Final = 0xFFFF_FF10
 
+# In OUTSIDE.
+FROM_OUTSIDE: Final = 1
+ANSWERED_BY_NODE: Final = 2
+ASKED: Final = 3
+
 # What goes to the translator of quotes and comes back by icmp0 says in its MACs what the switch would forget:
 # destination: ICMP_MAC, VNID of the sender (24 bits), high 16 bits of the sender's address before it was changed;
 # source: one of the three others, space of the destination (24 bits), low 16 bits of that address.
@@ -237,6 +250,7 @@ class FeatureId(IntEnum):
     EGRESS = 21
     LIMITS = 30
     MIRRORS = 31
+    OUTSIDE = 40
     LEARNT = 254
     SENTINEL = 255
 
@@ -254,7 +268,7 @@ _BASE, _NODE, _GUARD, _ARP = FeatureId.BASE, FeatureId.NODE, FeatureId.GUARD, Fe
 _TUNNELS, _PORTS, _NETWORKS = FeatureId.TUNNELS, FeatureId.PORTS, FeatureId.NETWORKS
 _CONNECTIONS, _SERVICES = FeatureId.CONNECTIONS, FeatureId.SERVICES
 _SPACES, _BLOCKS, _TRACKING = FeatureId.SPACES, FeatureId.BLOCKS, FeatureId.TRACKING
-_ERRORS, _EGRESS = FeatureId.ERRORS, FeatureId.EGRESS
+_ERRORS, _EGRESS, _OUTSIDE = FeatureId.ERRORS, FeatureId.EGRESS, FeatureId.OUTSIDE
 _LIMITS, _MIRRORS = FeatureId.LIMITS, FeatureId.MIRRORS
 
 DISPATCH_TUNNEL: Final = Stage(Table.DISPATCH, 110, _BASE, "from vxlan0: TUNNEL_INGRESS")
@@ -281,6 +295,15 @@ NODE_SERVICE: Final = Stage(
     Table.NODE_INGRESS, 90, _NODE, "the node's own source address, to a service or a node port: VNID 0"
 )
 NODE_TRACK: Final = Stage(Table.NODE_INGRESS, 50, _NODE, "any other source, to this node's subnet: conntrack decides")
+NODE_INSIDE: Final = Stage(
+    Table.NODE_INGRESS,
+    45,
+    _OUTSIDE,
+    "from an address of pods, services or what stands for a node, to a service: dropped",
+)
+NODE_OUTSIDE: Final = Stage(
+    Table.NODE_INGRESS, 40, _OUTSIDE, "from any other address, to a service: conntrack, and its endpoint if it has one"
+)
 EGRESS_BACK: Final = Stage(
     Table.NODE_INGRESS, 60, _EGRESS, "to an address that this node holds: conntrack, and the pod that left by it"
 )
@@ -337,6 +360,13 @@ SERVICE_PORT: Final = Stage(
     _SERVICES,
     "to a service's address and port, or to its node port: DELIVERY decides, for its VNID",
 )
+OUTSIDE_NEAR: Final = Stage(
+    Table.SERVICE_CONNECTIONS, 120, _OUTSIDE, "from outside, by an address that the service's network knows: dropped"
+)
+OUTSIDE_PORT: Final = Stage(
+    Table.SERVICE_CONNECTIONS, 110, _OUTSIDE, "from outside, to a service with endpoints here: DELIVERY decides"
+)
+OUTSIDE_NONE: Final = Stage(Table.SERVICE_CONNECTIONS, 105, _OUTSIDE, "from outside, to any other service: dropped")
 NODE_PORT_NONE: Final = Stage(Table.SERVICE_CONNECTIONS, 50, _BASE, "to a node port of no service: refused")
 
 EGRESS_POLICY_NONE: Final = Stage(Table.EGRESS_POLICY, 10, _BASE, "no policy: on to ROUTING")
@@ -348,6 +378,9 @@ ROUTE_LOCAL: Final = Stage(Table.ROUTING, 150, _NODE, "this node's subnet: SERVI
 ROUTE_BLOCK: Final = Stage(Table.ROUTING, 140, _BLOCKS, "addresses of a network's own on this node: LOCAL")
 ROUTE_CLUSTER: Final = Stage(Table.ROUTING, 100, _BASE, "the rest of the cluster CIDR: TUNNEL_EGRESS")
 ROUTE_SPACE: Final = Stage(Table.ROUTING, 90, _SPACES, "the rest of a network's own range: TUNNEL_EGRESS")
+ROUTE_ANSWER: Final = Stage(
+    Table.ROUTING, 25, _OUTSIDE, "everything else, said by such an endpoint: from the service if it answers; again"
+)
 ROUTE_NODE_PORTS: Final = Stage(Table.ROUTING, 30, _BASE, "what stands for a node: out by tun0")
 ROUTE_EGRESS: Final = Stage(
     Table.ROUTING, 20, _EGRESS, "everything else, of a pod that leaves by an address of its network's: EGRESS"
@@ -367,6 +400,11 @@ HAIRPIN_NONE: Final = Stage(Table.HAIRPIN, 10, _BASE, "any other: on to LOCAL")
 
 LOCAL_GATEWAY: Final = Stage(Table.LOCAL, 200, _GUARD, "the gateway address of this node: NODE_GUARD")
 LOCAL_POD: Final = Stage(Table.LOCAL, 100, _PORTS, "a pod's address: its VNID, port and MAC")
+
+LOCAL_ITSELF: Final = Stage(Table.LOCAL, 60, _OUTSIDE, "the node's answer to nobody's question: dropped")
+LOCAL_ANSWER: Final = Stage(
+    Table.LOCAL, 50, _OUTSIDE, "the node's answer to who came from outside: from the service again, out by tun0"
+)
 
 GUARDED_PORT: Final = Stage(Table.NODE_GUARD, 100, _GUARD, "a guarded port: dropped")
 GUARD_PASS: Final = Stage(Table.NODE_GUARD, 10, _GUARD, "any other port of a node: out by tun0")
@@ -413,6 +451,7 @@ EGRESS_LEAVES: Final = Stage(Table.EGRESS_OUTPUT, 100, _EGRESS, "with that addre
 OUTPUT_BALANCER: Final = Stage(Table.OUTPUT, 120, _BASE, "to the load balancer: BALANCING")
 OUTPUT_HAIRPIN: Final = Stage(Table.OUTPUT, 115, _NODE, "by tun0 what came by it: from the hairpin address")
 OUTPUT_OWN: Final = Stage(Table.OUTPUT, 110, _NODE, "by tun0 to the node itself")
+OUTPUT_ANSWER: Final = Stage(Table.OUTPUT, 105, _OUTSIDE, "by tun0 from a service, to who came from outside")
 OUTPUT_TUN: Final = Stage(Table.OUTPUT, 100, _NODE, "by tun0 to anywhere else: committed, so that replies are known")
 OUTPUT_LIMITED: Final = Stage(Table.OUTPUT, 20, _LIMITS, "to a pod that may get so much only: metered")
 OUTPUT_POD: Final = Stage(Table.OUTPUT, 10, _BASE, "to a pod: RECEIVED")
@@ -427,6 +466,13 @@ BALANCE: Final = Stage(
     "to a service's address and port, or to its node port: one of its endpoints; without any, refused",
 )
 
+BALANCE_OUTSIDE: Final = Stage(
+    Table.BALANCING, 110, _OUTSIDE, "from outside: one of the endpoints here; refused where there is none anywhere"
+)
+
+OUTSIDE_KNOWN: Final = Stage(Table.ENDPOINTS, 110, _OUTSIDE, "from outside, to the endpoint that the client stays with")
+OUTSIDE_ANY: Final = Stage(Table.ENDPOINTS, 105, _OUTSIDE, "from outside, to any of the endpoints here, by LEARNING")
+OUTSIDE_LEARNT: Final = Stage(Table.LEARNING, 110, _OUTSIDE, "from outside: the client stays with this endpoint")
 ENDPOINT_KNOWN: Final = Stage(Table.ENDPOINTS, 100, _SERVICES, "to the endpoint that the client stays with")
 ENDPOINT_ANY: Final = Stage(Table.ENDPOINTS, 50, _SERVICES, "to any of the endpoints, by LEARNING")
 ENDPOINT_LEARNT: Final = Stage(Table.LEARNING, 100, _SERVICES, "the client stays with this endpoint from now on")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from topology.model import Address, Connection, ConnectionKey, Port, Prefix, Scope
 from topology.snapshot import Snapshot
 
@@ -67,6 +69,17 @@ def needs_zone(network: str, snapshot: Snapshot) -> bool:
 def ranges_known(network: str, connection: Connection, snapshot: Snapshot) -> tuple[Prefix, ...]:
     """Return the prefixes by which the other network of a connection knows the subnets of `network`."""
     return tuple(connection.seen_as(network, subnet.cidr) for subnet in snapshot.networks[network].subnets)
+
+
+def ranges_seen(network: str, snapshot: Snapshot) -> Iterator[Prefix]:
+    """Yield the prefixes that pods of a network know by themselves: of it and of connected networks, if it has any."""
+    home = snapshot.networks[network]
+    if not home.subnets:
+        return
+    yield from (subnet.cidr for subnet in home.subnets)
+    for peer in snapshot.peers.get(network, {}):
+        connection = snapshot.connections[ConnectionKey.between(network, peer)]
+        yield from ranges_known(peer, connection, snapshot)
 
 
 def known_as(target: Port, source: Port, snapshot: Snapshot) -> tuple[Address, ...]:

@@ -32,7 +32,7 @@ from topology.model import (
 from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
 from topology.packet import Packet
 from topology.snapshot import Snapshot
-from topology.targets import Target, targets
+from topology.targets import Target, any_place, targets, targets_on
 from topology.tracker import begins, talk_of
 
 
@@ -226,6 +226,8 @@ class _World:
             return self._to_node_port(node, message)
         if is_answer and _within(destination, node.subnets):
             return self.arrive(node, message)
+        if _within(destination, self.snapshot.cluster.service_cidrs):
+            return self._from_outside(node, message)
         if any(destination in egress.addresses for egress in self.snapshot.egresses.values()):
             return self._come_back(node, message)
         return Dropped(node.name)
@@ -303,6 +305,33 @@ class _World:
                     found = targets(service, port, self.snapshot, node.name, from_outside=True)
                     return self._to_port(node, message, service, found)
         return Sent(node.name, Where.SERVICE) if begins(message.packet) else Dropped(node.name)
+
+    def _from_outside(self, node: Node, message: _Message) -> Outcome:
+        """Others, by addresses of their own: to endpoints on this node, of services that are offered in this way."""
+        source, destination = _ends(message.packet)
+        cluster = self.snapshot.cluster
+        if _within(source, (*cluster.cluster_cidrs, *cluster.service_cidrs, *NODE_PORTS.values())):
+            return Dropped(node.name)
+        if source in HAIRPIN.values() or not begins(message.packet):
+            return Dropped(node.name)
+        for service in self.snapshot.services.values():
+            for port in service.ports if service.address == destination and service.external_local else ():
+                network = self.snapshot.networks[self.snapshot.projects[service.key.project].network]
+                if _is_to(message.packet, port.protocol, port.port):
+                    here = targets_on(node.name, service, port, self.snapshot)
+                    if not here and any_place(service, port, self.snapshot):
+                        return Dropped(node.name)
+                    is_near = bool(here) and _within(source, self._ranges_of(network))
+                    return Dropped(node.name) if is_near else self._to_port(node, message, service, here)
+        return Dropped(node.name)
+
+    def _ranges_of(self, home: Network) -> list[Prefix]:
+        """By which prefixes pods of a network know it and connected networks."""
+        if not home.subnets:
+            return []
+        peers = (self.snapshot.networks[key.other(home.name)] for key in self.snapshot.connections if home.name in key)
+        others = [self._known(each.cidr, peer, home.name) for peer in peers for each in peer.subnets]
+        return [*(subnet.cidr for subnet in home.subnets), *others]
 
     def _to_port(self, node: Node, message: _Message, service: Service, options: tuple[Target, ...]) -> Outcome:
         """One of the endpoints gets it as its own; without any, the node's kernel refuses it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-from topology.model import Address, Endpoint, EndpointSlice, NamedPort, Service
+from topology.model import Address, Endpoint, EndpointSlice, NamedPort, Service, ServiceKey
 from topology.snapshot import Snapshot
 
 
@@ -27,6 +27,21 @@ def targets(
     What comes from outside, by a node port, has no node that its endpoint should be on.
     """
     near = node if service.internal_local and not from_outside else None
+    return _found(service, port, snapshot, near)
+
+
+def targets_on(node: str, service: Service, port: NamedPort, snapshot: Snapshot) -> tuple[Target, ...]:
+    """Return where a connection to a port of a service may go among the endpoints on a node."""
+    return _found(service, port, snapshot, node)
+
+
+def any_place(service: Service, port: NamedPort, snapshot: Snapshot) -> bool:
+    """Whether a port of a service has an endpoint, on whichever node, that a connection may go to."""
+    return bool(_found(service, port, snapshot, None))
+
+
+def _found(service: Service, port: NamedPort, snapshot: Snapshot, near: str | None) -> tuple[Target, ...]:
+    """Return where those on a node listen, or on any (None): each once, in their order."""
     found = [
         (Target(endpoint.address, number), endpoint)
         for each in _slices(service, snapshot)
@@ -38,17 +53,34 @@ def targets(
 
 
 class Gone(NamedTuple):
-    """Where nobody listens for a service any more."""
+    """Where nobody listens for a service any more; `from_outside`: for those who come by addresses of their own."""
 
     protocol: str
     target: Target
+    from_outside: bool = False
 
 
 def gone(before: EndpointSlice, after: Snapshot) -> frozenset[Gone]:
     """Return what a slice as it was has of endpoints that its service does not have any more, ready or not."""
     key = before.service_key
     present = {each for name in after.slices_of.get(key, {}) for each in _places(after.slices[name])}
-    return frozenset(each for each in _places(before) if each not in present)
+    absent = frozenset(each for each in _places(before) if each not in present)
+    service = after.services.get(key)
+    if service is None or not service.external_local:
+        return absent
+    return absent | {each._replace(from_outside=True) for each in absent}
+
+
+def places_on(node: str, key: ServiceKey, snapshot: Snapshot) -> frozenset[tuple[str, Target]]:
+    """Return where the endpoints of a service on a node listen, ready or not, each with its protocol."""
+    service = snapshot.services[key]
+    return frozenset(
+        (port.protocol, Target(endpoint.address, port.port))
+        for each in _slices(service, snapshot)
+        for port in each.ports
+        for endpoint in each.endpoints
+        if endpoint.node == node and endpoint.address.version == service.address.version
+    )
 
 
 def _places(of: EndpointSlice) -> Iterator[Gone]:

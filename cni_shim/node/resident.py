@@ -14,6 +14,7 @@ from cni_shim.node import configuration, conflist, connections, datapath, held, 
 from cni_shim.node.configuration import Configuration
 from cni_shim.node.controllers import Controllers
 from cni_shim.node.events import ControllerAway, Event, Events, Heard, Poller, Stop, SwitchDown, SwitchUp, watch_switch
+from cni_shim.node.health import HealthPorts
 from cni_shim.node.settings import Settings
 from cni_shim.node.vswitchd import Vswitchd, has_flows
 
@@ -23,7 +24,7 @@ NEIGHBOUR_INTERVAL = 60.0  # OVS forgets a neighbour after 900 s; a peer may cha
 RETRY = 1.0  # seconds after a pass that failed
 # Seconds that ovs-vswitchd may be away (a restart takes 0.2) before the node takes its own traffic back from it.
 PATIENCE_WITH_SWITCH = 2.0
-_OF_NO_CONCERN = ("revision", "programmed", "api")
+_OF_NO_CONCERN = ("revision", "programmed", "api", "health")
 # Seconds after ovs-vswitchd came, or something was put right, at which the node's addresses are announced again (RFC
 # 5227, section 2.3, has it done twice): the first announcement is lost if it does not forward yet.
 ANNOUNCEMENTS = (0.5, 1.0, 2.0, 4.0)
@@ -54,6 +55,7 @@ class Resident:
         self._trouble = ""
         self._ready = False
         self._reason = ""
+        self._health = HealthPorts()
 
     def run(self) -> None:
         """Keep the node until a Stop comes."""
@@ -62,6 +64,7 @@ class Resident:
         while True:
             for event in self._next_events():
                 if isinstance(event, Stop):
+                    self._health.close()
                     return
                 self._take(event)
             self._keep()
@@ -203,6 +206,7 @@ class Resident:
             said=self._said,
             denied_for=time.monotonic() - self._denied_since,
         )
+        self._health.keep(self._configuration.health, healthy=known.kept and known.has_flows)
         ready, reason = readiness.ready(known)
         self._ready = ready
         self._poller.settle(impatient=not (ready and self._said))
@@ -219,8 +223,12 @@ class Resident:
 
 
 def _data_path(wanted: Configuration) -> tuple[object, ...]:
-    """What of the configuration concerns the data path: all but its number, the controller's word, and who is asked."""
-    return tuple(value for name, value in vars(wanted).items() if name not in _OF_NO_CONCERN)
+    """What of the configuration concerns the data path: all but its number, the controller's word, and who is asked.
+
+    Of health ports only which there are: what is told there is told at once.
+    """
+    rest = tuple(value for name, value in vars(wanted).items() if name not in _OF_NO_CONCERN)
+    return (*rest, *(health.port for health in wanted.health))
 
 
 def new_events() -> Events:

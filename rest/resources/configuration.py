@@ -13,10 +13,10 @@ from rest.lookup import known
 from rest.options import Options
 from rest.problems import NOT_READY, Problem
 from rest.routing import Access, Answer, Answerer, Call, Empty, Route
-from rest.shapes import Configuration, DoorView, NodePortsView, Readiness
+from rest.shapes import Configuration, DoorView, HealthView, LocalPortView, NodePortsView, Readiness
 from rest.views import gateways, is_programmed
 from topology.allocation import free_addresses
-from topology.doors import Door, doors
+from topology.doors import Door, Health, LocalPort, doors, health, local_ports
 from topology.model import HAIRPIN, NODE_PORTS, Cluster, Node
 from topology.snapshot import held_by
 
@@ -53,10 +53,12 @@ class _News:
             return False
         programmed = is_programmed(published, self._name)
         replicas = published.replicas.living
+        near = snapshot.near.get(self._name)
         sources = (
             snapshot.nodes,
             snapshot.cluster,
             snapshot.services_outside,
+            near,
             snapshot.held,
             replicas,
             programmed,
@@ -102,6 +104,9 @@ def _configuration(published: Published, node: Node, options: Options) -> Config
         hairpin=tuple(str(HAIRPIN[version]) for version in _versions(cluster)),
         node_ports=_node_ports(cluster),
         external=tuple(map(_door, doors(snapshot))),
+        local=tuple(map(_local_port, local_ports(snapshot))),
+        health=tuple(map(_health, health(node.name, snapshot))),
+        control_plane=tuple(map(str, cluster.control_plane)),
         held=tuple(map(str, held_by(node.name, snapshot))),
         mtu_overhead=_VXLAN_OVERHEAD[node.underlay.version],
         controllers=tuple(replica.openflow for replica in living) or options.controllers,
@@ -127,8 +132,24 @@ def _node_ports(cluster: Cluster) -> NodePortsView | None:
 
 
 def _door(door: Door) -> DoorView:
-    address, protocol, port, service, node_port = door
-    return DoorView(address=str(address), protocol=protocol, port=port, service=str(service), node_port=node_port)
+    return DoorView(
+        address=str(door.address),
+        protocol=door.protocol,
+        port=door.port,
+        service=str(door.service),
+        node_port=door.node_port,
+        sources=None if door.sources is None else tuple(map(str, door.sources)),
+    )
+
+
+def _local_port(port: LocalPort) -> LocalPortView:
+    service, protocol, number, node_port = port
+    return LocalPortView(service=str(service), protocol=protocol, port=number, node_port=node_port)
+
+
+def _health(health: Health) -> HealthView:
+    project, name = health.service
+    return HealthView(port=health.port, project=project, service=name, endpoints=health.endpoints)
 
 
 def _digest(content: Configuration) -> int:

@@ -96,7 +96,7 @@ def _register_pair(data: bytes, position: int) -> tuple[list[MatchTerm], int]:
 
 _LOW: Final = 0xFFFFFFFF
 _REGISTER_PAIRS: Final = wire.OXM_REGISTERS.to_bytes(2, "big")
-_PAIRS: Final = tuple((BY_NAME[f"reg{number}"], BY_NAME[f"reg{number + 1}"]) for number in range(0, 8, 2))
+_PAIRS: Final = tuple((BY_NAME[f"reg{number}"], BY_NAME[f"reg{number + 1}"]) for number in range(0, 10, 2))
 
 
 def _action(kind: int, data: bytes) -> Action:

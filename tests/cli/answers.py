@@ -268,6 +268,9 @@ SERVICES = [
         "internal_local": True,
         "publish_not_ready": False,
         "external": ["203.0.113.5"],
+        "sources": ["192.0.2.0/24"],
+        "external_local": True,
+        "health_port": 30999,
     }
 ]
 _HTTP = {"protocol": "TCP", "port": 8080, "name": "http"}

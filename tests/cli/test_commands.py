@@ -73,6 +73,7 @@ COMMANDS = {
     "create-service": [
         "create-service red/web --address 172.30.0.10 --port http=80 --port 53/udp",
         "create-service red/web -a 172.30.0.10 --port http=80 --node-port http=30080 --external 203.0.113.5",
+        "create-service red/web -a 172.30.0.10 --port 80 --external 203.0.113.5 --source 192.0.2.0/24 --external-local",
         "create-service red/web -a 172.30.0.10 --port 80 --affinity 10800 --internal-local --publish-not-ready -o json",
     ],
     "delete-service": ["delete-service red/web"],

@@ -97,6 +97,15 @@ def test_a_service() -> None:
             "external",
             (ip_address("203.0.113.5"), ip_address("203.0.113.6"), ip_address("2001:db8::5")),
         ),
+        ({"externalTrafficPolicy": "Local", "healthCheckNodePort": 30999}, "external_local", True),
+        ({"externalTrafficPolicy": "Local", "healthCheckNodePort": 30999}, "health_port", 30999),
+        ({"externalTrafficPolicy": "Cluster", "healthCheckNodePort": 30999}, "external_local", False),
+        ({"externalTrafficPolicy": "Cluster", "healthCheckNodePort": 30999}, "health_port", 0),
+        (
+            {"loadBalancerSourceRanges": ["2001:db8::/64", " 192.0.2.7/24 ", "192.0.2.0/24"]},
+            "sources",
+            (ip_network("192.0.2.0/24"), ip_network("2001:db8::/64")),
+        ),
         ({"ports": [{"port": 80}]}, "ports", (NamedPort("TCP", 80),)),
         ({"ports": [{"port": 80, "nodePort": 30080}]}, "ports", (NamedPort("TCP", 80, "", 30080),)),
     ],
@@ -135,6 +144,7 @@ def test_services_without_an_address(spec: dict[str, Any]) -> None:
     [
         ({"clusterIPs": ["172.30.0.300"]}, r"\$\.spec\.clusterIPs\[0\]: .* is no IP address"),
         ({"ports": []}, r"\$\.spec: has no ports"),
+        ({"loadBalancerSourceRanges": ["192.0.2.0/24", "all"]}, r'loadBalancerSourceRanges\[1\]: "all" is no CIDR'),
         ({"ports": [{"port": 80, "protocol": "QUIC"}]}, 'protocol "QUIC" is unknown'),
         ({"ports": [{"port": 80}, {"port": 81}]}, "two ports without a name"),
         (

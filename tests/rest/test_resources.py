@@ -12,7 +12,8 @@ from tests.rest.control import MemoryControl
 Json = dict[str, Any]
 EVERYTHING = {"services_only": False, "ports": []}
 WEB: Json = {"protocol": "TCP", "port": 80}
-PLAIN_SERVICE = {"affinity": 0, "internal_local": False, "publish_not_ready": False, "external": []}
+PLAIN_SERVICE = {"affinity": 0, "internal_local": False, "publish_not_ready": False, "external": [], "sources": []}
+PLAIN_SERVICE |= {"external_local": False, "health_port": 0}
 BLUE_RED = {"networks": ["blue", "red"], "forward": EVERYTHING, "backward": EVERYTHING, "translations": []}
 
 
@@ -256,7 +257,7 @@ def test_services(network: TestApp) -> None:
     asked = {**service, "ports": [{"protocol": "TCP", "port": 80, "name": "", "node_port": 0}], **PLAIN_SERVICE}
     assert network.post_json("/v1/services", service, status=201).json == {**asked, "late": []}
     service["ports"] = [{"protocol": "UDP", "port": 53, "name": "dns", "node_port": 30053}]
-    service |= {"affinity": 10800, "internal_local": True, "publish_not_ready": True, "external": []}
+    service |= PLAIN_SERVICE | {"affinity": 10800, "internal_local": True, "publish_not_ready": True}
     network.post_json("/v1/services", service, status=200)
     assert network.get("/v1/services/red/web").json == service
     assert network.get("/v1/services").json == {"services": [service]}

@@ -49,6 +49,7 @@ from topology.model import (
     Watermark,
     in_order,
     mac_of,
+    prefixes_in_order,
 )
 from topology.snapshot import Event, Put, Remove
 
@@ -189,6 +190,9 @@ services = st.builds(
     internal_local=st.booleans(),
     publish_not_ready=st.booleans(),
     external=st.lists(addresses, max_size=3).map(in_order),
+    sources=st.lists(prefixes(), max_size=3).map(prefixes_in_order),
+    external_local=st.booleans(),
+    health_port=st.just(0) | l4_ports,
 )
 
 

@@ -59,6 +59,7 @@ from topology.pipeline import (
     EGRESS_MAC,
     HAIRPIN_SELF,
     OUTPUT_PORT,
+    OUTSIDE,
     SCRATCH,
     SOURCE_VNID,
     SPACE,
@@ -591,6 +592,11 @@ def learn_amiss(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...
     return None
 
 
+def from_elsewhere(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """Who comes from outside is taken for a pod or a node, or an answer for a question."""
+    return with_set(flow, OUTSIDE, (0, 1, 2), chance)
+
+
 def egress_of_another(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
     """By the next address, which may be another network's: as a pod chooses it, or as another node is told."""
     for position, action in enumerate(flow.actions):
@@ -686,6 +692,7 @@ FAULTS: dict[str, Make] = {
         *(endpoint_elsewhere, endpoint_port, other_end, mark_of_another, untranslated, bucket_astray),
         *(lose_bucket, more_buckets, weigh_bucket, same_bucket, group_of_another, ask_another_group),
         *(lose_groups, stray_group, other_service, open_services, hairpin_of_another, learn_amiss, choose_alike),
+        from_elsewhere,
         egress_of_another,
         *(other_rate, other_meter, lose_meter, stray_meter, remark, copy_astray, stray_copy),
     )

@@ -42,6 +42,11 @@ def _network(name: str, *cidrs: str) -> requests.CreateNetwork:
     return requests.CreateNetwork(name, projects=(name,), subnets=subnets)
 
 
+def _outer(project: str, name: str, address: str, *ports: NamedPort, affinity: int = 0) -> requests.CreateService:
+    key = ServiceKey(project, name)
+    return requests.CreateService(Service(key, ip(address), ports, affinity=affinity, external_local=True))
+
+
 # What red's and blue's services lead to: a's pod and somebody outside, by other ports than the service's; b's pod.
 RED: Final = endpoints(
     *("10.128.0.2", "203.0.113.9"), ports=(NamedPort("TCP", 8443, "tcp-443"), NamedPort("UDP", 53, "udp-53"))
@@ -201,6 +206,18 @@ STEPS: Final[tuple[tuple[str, str | None, tuple[Request, ...]], ...]] = (
             requests.CreateService(
                 Service(ServiceKey("blue", "none"), ip("172.30.0.31"), (NamedPort("SCTP", 80, "", 30080),))
             ),
+        ),
+    ),
+    (
+        "services for who comes from outside by his own address",
+        "services with endpoints",
+        (
+            _outer(
+                "red", "api", "172.30.0.20", NamedPort("TCP", 443, "tcp-443"), NamedPort("UDP", 53, "udp-53", 30053)
+            ),
+            _outer("blue", "none", "172.30.0.31", NamedPort("SCTP", 80)),
+            _outer("blue", "api", "172.30.0.30", NamedPort("SCTP", 80), affinity=60),
+            endpoints("10.128.0.2", "192.0.2.11", ports=RED.slice.ports, node="n1"),
         ),
     ),
     (

@@ -50,7 +50,7 @@ from topology.model import (
     mac_of,
 )
 from topology.packet import ICMP_UNREACHABLE, Ends, Packet, arp, arriving, icmp, transport, tunnelled
-from topology.reach import known_as
+from topology.reach import known_as, ranges_seen
 from topology.requests import Refused, Request
 from topology.snapshot import Event, Snapshot, apply_all, empty
 from topology.specification import FromNode, FromPort, FromTunnel, Ingress
@@ -222,7 +222,8 @@ def services() -> st.SearchStrategy[requests.CreateService]:
     addresses = st.sampled_from(SERVICE_ADDRESSES)
     affinity, flag = st.sampled_from((0, 0, 10800)), st.booleans()
     external = st.sampled_from(((), (), (IPv4Address("203.0.113.5"),)))
-    made = st.builds(Service, service_keys, addresses, offers, affinity, flag, flag, external)
+    sources = st.sampled_from(((), (), (IPv4Network("198.51.100.0/24"),)))
+    made = st.builds(Service, service_keys, addresses, offers, affinity, flag, flag, external, sources, flag)
     return st.builds(requests.CreateService, made)
 
 
@@ -442,6 +443,7 @@ _NOBODY = tuple(
         ),
     )
 )
+STRANGER = IPv4Address("198.51.100.7")
 _THIS_NODE = (NODE_PORTS[4][0], NODE_PORTS[4][77], NODE_PORTS[4][255])
 _KINDS = ("TCP", "TCP", "TCP", "UDP", "UDP", "UDP", "SCTP", "ICMP", "ICMP", "ICMP", "ARP", "IPv6")
 WAYS = (*("port",) * 5, *("node",) * 2, *("tunnel",) * 2, "stray")
@@ -486,7 +488,8 @@ def _packet(draw: st.DrawFn, snapshot: Snapshot, source: Address, mac: int, port
     kind = pick(draw, _KINDS)
     if kind == "ICMP":
         about = transport("UDP", Ends(ends.destination, pick(draw, (ends.source, ends.destination))), 53)
-        return icmp(ends, pick(draw, (None, 0, 3, 11)), quoted=pick(draw, (None, about, about)))
+        what, quoted = pick(draw, (None, 0, 3, 11)), pick(draw, (None, about, about))
+        return icmp(ends, what, quoted=quoted if what in (3, 11) else None)  # nothing but an error quotes
     if kind == "ARP":
         request = arp(ends, pick(draw, (1, 1, 1, 2)))
         return request.update(arp_sha=0x020000000001) if once_in(draw, 5) else request
@@ -500,6 +503,16 @@ def _to_node_port(draw: st.DrawFn, snapshot: Snapshot, source: Address, mac: int
     ports = [port for key in sorted(snapshot.services) for port in snapshot.services[key].ports if port.node_port]
     offer = pick(draw, (*ports, *ports, NamedPort(pick(draw, ("TCP", "UDP")), 80, "", 30999)))
     return transport(offer.protocol, Ends(source, pick(draw, _THIS_NODE), mac), offer.node_port)
+
+
+def _from_outside(draw: st.DrawFn, snapshot: Snapshot, mac: int) -> Packet:
+    """Draw what the node's kernel hands over by the client's own address: mostly to a service that allows it."""
+    of_kind = [key for key in sorted(snapshot.services) if snapshot.services[key].external_local]
+    service = snapshot.services[pick(draw, of_kind or sorted(snapshot.services))]
+    offer = pick(draw, service.ports)
+    known = [cidr[-1] for name in sorted(snapshot.networks) for cidr in ranges_seen(name, snapshot)]
+    source = pick(draw, (STRANGER, STRANGER, *known, _address(draw, snapshot)))
+    return transport(offer.protocol, Ends(source, service.address, mac), offer.port)
 
 
 def _nearby(draw: st.DrawFn, snapshot: Snapshot, node: Node, packet: Packet) -> tuple[Packet, int]:
@@ -522,10 +535,11 @@ def sendings(draw: st.DrawFn, snapshot: Snapshot, ways: tuple[str, ...] = WAYS) 
         assert port.ofport is not None
         return Sending(FromPort(port.node, port.ofport), _packet(draw, snapshot, port.addresses[0], port.mac, port))
     if way == "node":
-        stranger = IPv4Address("198.51.100.7")
-        source = pick(draw, (*node.gateways, *node.gateways, node.underlay, stranger, stranger))
+        source = pick(draw, (*node.gateways, *node.gateways, node.underlay, STRANGER, STRANGER))
         if once_in(draw, 3):
             return Sending(FromNode(node.name), _to_node_port(draw, snapshot, source, node.mac))
+        if len(snapshot.services) and once_in(draw, 3):
+            return Sending(FromNode(node.name), _from_outside(draw, snapshot, node.mac))
         packet = _packet(draw, snapshot, source, node.mac)
         return Sending(FromNode(node.name), _nearby(draw, snapshot, node, packet)[0])
     packet = _packet(draw, snapshot, _address(draw, snapshot), node.mac)

@@ -16,7 +16,7 @@ from topology.flow import Group, Op, load
 from topology.groups import changes
 from topology.model import Cluster, Endpoint, EndpointSlice, NamedPort, Project, Service, ServiceKey, SliceKey
 from topology.snapshot import Put, Snapshot, apply_all, empty
-from topology.targets import Gone, Target, gone, targets
+from topology.targets import Gone, Target, any_place, gone, places_on, targets, targets_on
 from topology.verification.endpoints import Offer, eligible
 
 TARGETS = st.sets(
@@ -248,3 +248,24 @@ def test_what_is_gone_is_what_no_slice_has_any_more() -> None:
     assert gone(before, after(moved)) == {Gone("TCP", Target(A, 8080))}
     assert gone(before, after(before)) == frozenset()
     assert len(gone(before, after())) == 2
+    outer = apply_all(after(moved), (Put(replace(WEB, external_local=True)),))[0]
+    assert gone(before, outer) == {Gone("TCP", Target(A, 8080), from_outside=each) for each in (False, True)}
+
+
+def test_endpoints_of_a_node_for_whom_comes_from_outside() -> None:
+    http, more = (NamedPort("TCP", 8080, "http"),), (NamedPort("TCP", 9090, "more"),)
+    service = replace(WEB, external_local=True)
+    here = (Endpoint(A, "n1", ready=False, terminating=True), Endpoint(B, "n1", ready=False, serving=False))
+    one = EndpointSlice(SliceKey("red", "1"), "web", http, (*here, Endpoint(C, "n2")))
+    other = EndpointSlice(SliceKey("red", "2"), "web", more, (Endpoint(B, "n1"),))
+    snapshot = apply_all(empty(), (Put(Project("red", "default")), Put(service), Put(one)))[0]
+    port, nobodys = service.ports[0], NamedPort("UDP", 53, "http")
+    assert targets_on("n1", service, port, snapshot) == (Target(A, 8080),)  # the one that still serves
+    assert targets_on("n2", service, port, snapshot) == (Target(C, 8080),)
+    assert targets_on("n3", service, port, snapshot) == ()
+    assert (any_place(service, port, snapshot), any_place(service, nobodys, snapshot)) == (True, False)
+    assert set(snapshot.near) == {"n1", "n2"}
+    both = apply_all(snapshot, (Put(other),))[0]
+    assert targets_on("n1", service, port, both) == ()  # one is ready, by another port
+    places = {("TCP", Target(A, 8080)), ("TCP", Target(B, 8080)), ("TCP", Target(B, 9090))}
+    assert places_on("n1", service.key, both) == places

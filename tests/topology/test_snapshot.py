@@ -12,7 +12,7 @@ from tests.topology.sequences import events_between
 from tests.topology.strategies import any_request, granted, snapshots
 from topology.holding import holder
 from topology.labels import Handle
-from topology.model import Binding, Held, Hosting, Port, Project
+from topology.model import Binding, Endpoint, Held, Hosting, Port, Project, ServiceKey
 from topology.requests import Request
 from topology.snapshot import BLOCK_BITS, Block, Change, Claim, Put, Remove, Snapshot, apply, apply_all, empty, places
 
@@ -27,7 +27,12 @@ def grouped(pairs: list[tuple[Any, Any]]) -> dict[Any, set[Any]]:
 
 def plain(index: Map[Any, Any]) -> dict[Any, Any]:
     """Return an index as a dictionary, its sets of members as sets."""
-    return {key: set(value) if isinstance(value, Map) else value for key, value in index.items()}
+    return {key: members(value) if isinstance(value, Map) else value for key, value in index.items()}
+
+
+def members(found: Map[Any, Any]) -> Any:
+    """Return what stands under a key: a set, or more about each of its members."""
+    return dict(found) if any(value is not None for value in found.values()) else set(found)
 
 
 def taken(snapshot: Snapshot) -> dict[Block, int]:
@@ -64,9 +69,12 @@ def recomputed(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
         "services_of": grouped([(key.project, key) for key in snapshot.services]),
         "service_by_address": {service.address: key for key, service in snapshot.services.items()},
         "service_by_node_port": {
-            place: key for key, service in snapshot.services.items() for place in service.node_ports
+            place: key for key, service in snapshot.services.items() for place in service.held_ports
         },
-        "services_outside": {key: service for key, service in snapshot.services.items() if service.external},
+        "services_outside": {
+            key: service for key, service in snapshot.services.items() if service.external or service.external_local
+        },
+        "near": near(snapshot),
         **recomputed_holding(snapshot),
         "slices_of": grouped([(each.service_key, key) for key, each in snapshot.slices.items()]),
         "slices_in": Counter(key.project for key in snapshot.slices),
@@ -85,6 +93,18 @@ def recomputed(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
         "hosts": grouped([(port.network, port.node) for port in ports]),
         "hosting": grouped([(port.node, port.network) for port in ports]),
     }
+
+
+def near(snapshot: Snapshot) -> dict[str, dict[ServiceKey, tuple[Endpoint, ...]]]:
+    """Endpoints of services with a local policy, by node and service."""
+    found: dict[str, dict[ServiceKey, set[Endpoint]]] = {}
+    for of in snapshot.slices.values():
+        service = snapshot.services.get(of.service_key)
+        for endpoint in of.endpoints:
+            if service and service.external_local and endpoint.address.version == service.address.version:
+                found.setdefault(endpoint.node, {}).setdefault(service.key, set()).add(endpoint)
+    found.pop("", None)
+    return {node: {key: tuple(sorted(some)) for key, some in of.items()} for node, of in found.items()}
 
 
 def recomputed_holding(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:

@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from immutables import Map
 
-from tests.topology.strategies import Sending, answer, failure, once_in, pick, sendings, snapshots
+from tests.topology.strategies import STRANGER, Sending, answer, failure, once_in, pick, sendings, snapshots
 from topology import fields
 from topology.compiler import compile_all
 from topology.fields import BY_NAME, ETH_DST, ETH_SRC, IP_DSCP, IPV4_DST, IPV4_SRC
@@ -213,7 +213,10 @@ def test_what_is_delivered_can_be_answered_and_both_see_one_conversation(data: s
 @given(st.data())
 @settings(max_examples=150)
 def test_a_node_gets_answers_and_refusals_from_whom_it_asked(data: st.DataObject) -> None:
-    """By its tun0's address, as its kernel asks for others too: pods, services, and node ports."""
+    """By its tun0's address, as its kernel asks for others too: pods, services, and node ports.
+
+    And by the addresses of those who come from outside by their own, who are led to endpoints here.
+    """
     snapshot = data.draw(snapshots(nodes=2))
     assume(snapshot.nodes)
     fabric = fabric_of(snapshot)
@@ -222,15 +225,19 @@ def test_a_node_gets_answers_and_refusals_from_whom_it_asked(data: st.DataObject
         asked = fabric.carry(sending.node, sending.at_switch(snapshot))
         by_gateway = sending.packet.get(IPV4_SRC) in {int(gateway) for gateway in node.gateways}
         is_query = sending.packet.get(ICMP_TYPE) in (None, 8)
-        if not (by_gateway and is_query and isinstance(asked.outcome, Delivered)):
+        if not (is_query and isinstance(asked.outcome, Delivered)):
             continue
         receiver = snapshot.ports[asked.outcome.port]
         assert receiver.ofport is not None
+        from_outside = sending.packet.get(IPV4_SRC) == int(STRANGER) and receiver.node == node.name
+        if not (by_gateway or from_outside):
+            continue
         got = arriving(asked.packet, 0)
         back, refusal = answer(got).set(ETH_SRC, receiver.mac), failure(got, receiver)
         answered = fabric.carry(receiver.node, arriving(back, receiver.ofport), asked.trackers)
         refused = fabric.carry(receiver.node, arriving(refusal, receiver.ofport), asked.trackers)
-        assert answered.outcome == refused.outcome == Sent(node.name, Where.NODE), (answered.steps, refused.steps)
+        where = Where.NODE if by_gateway else Where.OUTSIDE
+        assert answered.outcome == refused.outcome == Sent(node.name, where), (answered.steps, refused.steps)
         wanted = answer(sending.packet)
         for field in set(wanted.values) - {ETH_SRC, ETH_DST}:
             assert answered.packet.get(field) == wanted.get(field)

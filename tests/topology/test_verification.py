@@ -25,8 +25,18 @@ from topology.balancing import MOST_BUCKETS
 from topology.compiler import Dirty, SectionKey, Tables, compile_all, update
 from topology.fields import FULL_MASK, IN_PORT
 from topology.flow import Action, Entry, Flow, Op, goto, load, resubmit, select
-from topology.model import EVERYTHING, ICMP_OFPORT, TUN_OFPORT, ConnectionKey, NamedPort, Scope, ServiceKey, SliceKey
-from topology.pipeline import OUTPUT_PORT, SPACE, FeatureId, Stage, Table, stages
+from topology.model import (
+    EVERYTHING,
+    ICMP_OFPORT,
+    TUN_OFPORT,
+    ConnectionKey,
+    NamedPort,
+    Scope,
+    Service,
+    ServiceKey,
+    SliceKey,
+)
+from topology.pipeline import ASKED, OUTPUT_PORT, OUTSIDE, SPACE, FeatureId, Stage, Table, stages
 from topology.requests import Reason, Request
 from topology.snapshot import Change, Snapshot, apply_all
 from topology.trace import Fabric
@@ -328,6 +338,16 @@ def many_endpoints() -> Snapshot:
     )
 
 
+def from_outside() -> Snapshot:
+    """A service of a network with a range of its own, for who comes from outside by his own address."""
+    key, port = ServiceKey("red", "api"), NamedPort("TCP", 443)
+    return after(
+        states()["pods with equal addresses"],
+        requests.CreateService(Service(key, IPv4Address("172.30.0.20"), (port,), external_local=True)),
+        endpoints("10.128.0.2", ports=(NamedPort("TCP", 8443),), node="n1"),
+    )
+
+
 def places_of(tables: Tables, stage: Stage) -> list[Place]:
     """Return all flows of a stage."""
     return [
@@ -341,7 +361,7 @@ def places_of(tables: Tables, stage: Stage) -> list[Place]:
 
 # Stages of services, and the others that services made or changed.
 BY_SERVICES = (
-    *(stage for stage in stages() if stage.feature is FeatureId.SERVICES),
+    *(stage for stage in stages() if stage.feature in (FeatureId.SERVICES, FeatureId.OUTSIDE)),
     *(pipeline.TUNNEL_PEER, pipeline.TUNNEL_ROUTE, pipeline.NODE_HAIRPIN, pipeline.NODE_SERVICE, pipeline.NODE_REPLY),
     *(
         pipeline.SERVICE_RANGE,
@@ -363,6 +383,8 @@ SERVED: dict[str, Callable[[], Snapshot]] = {
     "many endpoints, clients stay": lambda: clients_stay(many_endpoints()),
     "node ports": lambda: states()["services with node ports"],
     "node ports, clients stay": lambda: clients_stay(states()["services with node ports"]),
+    "from outside": from_outside,
+    "from outside, clients stay": lambda: clients_stay(from_outside()),
     "local endpoints": lambda: states()["endpoints that go away, and one on the client's own node only"],
 }
 
@@ -506,13 +528,14 @@ LOOPS: tuple[tuple[Stage, Callable[[Flow], Flow]], ...] = (
     (pipeline.BALANCE, without(load(OUTPUT_PORT, TUN_OFPORT))),
     (pipeline.BALANCE, lambda flow: flow._replace(actions=(*flow.actions[:-1], resubmit(Table.SERVICES)))),
     (pipeline.SERVICE_REPLY, lambda flow: flow._replace(actions=(goto(Table.ROUTING),))),
+    (pipeline.ROUTE_ANSWER, without(load(OUTSIDE, ASKED))),
 )
 
 
 @pytest.mark.parametrize(("stage", "make"), LOOPS)
 def test_what_leads_back_for_ever_is_called_so(stage: Stage, make: Callable[[Flow], Flow]) -> None:
     """And no other fault of these flows is, though they lead back."""
-    snapshot = states()["services of two networks"]
+    snapshot = from_outside() if stage is pipeline.ROUTE_ANSWER else states()["services of two networks"]
     tables = compile_all(snapshot)
     node, section, entry = places_of(tables, stage)[0]
     faulty = tables.set(node, with_entries(tables[node], section, entry, [Entry(entry.cookie, make(entry.flow))]))

@@ -8,7 +8,7 @@ from topology import doors, names
 from topology.admission.checks import known_project, require
 from topology.crowding import crowding
 from topology.endpoints import range_fault, service_fault
-from topology.model import Address, Service, ServiceKey, in_order
+from topology.model import Address, Service, ServiceKey, in_order, prefixes_in_order
 from topology.requests import CreateService, DeleteService, Reason, Refused
 from topology.snapshot import Event, Put, Remove, Snapshot
 
@@ -16,7 +16,12 @@ from topology.snapshot import Event, Put, Remove, Snapshot
 def create_service(snapshot: Snapshot, request: CreateService) -> tuple[Event, ...]:
     """Make or replace a service."""
     given = request.service
-    service = replace(given, ports=tuple(sorted(given.ports)), external=in_order(given.external))
+    service = replace(
+        given,
+        ports=tuple(sorted(given.ports)),
+        external=in_order(given.external),
+        sources=prefixes_in_order(given.sources),
+    )
     require(names.label_fault, "service", service.key.name)
     known_project(snapshot, service.key.project)
     if snapshot.services.get(service.key) == service:
@@ -54,7 +59,7 @@ def _check_address(snapshot: Snapshot, service: Service) -> None:
 
 def _check_node_ports(snapshot: Snapshot, service: Service) -> None:
     subject, offered = _named(service.key), snapshot.cluster.node_ports
-    for protocol, number in service.node_ports:
+    for protocol, number in service.held_ports:
         if offered is None or not offered.first <= number <= offered.last:
             there = "there are none in this cluster" if offered is None else f"they are {offered.first}-{offered.last}"
             cause = f"node port {number}/{protocol} is outside the node ports: {there}"

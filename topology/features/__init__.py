@@ -29,6 +29,7 @@ from topology.features import (
     mirrors,
     networks,
     node,
+    outside,
     ports,
     services,
     spaces,
@@ -95,10 +96,11 @@ FEATURES: Final[tuple[Feature, ...]] = (
     blocks,
     tracking,
     errors,
+    outside,
     egress,
     limits,
     mirrors,
 )
-_COMMON: Final[tuple[CommonFeature, ...]] = (base, guard, arp, tunnels, services, errors)
+_COMMON: Final[tuple[CommonFeature, ...]] = (base, guard, arp, tunnels, services, errors, outside)
 BY_ID: Final[dict[int, Feature]] = {int(feature.ID): feature for feature in FEATURES}
 COMMON: Final[dict[int, CommonFeature]] = {int(feature.ID): feature for feature in _COMMON}

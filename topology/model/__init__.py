@@ -22,6 +22,7 @@ from topology.model.addressing import (
     format_mac,
     in_order,
     mac_of,
+    prefixes_in_order,
 )
 from topology.model.egress import MOST_EGRESS_ADDRESSES, MOST_EGRESS_NODES, Egress
 from topology.model.mirrors import LAST_MIRROR, MOST_MIRRORS, Mirror
@@ -55,6 +56,7 @@ from topology.model.services import (
     MOST_ENDPOINT_PORTS,
     MOST_ENDPOINTS,
     MOST_EXTERNAL,
+    MOST_SOURCES,
     Endpoint,
     EndpointSlice,
     NamedPort,
@@ -117,6 +119,7 @@ __all__ = [
     "MOST_ENDPOINT_PORTS",
     "MOST_EXTERNAL",
     "MOST_MIRRORS",
+    "MOST_SOURCES",
     "NAME_LABEL",
     "NODE_PORTS",
     "SHARED_SPACE",
@@ -166,4 +169,5 @@ __all__ = [
     "format_mac",
     "in_order",
     "mac_of",
+    "prefixes_in_order",
 ]

@@ -14,6 +14,7 @@ from topology.model import (
     Cluster,
     Connection,
     Egress,
+    Endpoint,
     EndpointSlice,
     Mirror,
     Move,
@@ -152,9 +153,9 @@ def keep_service(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Chan
         return snapshot, ()
     keep = include if after is not None else exclude
     by_node_port = snapshot.service_by_node_port
-    for place in () if before is None else before.node_ports:
+    for place in () if before is None else before.held_ports:
         by_node_port = release(by_node_port, place, key)
-    for place in () if after is None else after.node_ports:
+    for place in () if after is None else after.held_ports:
         by_node_port = by_node_port.set(place, key)
     state = replace(
         snapshot,
@@ -164,12 +165,12 @@ def keep_service(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Chan
         service_by_node_port=by_node_port,
         services_outside=_outside(snapshot.services_outside, key, after),
     )
-    return state, (Change(before, after),)
+    return _near(snapshot, state, key), (Change(before, after),)
 
 
 def _outside(index: Map[ServiceKey, Service], key: ServiceKey, after: Service | None) -> Map[ServiceKey, Service]:
     """Let the index be the same value where it says the same: by that nodes know that they need not ask."""
-    if after is not None and after.external:
+    if after is not None and after.is_told:
         return index.set(key, after)
     return index.delete(key) if key in index else index
 
@@ -186,7 +187,31 @@ def keep_slice(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change
     if after is not None:
         slices_of, slices_in = include(slices_of, after.service_key, key), count(slices_in, key.project, 1)
     state = replace(snapshot, slices=table(snapshot.slices, key, after), slices_of=slices_of, slices_in=slices_in)
+    for service in {side.service_key for side in (before, after) if side is not None}:
+        state = _near(snapshot, state, service)
     return state, (Change(before, after),)
+
+
+def _near(before: Snapshot, after: Snapshot, key: ServiceKey) -> Snapshot:
+    """Let nodes' endpoints of a service be those after a change; of other nodes, the value stays the same."""
+    near, old, new = after.near, _endpoints(before, key), _endpoints(after, key)
+    for node in {*old, *new}:
+        if old.get(node) != new.get(node):
+            there = table(near.get(node, Map()), key, new.get(node))
+            near = table(near, node, there or None)
+    return after if near is after.near else replace(after, near=near)
+
+
+def _endpoints(snapshot: Snapshot, key: ServiceKey) -> dict[str, tuple[Endpoint, ...]]:
+    """Return the endpoints of a service that prefers those on a client's node, if it does, by their nodes."""
+    service = snapshot.services.get(key)
+    found: dict[str, set[Endpoint]] = {}
+    if service is not None and service.external_local:
+        for name in snapshot.slices_of.get(key, {}):
+            for endpoint in snapshot.slices[name].endpoints:
+                if endpoint.node and endpoint.address.version == service.address.version:
+                    found.setdefault(endpoint.node, set()).add(endpoint)
+    return {node: tuple(sorted(endpoints)) for node, endpoints in found.items()}
 
 
 def keep_egress(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:

@@ -19,6 +19,7 @@ from topology.model import (
     Connection,
     ConnectionKey,
     Egress,
+    Endpoint,
     EndpointSlice,
     Mirror,
     Move,
@@ -109,8 +110,10 @@ class Snapshot:
     pod_bindings: Map[tuple[str, Handle], Map[str, None]] = Map()  # the others, by project and handle of pods' selector
     services_of: Map[str, Map[ServiceKey, None]] = Map()  # by project
     service_by_address: Map[Address, ServiceKey] = Map()
-    service_by_node_port: Map[tuple[str, int], ServiceKey] = Map()  # by protocol and node port
-    services_outside: Map[ServiceKey, Service] = Map()  # those that have external addresses
+    service_by_node_port: Map[tuple[str, int], ServiceKey] = Map()  # by protocol and node port, or health port
+    services_outside: Map[ServiceKey, Service] = Map()  # those of which nodes are told
+    # By node: its endpoints of those services that lead who comes from outside to endpoints on this node only.
+    near: Map[str, Map[ServiceKey, tuple[Endpoint, ...]]] = Map()
     slices_of: Map[ServiceKey, Map[SliceKey, None]] = Map()  # by service, whether it exists or not
     slices_in: Map[str, int] = Map()  # number of slices by project
     egresses_of: Map[str, Map[str, None]] = Map()  # by network

@@ -202,6 +202,7 @@ def _connection(key: ConnectionKey, snapshot: Snapshot, concern: Concern) -> Non
         focus.connections.add(key)
         focus.reached.update(key)
         focus.blocks.update(blocks)
+    _everywhere(_outer_services(key, snapshot), snapshot, concern)
     on_the_way = [_on_the_way((name,), snapshot) for name in key]
     _commits({*on_the_way[0], *on_the_way[1]}, snapshot, concern)
     for one, other in product(*({name, *more} for name, more in zip(key, on_the_way, strict=True))):
@@ -223,6 +224,7 @@ def _changed_network(change: Change, name: str, snapshot: Snapshot, concern: Con
         for node in snapshot.nodes:
             _on(node, concern).networks.add(name)
     _commits(_on_the_way((name, *snapshot.peers.get(name, {})), snapshot), snapshot, concern)
+    _everywhere(_outer_services((name, *snapshot.peers.get(name, {})), snapshot), snapshot, concern)
     is_same = len({side.vnid for side in sides}) == len({side.space for side in sides}) == 1 == len(sides) - 1
     if is_same and len({side.dscp for side in sides}) == 1:
         return
@@ -231,6 +233,13 @@ def _changed_network(change: Change, name: str, snapshot: Snapshot, concern: Con
         _everywhere(snapshot.services_of.get(project, {}), snapshot, concern)
     for node in snapshot.hosts.get(name, {}):
         _on(node, concern).ports.update(snapshot.ports_on.get(node, {}))
+
+
+def _outer_services(networks: Iterable[str], snapshot: Snapshot) -> set[ServiceKey]:
+    """The services of networks to whose endpoints nobody is led by an address that these networks know."""
+    projects = {project for network in networks for project in snapshot.projects_of.get(network, {})}
+    keys = {key for project in projects for key in snapshot.services_of.get(project, {})}
+    return {key for key in keys if snapshot.services[key].external_local}
 
 
 def _everywhere(services: Collection[ServiceKey], snapshot: Snapshot, concern: Concern) -> None:

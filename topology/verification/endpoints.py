@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, TypeAlias
 from topology import fields
 from topology.balancing import SMALLEST, numbered
 from topology.fields import CT_MARK
-from topology.flow import Action, Actions, Bucket, Group, Match, Op
+from topology.flow import Action, Actions, Bucket, Group, Match, MatchTerm, Op
 from topology.model import (
     NODE_PORTS,
     TUN_OFPORT,
@@ -29,7 +29,7 @@ from topology.model import (
     Network,
     Service,
 )
-from topology.pipeline import DESTINATION_VNID, OUTPUT_PORT, SCRATCH, SERVICE_ZONE, Table
+from topology.pipeline import DESTINATION_VNID, NODE_ZONE, OUTPUT_PORT, OUTSIDE, SCRATCH, SERVICE_ZONE, Table
 from topology.snapshot import Snapshot
 from topology.targets import Target
 from topology.verification.shape import IS_IP, W8, W16, W32, goto, in_prefix, is_to, load
@@ -50,6 +50,7 @@ _AS_KNOWN: Final[Actions] = (
     (Op.RESUBMIT, int(Table.AFFINITY)),
     goto(Table.ENDPOINTS),
 )
+FROM_OUTSIDE: Final[MatchTerm] = (OUTSIDE, 1, W32)
 _LEARN: Final[Action] = (Op.RESUBMIT, int(Table.LEARNING))
 _LAST_ID: Final = 0xFFFF_FF00  # of groups, and of buckets (OpenFlow 1.5.1, 7.3.4.3)
 # A group's id: the family in the highest of 32 bits, the service address's place among all of its family in as many as
@@ -59,17 +60,26 @@ _PLACE_BITS: Final = 20  # at most
 
 
 class Offer(NamedTuple):
-    """One port of a service, the network that it belongs to, and whether it is asked for by its node port."""
+    """One port of a service, the network that it belongs to, and how it is asked for.
+
+    By its node port, or by its address from outside, by whom endpoints see as he is.
+    """
 
     service: Service
     port: NamedPort
     network: Network
     by_node_port: bool = False
+    from_outside: bool = False
 
     @property
     def is_local(self) -> bool:
         """Whether it is only for endpoints on the client's own node."""
-        return self.service.internal_local and not self.by_node_port
+        return self.from_outside or (self.service.internal_local and not self.by_node_port)
+
+    @property
+    def zone(self) -> int:
+        """The conntrack zone that connections are kept in."""
+        return NODE_ZONE if self.from_outside else SERVICE_ZONE
 
     @property
     def match(self) -> Match:
@@ -78,7 +88,8 @@ class Offer(NamedTuple):
         address = self.service.address
         kind, to = in_prefix(NODE_PORTS[address.version]) if self.by_node_port else is_to(address)
         number = self.port.node_port if self.by_node_port else self.port.port
-        return kind, (fields.IP_PROTO, protocol, W8), to, (field, number, W16)
+        asked = kind, (fields.IP_PROTO, protocol, W8), to, (field, number, W16)
+        return (FROM_OUTSIDE, *asked) if self.from_outside else asked
 
 
 def offers(service: Service, snapshot: Snapshot) -> Iterator[Offer]:
@@ -90,6 +101,13 @@ def offers(service: Service, snapshot: Snapshot) -> Iterator[Offer]:
         yield Offer(service, port, network)
         if port.node_port:
             yield Offer(service, port, network, by_node_port=True)
+
+
+def outer_offers(service: Service, snapshot: Snapshot) -> Iterator[Offer]:
+    """Yield them as they are for who comes from outside by his own address."""
+    for offer in offers(service, snapshot) if service.external_local else ():
+        if not offer.by_node_port:
+            yield offer._replace(from_outside=True)
 
 
 class Offers(dict[Match, Offer | None]):
@@ -104,13 +122,14 @@ class Offers(dict[Match, Offer | None]):
         return offer
 
     def _find(self, match: Match) -> Offer | None:
-        kind, protocol, to, port = match
+        kind, protocol, to, port = match[-4:]
         address: Address = IPv4Address(to[1]) if kind == IS_IP[4] else IPv6Address(to[1])
         key = self._snapshot.service_by_address.get(address)
         if (kind, to) in _THIS_NODE:
             key = self._snapshot.service_by_node_port.get((_PROTOCOLS[protocol[1]], port[1]))
         service = None if key is None else self._snapshot.services.get(key)
-        found = () if service is None else offers(service, self._snapshot)
+        make = outer_offers if match[:-4] == (FROM_OUTSIDE,) else offers
+        found = () if service is None else make(service, self._snapshot)
         return next((offer for offer in found if offer.match == match), None)
 
 
@@ -160,7 +179,7 @@ class Balances:
             return said == _REFUSED
         if offer.service.affinity:
             return said == _AS_KNOWN
-        ends = {to_endpoint(each, offer.network) for each in found}
+        ends = {to_endpoint(each, offer) for each in found}
         return said[:2] == _FORGET and _spreads(said[2:], ends, self._ids(offer))
 
     def _chooses(self, offer: Offer, node: str, said: Actions) -> bool:
@@ -205,15 +224,27 @@ def _listens(of: EndpointSlice, port: NamedPort) -> Iterable[int]:
     return (own.port for own in of.ports if own.protocol == port.protocol and own.name == port.name)
 
 
-def to_endpoint(endpoint: Place, network: Network) -> Actions:
+def is_deserted(offer: Offer, snapshot: Snapshot) -> bool:
+    """Whether a port has no endpoint on any node, nor elsewhere, that could be used."""
+    slices = [snapshot.slices[key] for key in snapshot.slices_of.get(offer.service.key, {})]
+    version = offer.service.address.version
+    return not any(
+        _takes_new(each, offer.service) or (each.serving and each.terminating)
+        for of in slices
+        for each in (of.endpoints if [*_listens(of, offer.port)] else ())
+        if each.address.version == version
+    )
+
+
+def to_endpoint(endpoint: Place, offer: Offer) -> Actions:
     """Send to an endpoint: in conntrack with the VNID of the service, and on from EGRESS_POLICY as to any address."""
     address, port = endpoint
     value = int(address)
     kept: Actions = (
         (Op.NAT, 1, address.version, value, value, port, port),
-        (Op.SET, CT_MARK, network.vnid, W32),
+        (Op.SET, CT_MARK, offer.network.vnid, W32),
     )
-    return ((Op.CT, 1, SERVICE_ZONE, int(Table.EGRESS_POLICY), kept),)
+    return ((Op.CT, 1, offer.zone, int(Table.EGRESS_POLICY), kept),)
 
 
 # --- groups --------------------------------------------------------------------------------------

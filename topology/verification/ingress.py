@@ -9,7 +9,7 @@ from topology import fields, pipeline
 from topology.fields import IN_PORT
 from topology.flow import Actions, Match
 from topology.model import HAIRPIN, NODE_PORTS, TUN_OFPORT, VXLAN_OFPORT, Address, Prefix
-from topology.pipeline import NODE_HAIRPIN_ZONE, NODE_ZONE, Table
+from topology.pipeline import NODE_HAIRPIN_ZONE, NODE_ZONE, OUTSIDE, Table
 from topology.verification import attachment
 from topology.verification.claim import About, Claim, Kind, always, of_cluster, of_node, of_peers
 from topology.verification.shape import (
@@ -31,6 +31,7 @@ from topology.verification.shape import (
     in_prefix,
     is_to,
     known_ends,
+    load,
 )
 from topology.verification.world import View, World
 
@@ -90,7 +91,7 @@ def _to_services(view: View) -> Facts:
 def _to_itself(view: View) -> Facts:
     """What answers to the node's hairpin address gets its own again; to whom that leads, LOCAL says."""
     again = known_ends(NODE_HAIRPIN_ZONE, Table.SERVICE_REPLIES)
-    return {is_to(HAIRPIN[cidr.version]): (NO_IN_PORT, again) for cidr in view.this.subnets}
+    return {is_to(HAIRPIN[cidr.version]): (NO_IN_PORT, load(OUTSIDE, 2), again) for cidr in view.this.subnets}
 
 
 def _tracked(view: View) -> Facts:

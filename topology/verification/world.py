@@ -16,7 +16,7 @@ from topology.flow import Actions, Match, MatchTerm
 from topology.model import AddressBlock, ConnectionKey, Network, Node, PortKey, Prefix, ServiceKey
 from topology.pipeline import SPACE
 from topology.snapshot import Snapshot
-from topology.verification.endpoints import Balances, Offers, offers
+from topology.verification.endpoints import Balances, Offer, Offers, is_deserted, offers, outer_offers
 from topology.verification.lazily import lazily
 from topology.verification.shape import (
     ADDRESS_MASK,
@@ -209,6 +209,13 @@ class World:
         """These terms, of all services."""
         services = self.snapshot.services.values()
         return tuple(offer.match for service in services for offer in offers(service, self.snapshot))
+
+    @lazily
+    def deserted(self) -> tuple[Offer, ...]:
+        """Ports without any endpoint, as they are for who comes from outside by his own address."""
+        services = self.snapshot.services_outside.values()
+        found = (offer for service in services for offer in outer_offers(service, self.snapshot))
+        return tuple(offer for offer in found if is_deserted(offer, self.snapshot))
 
     @lazily
     def staying(self) -> tuple[Match, ...]:
