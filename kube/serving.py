@@ -87,14 +87,19 @@ def _ingress(found: Service) -> tuple[Address, ...]:
 
     Of mode Proxy is one that comes to nodes by node ports (v1, LoadBalancerIngress).
     """
+    if found.spec.type != "LoadBalancer":
+        return ()  # it was one, and nobody has cleared that away
     given = enumerate(found.status.load_balancer.ingress or ())
     asked = ((each.ip, f"$.status.loadBalancer.ingress[{at}].ip") for at, each in given if each.ip_mode != "Proxy")
     return model.in_order(address(*each) for each in asked if each[0])
 
 
 def _asked(spec: Spec) -> Address | None:
-    """Return the load balancer's address that a service asks for. The API server takes any text."""
-    return address(spec.load_balancer_ip, "$.spec.loadBalancerIP") if spec.load_balancer_ip else None
+    """Return the load balancer's address that a service asks for. What is none may be passed over (v1, Service)."""
+    try:
+        return address(spec.load_balancer_ip, "$.spec.loadBalancerIP") if spec.load_balancer_ip else None
+    except Malformed:
+        return None
 
 
 def _sources(spec: Spec) -> tuple[Prefix, ...]:
