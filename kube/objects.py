@@ -140,6 +140,8 @@ class ServiceSpec(Shape, frozen=True):
     external_ips: tuple[str, ...] = field(default=(), name="externalIPs")
     load_balancer_source_ranges: tuple[str, ...] = ()
     external_traffic_policy: str | None = None
+    load_balancer_class: str | None = None
+    load_balancer_ip: str = field(default="", name="loadBalancerIP")
     health_check_node_port: int = 0
     ports: tuple[ServicePort, ...] = ()
     session_affinity: str = "None"

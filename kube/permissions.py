@@ -48,6 +48,7 @@ EVERYWHERE: Final = (
     # A report of a pod that the watch does not know yet is looked up; its networks are written into its annotation.
     Permission("", ("pods",), ("get", "list", "watch", "patch")),
     Permission("", ("nodes/status",), ("patch",)),  # NetworkUnavailable
+    Permission("", ("services/status",), ("patch",)),  # which address of the load balancers' pool one has
     Permission("", ("events",), ("create",)),
     Permission("discovery.k8s.io", ("endpointslices",), ("list", "watch")),
     Permission("networking.k8s.io", ("networkpolicies",), ("list", "watch")),

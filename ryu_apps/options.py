@@ -89,6 +89,13 @@ def _of_the_cluster() -> tuple[cfg.Opt, ...]:
             help="external and load balancers' addresses that services may have: whoever makes a service gets what is"
             " sent to such an address (default: none)",
         ),
+        cfg.ListOpt(
+            "load-balancer-pool",
+            metavar="CIDR[,...]",
+            default=[],
+            help="addresses inside --heddle-external-cidr that services get which ask for a load balancer; each is"
+            " answered for by one of the nodes, and by another one when that fails (default: none)",
+        ),
         cfg.BoolOpt(
             "own-networks",
             default=False,

@@ -82,6 +82,7 @@ class Cluster(Object, frozen=True):
     own_networks: bool = False
     translation_cidrs: tuple[PrefixText, ...] = _TRANSLATION_CIDRS
     external_cidrs: tuple[PrefixText, ...] = ()
+    load_balancer_pool: tuple[PrefixText, ...] = ()
     node_ports: PortRange | None = _NODE_PORTS
 
     @classmethod
@@ -97,6 +98,7 @@ class Cluster(Object, frozen=True):
             own_networks=value.own_networks,
             translation_cidrs=tuple(map(str, value.translation_cidrs)),
             external_cidrs=tuple(map(str, value.external_cidrs)),
+            load_balancer_pool=tuple(map(str, value.load_balancer_pool)),
             node_ports=None if value.node_ports is None else PortRange.of(value.node_ports),
         )
 
@@ -112,6 +114,7 @@ class Cluster(Object, frozen=True):
             own_networks=self.own_networks,
             translation_cidrs=prefixes(self.translation_cidrs, "$.translation_cidrs"),
             external_cidrs=prefixes(self.external_cidrs, "$.external_cidrs"),
+            load_balancer_pool=prefixes(self.load_balancer_pool, "$.load_balancer_pool"),
             node_ports=None if self.node_ports is None else self.node_ports.value("$.node_ports"),
         )
 

@@ -55,7 +55,8 @@ class Service(Object, frozen=True):
     client's own node; `publish_not_ready`: endpoints count whether they are ready or not. `external`: addresses by
     which others reach it, where what is sent to one comes to a node; `sources`: where clients are whom those lead in,
     by default anywhere. `external_local`: from outside, only endpoints on the node that the client came to, who see the
-    client's own address.
+    client's own address. `load_balancer`: it is to have an address of the pool, `load_balancer_address` if that is
+    given; which it has is said in `ingress`, and is for nobody to ask.
     """
 
     name: Label
@@ -69,6 +70,9 @@ class Service(Object, frozen=True):
     sources: Annotated[tuple[PrefixText, ...], Meta(max_length=MOST_SOURCES)] = ()
     external_local: bool = False
     health_port: HealthPort = 0
+    load_balancer: bool = False
+    load_balancer_address: AddressText | None = None
+    ingress: Annotated[tuple[AddressText, ...], Meta(max_length=MOST_EXTERNAL)] = ()
 
     @classmethod
     def of(cls, value: model.Service) -> Service:
@@ -85,6 +89,9 @@ class Service(Object, frozen=True):
             sources=tuple(map(str, value.sources)),
             external_local=value.external_local,
             health_port=value.health_port,
+            load_balancer=value.load_balancer,
+            load_balancer_address=None if value.load_balancer_address is None else str(value.load_balancer_address),
+            ingress=tuple(map(str, value.ingress)),
         )
 
     def value(self) -> model.Service:
@@ -92,6 +99,7 @@ class Service(Object, frozen=True):
 
         Of several ports, those without a name are named: services that are older than names have none.
         """
+        asked = self.load_balancer_address
         return model.Service(
             key=model.ServiceKey(self.project, self.name),
             address=address(self.address, "$.address"),
@@ -103,6 +111,9 @@ class Service(Object, frozen=True):
             sources=model.prefixes_in_order(prefixes(self.sources, "$.sources")),
             external_local=self.external_local,
             health_port=self.health_port,
+            load_balancer=self.load_balancer,
+            load_balancer_address=None if asked is None else address(asked, "$.load_balancer_address"),
+            ingress=model.in_order(addresses(self.ingress, "$.ingress")),
         )
 
 

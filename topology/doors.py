@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from topology.endpoints import Fault
 from topology.model import Address, Endpoint, NamedPort, Prefix, Service, ServiceKey
+from topology.pool import is_pooled
 from topology.snapshot import Snapshot
 
 
@@ -89,6 +90,9 @@ def fault(address: Address, port: NamedPort, service: Service, snapshot: Snapsho
         allowed = ", ".join(map(str, cluster.external_cidrs)) or "none"
         cause = f"external address {address} is outside the external CIDRs ({allowed})"
         return Fault(cause, "give an address inside them, or allow it by --heddle-external-cidr")
+    if is_pooled(address, cluster) and address not in service.ingress:
+        cause = f"external address {address} is one of the load balancers' pool"
+        return Fault(cause, "give another one, or let the service have one of the pool")
     guarded = {"TCP": cluster.guarded_tcp_ports, "UDP": cluster.guarded_udp_ports}
     ours = address in snapshot.node_by_underlay or address in cluster.control_plane
     if ours and port.port in guarded.get(port.protocol, ()):
@@ -98,7 +102,7 @@ def fault(address: Address, port: NamedPort, service: Service, snapshot: Snapsho
 
 
 def _of_service(service: Service, snapshot: Snapshot) -> Iterator[Door]:
-    for address in service.external:
+    for address in service.outer:
         clients = sources(service, address.version)
         for port in service.ports:
             if fault(address, port, service, snapshot) is None:

@@ -97,6 +97,15 @@ def test_a_service() -> None:
             "external",
             (ip_address("203.0.113.5"), ip_address("203.0.113.6"), ip_address("2001:db8::5")),
         ),
+        ({"type": "LoadBalancer"}, "load_balancer", True),
+        ({"type": "LoadBalancer", "loadBalancerClass": "heddle.sdn/pool"}, "load_balancer", True),
+        ({"type": "LoadBalancer", "loadBalancerClass": "example.com/other"}, "load_balancer", False),
+        ({"type": "NodePort", "loadBalancerIP": "203.0.113.9"}, "load_balancer_address", None),
+        (
+            {"type": "LoadBalancer", "loadBalancerIP": "203.0.113.9"},
+            "load_balancer_address",
+            ip_address("203.0.113.9"),
+        ),
         ({"externalTrafficPolicy": "Local", "healthCheckNodePort": 30999}, "external_local", True),
         ({"externalTrafficPolicy": "Local", "healthCheckNodePort": 30999}, "health_port", 30999),
         ({"externalTrafficPolicy": "Cluster", "healthCheckNodePort": 30999}, "external_local", False),
@@ -127,7 +136,9 @@ def test_what_a_load_balancer_has_given(ingress: list[dict[str, str]] | None, ex
     body = service(type="LoadBalancer") | {"status": {"loadBalancer": {"ingress": ingress}}}
     (found,) = read_service(body).values
     assert isinstance(found, model.Service)
-    assert found.external == tuple(map(ip_address, external))
+    assert found.external == ()
+    assert found.ingress == tuple(map(ip_address, external))
+    assert found.load_balancer
 
 
 @pytest.mark.parametrize(

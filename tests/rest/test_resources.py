@@ -13,7 +13,8 @@ Json = dict[str, Any]
 EVERYTHING = {"services_only": False, "ports": []}
 WEB: Json = {"protocol": "TCP", "port": 80}
 PLAIN_SERVICE = {"affinity": 0, "internal_local": False, "publish_not_ready": False, "external": [], "sources": []}
-PLAIN_SERVICE |= {"external_local": False, "health_port": 0}
+PLAIN_SERVICE |= {"external_local": False, "health_port": 0, "load_balancer": False}
+PLAIN_SERVICE |= {"load_balancer_address": None, "ingress": []}
 BLUE_RED = {"networks": ["blue", "red"], "forward": EVERYTHING, "backward": EVERYTHING, "translations": []}
 
 

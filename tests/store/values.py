@@ -82,6 +82,7 @@ clusters = st.builds(
     own_networks=st.booleans(),
     translation_cidrs=st.lists(prefixes(), max_size=2).map(tuple),
     external_cidrs=st.lists(prefixes(), max_size=2).map(tuple),
+    load_balancer_pool=st.lists(prefixes(), max_size=2).map(tuple),
     node_ports=st.none() | st.lists(l4_ports, min_size=2, max_size=2).map(lambda ends: PortRange(*sorted(ends))),
 )
 nodes = st.builds(
@@ -193,6 +194,9 @@ services = st.builds(
     sources=st.lists(prefixes(), max_size=3).map(prefixes_in_order),
     external_local=st.booleans(),
     health_port=st.just(0) | l4_ports,
+    load_balancer=st.booleans(),
+    load_balancer_address=st.none() | addresses,
+    ingress=st.lists(addresses, max_size=2).map(in_order),
 )
 
 

@@ -107,7 +107,11 @@ ENDPOINTS = tuple(
     )
 )
 CONTROLLER = IPv4Address("192.0.2.1")
-CLUSTER = Cluster(control_plane=(CONTROLLER,), external_cidrs=(IPv4Network("203.0.113.0/28"),))
+CLUSTER = Cluster(
+    control_plane=(CONTROLLER,),
+    external_cidrs=(IPv4Network("203.0.113.0/28"),),
+    load_balancer_pool=(IPv4Network("203.0.113.12/30"),),
+)
 OWN_NETWORKS = replace(CLUSTER, own_networks=True)
 # One in the ranges of several networks, one of the first node's subnet; a MAC that no address leads to.
 STATIC_ADDRESSES = (IPv4Address("10.0.0.3"), IPv4Address("10.0.1.3"), IPv4Address("10.128.0.8"))
@@ -223,7 +227,14 @@ def services() -> st.SearchStrategy[requests.CreateService]:
     affinity, flag = st.sampled_from((0, 0, 10800)), st.booleans()
     external = st.sampled_from(((), (), (IPv4Address("203.0.113.5"),)))
     sources = st.sampled_from(((), (), (IPv4Network("198.51.100.0/24"),)))
-    made = st.builds(Service, service_keys, addresses, offers, affinity, flag, flag, external, sources, flag)
+    made = st.builds(
+        Service,
+        service_keys,
+        addresses,
+        offers,
+        *(affinity, flag, flag, external, sources, flag),
+        load_balancer=flag,
+    )
     return st.builds(requests.CreateService, made)
 
 

@@ -107,6 +107,73 @@ def test_health_ports_that_are_refused(world: Snapshot, changes: dict[str, Any],
         admit(after(world, requests.CreateService(held)), requests.CreateService(replace(WEB, **changes)))
 
 
+BALANCED = replace(WEB, external=(), load_balancer=True)
+
+
+@pytest.fixture
+def pooled(world: Snapshot) -> Snapshot:
+    """A pool of two addresses."""
+    settings = replace(world.cluster, load_balancer_pool=nets("203.0.113.8/30"))
+    return after(world, requests.SetCluster(settings))
+
+
+def test_addresses_of_the_pool_are_given_once_and_come_back(pooled: Snapshot) -> None:
+    """What the request says of them is no matter; who has one keeps it."""
+    first, second = ip("203.0.113.9"), ip("203.0.113.10")
+    forged = requests.CreateService(replace(BALANCED, ingress=(ip("203.0.113.66"),)))
+    one = after(pooled, forged)
+    assert one.services[WEB.key].ingress == (first,)
+    both = after(one, requests.CreateService(replace(SHOP, external=(), load_balancer=True)))
+    assert both.services[SHOP.key].ingress == (second,)
+    assert set(both.claims) == {first, second}
+    assert {door.address for door in doors(both)} == {first, second}
+    third = Service(ServiceKey("red", "more"), ip("172.30.0.12"), WEB.ports[1:], load_balancer=True)
+    with pytest.raises(Refused, match=r"no address of the load balancers' pool 203\.0\.113\.8/30 is free"):
+        admit(both, requests.CreateService(third))
+    again = after(both, requests.CreateService(replace(BALANCED, affinity=60)))
+    assert again.services[WEB.key].ingress == (first,)
+    plain = after(both, requests.CreateService(replace(BALANCED, load_balancer=False)))
+    assert plain.services[WEB.key].ingress == ()
+    for left in (plain, after(both, requests.DeleteService(WEB.key))):
+        assert set(left.claims) == {second}
+        assert after(left, requests.CreateService(third)).services[third.key].ingress == (first,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"load_balancer_address": ip("203.0.113.5")}, "203.0.113.5 is outside the pool 203.0.113.8/30"),
+        ({"load_balancer_address": ip("203.0.113.10")}, '203.0.113.10 belongs to service "blue/web"'),
+        ({"load_balancer": False, "external": (ip("203.0.113.9"),)}, "is one of the load balancers' pool"),
+    ],
+)
+def test_addresses_of_the_pool_that_are_refused(pooled: Snapshot, changes: dict[str, Any], why: str) -> None:
+    asked = replace(SHOP, external=(), load_balancer=True, load_balancer_address=ip("203.0.113.10"))
+    world = after(pooled, requests.CreateService(asked))
+    assert world.services[SHOP.key].ingress == (ip("203.0.113.10"),)
+    with pytest.raises(Refused, match=why):
+        admit(world, requests.CreateService(replace(BALANCED, **changes)))
+
+
+def test_without_a_pool(world: Snapshot) -> None:
+    with pytest.raises(Refused, match="there is no pool of IPv4 load balancers' addresses; give one by --heddle-load"):
+        admit(world, requests.CreateService(BALANCED))
+    with pytest.raises(Refused, match=r"pool 192\.0\.2\.0/28\W? is outside the external CIDRs"):
+        admit(world, requests.SetCluster(replace(world.cluster, load_balancer_pool=nets("192.0.2.0/28"))))
+
+
+def test_where_only_nodes_with_endpoints_lead_in_only_these_hold_the_address(pooled: Snapshot) -> None:
+    address = ip("203.0.113.9")
+    world = after(pooled, node("n2", "192.0.2.12"), requests.CreateService(replace(BALANCED, external_local=True)))
+    assert address not in world.claims
+    for place in ("n2", "n1"):
+        world = after(world, endpoints("10.128.0.2", service="web", node=place))
+        assert dict(world.held) == {address: place}
+    world = after(world, endpoints("10.128.0.2", service="web", node="n1", ready=False, serving=False))
+    assert address not in world.held
+    assert address in after(world, requests.CreateService(BALANCED)).held
+
+
 def test_too_many_ranges_of_clients(world: Snapshot) -> None:
     many = tuple(IPv4Network((number << 8, 24)) for number in range(MOST_SOURCES + 1))
     with pytest.raises(Refused, match="has 1001 ranges of clients; give at most 1000"):

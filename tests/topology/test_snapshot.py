@@ -12,7 +12,7 @@ from tests.topology.sequences import events_between
 from tests.topology.strategies import any_request, granted, snapshots
 from topology.holding import holder
 from topology.labels import Handle
-from topology.model import Binding, Endpoint, Held, Hosting, Port, Project, ServiceKey
+from topology.model import Address, Binding, Endpoint, Held, Hosting, Port, Project, ServiceKey
 from topology.requests import Request
 from topology.snapshot import BLOCK_BITS, Block, Change, Claim, Put, Remove, Snapshot, apply, apply_all, empty, places
 
@@ -72,9 +72,12 @@ def recomputed(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
             place: key for key, service in snapshot.services.items() for place in service.held_ports
         },
         "services_outside": {
-            key: service for key, service in snapshot.services.items() if service.external or service.external_local
+            key: service
+            for key, service in snapshot.services.items()
+            if service.external or service.ingress or service.external_local
         },
         "near": near(snapshot),
+        "ingress_of": grouped([(each, key) for key, service in snapshot.services.items() for each in service.ingress]),
         **recomputed_holding(snapshot),
         "slices_of": grouped([(each.service_key, key) for key, each in snapshot.slices.items()]),
         "slices_in": Counter(key.project for key in snapshot.slices),
@@ -116,12 +119,39 @@ def recomputed_holding(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
         address: holder(address, living.intersection(each.nodes) if each.nodes else living)
         for address, each in by_address.items()
     }
+    claims = {address: Claim(f'egress "{each.name}"', each.nodes) for address, each in by_address.items()}
+    claims |= claimed_of_pool(snapshot)
+    holders |= {
+        address: holder(address, living.intersection(each.nodes) if each.nodes else living)
+        for address, each in claims.items()
+    }
     return {
         "egresses_of": grouped([(each.network, each.name) for each in egresses]),
         "egress_by_address": {address: each.name for address, each in by_address.items()},
-        "claims": {address: Claim(f'egress "{each.name}"', each.nodes) for address, each in by_address.items()},
+        "claims": claims,
         "held": {address: node for address, node in holders.items() if node is not None},
     }
+
+
+def claimed_of_pool(snapshot: Snapshot) -> dict[Address, Claim]:
+    """Addresses of the pool that services have; of those that lead to endpoints on a node only, by nodes with some."""
+    found: dict[Address, Claim] = {}
+    for key, service in sorted(snapshot.services.items(), reverse=True):
+        endpoints = [
+            each
+            for of in snapshot.slices.values()
+            for each in of.endpoints
+            if of.service_key == key and each.node and each.address.version == service.address.version
+        ]
+        ready = {each.node for each in endpoints if each.ready or service.publish_not_ready}
+        nodes = ready or {each.node for each in endpoints if each.serving and each.terminating}
+        for address in service.ingress:
+            found.pop(address, None)
+            is_pooled = any(address in cidr for cidr in snapshot.cluster.load_balancer_pool)
+            if is_pooled and (nodes or not service.external_local):
+                wanted = tuple(sorted(nodes)) if service.external_local else ()
+                found[address] = Claim(f'service "{key.project}/{key.name}"', wanted)
+    return found
 
 
 def recomputed_bindings(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:

@@ -187,6 +187,10 @@ def _unsound_outside(cluster: Cluster) -> Iterator[Refused]:
         other = overlapping(cidr, (*reserved_ranges(cluster), *NOT_FOR_PODS))
         if other is not None:
             yield _bad_setting(f"external CIDR {cidr}", f"overlaps {other}", "give ranges of addresses of the outside")
+    for cidr in cluster.load_balancer_pool:
+        if not inside(cidr, cluster.external_cidrs):
+            remedy = "allow its addresses to services by --heddle-external-cidr, too"
+            yield _bad_setting(f"load balancers' pool {cidr}", "is outside the external CIDRs", remedy)
     offered = cluster.node_ports
     if offered is None:
         return

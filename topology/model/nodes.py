@@ -36,6 +36,7 @@ class Cluster:
     own_networks: bool = False  # a project for which no network is named gets one of its own, else the flat default
     translation_cidrs: tuple[Prefix, ...] = (IPv4Network("100.64.0.0/10"),)  # shared address space (RFC 6598)
     external_cidrs: tuple[Prefix, ...] = ()  # where external addresses of services may be
+    load_balancer_pool: tuple[Prefix, ...] = ()  # addresses that nodes answer for, for services that ask for one
     node_ports: PortRange | None = _NODE_PORTS  # of every node, led to services; None: by somebody else
 
 

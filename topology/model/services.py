@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from topology.model.addressing import Address, Prefix
+from topology.model.addressing import Address, Prefix, in_order
 
 MOST_AFFINITY: Final = 86400  # seconds: a day, as Kubernetes has it
 MOST_EXTERNAL: Final = 100  # external addresses of one service; a node has a rule for each port of each
@@ -46,6 +46,8 @@ class Service:
     `sources`, in order, are where clients are whom an external address leads in; none: anywhere. `external_local`: who
     comes from outside, by such an address or a node port, gets to endpoints on the node that he came to, and is seen by
     his own address; at `health_port` (0: none), which is a node port of TCP, each node tells how many it has.
+    `load_balancer`: it is to have an address of the cluster's pool, `load_balancer_address` if that is free. `ingress`
+    are addresses that a load balancer has given it, this one or another, by which it is reached as by `external` ones.
     """
 
     key: ServiceKey
@@ -58,6 +60,9 @@ class Service:
     sources: tuple[Prefix, ...] = ()
     external_local: bool = False
     health_port: int = 0
+    load_balancer: bool = False
+    load_balancer_address: Address | None = None
+    ingress: tuple[Address, ...] = ()
 
     @property
     def node_ports(self) -> tuple[tuple[str, int], ...]:
@@ -72,7 +77,12 @@ class Service:
     @property
     def is_told(self) -> bool:
         """Whether nodes have to be told of it: their kernels lead in what flows do not know of."""
-        return bool(self.external) or self.external_local
+        return bool(self.outer) or self.external_local
+
+    @property
+    def outer(self) -> tuple[Address, ...]:
+        """The addresses by which others reach it."""
+        return in_order((*self.external, *self.ingress))
 
 
 class SliceKey(NamedTuple):

@@ -24,10 +24,12 @@ from topology.model import (
     Service,
     ServiceKey,
     Watermark,
+    in_order,
 )
 from topology.snapshot.events import Change, Event, Put
 from topology.snapshot.holding import claim, disclaim, reassigned
 from topology.snapshot.index import before_after, count, exclude, include, mark, release, swap, table
+from topology.snapshot.ingress import reclaimed
 from topology.snapshot.value import Claim, Snapshot
 
 
@@ -35,7 +37,8 @@ def keep_cluster(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Chan
     assert isinstance(event.value, Cluster)
     if not isinstance(event, Put) or event.value == snapshot.cluster:
         return snapshot, ()
-    return replace(snapshot, cluster=event.value), (Change(snapshot.cluster, event.value),)
+    state, moved = reclaimed(replace(snapshot, cluster=event.value), snapshot.ingress_of)
+    return state, (Change(snapshot.cluster, event.value), *moved)
 
 
 def keep_node(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
@@ -165,7 +168,13 @@ def keep_service(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Chan
         service_by_node_port=by_node_port,
         services_outside=_outside(snapshot.services_outside, key, after),
     )
-    return _near(snapshot, state, key), (Change(before, after),)
+    for address in () if before is None else before.ingress:
+        state = replace(state, ingress_of=exclude(state.ingress_of, address, key))
+    for address in () if after is None else after.ingress:
+        state = replace(state, ingress_of=include(state.ingress_of, address, key))
+    given = {address for side in (before, after) if side is not None for address in side.ingress}
+    state, moved = reclaimed(_near(snapshot, state, key), in_order(given))
+    return state, (Change(before, after), *moved)
 
 
 def _outside(index: Map[ServiceKey, Service], key: ServiceKey, after: Service | None) -> Map[ServiceKey, Service]:
@@ -189,7 +198,10 @@ def keep_slice(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change
     state = replace(snapshot, slices=table(snapshot.slices, key, after), slices_of=slices_of, slices_in=slices_in)
     for service in {side.service_key for side in (before, after) if side is not None}:
         state = _near(snapshot, state, service)
-    return state, (Change(before, after),)
+    keys = sorted({side.service_key for side in (before, after) if side is not None})
+    services = (snapshot.services.get(service) for service in keys)
+    state, moved = reclaimed(state, (each for of in services if of is not None for each in of.ingress))
+    return state, (Change(before, after), *moved)
 
 
 def _near(before: Snapshot, after: Snapshot, key: ServiceKey) -> Snapshot:

@@ -112,6 +112,7 @@ class Snapshot:
     service_by_address: Map[Address, ServiceKey] = Map()
     service_by_node_port: Map[tuple[str, int], ServiceKey] = Map()  # by protocol and node port, or health port
     services_outside: Map[ServiceKey, Service] = Map()  # those of which nodes are told
+    ingress_of: Map[Address, Map[ServiceKey, None]] = Map()  # by address: the services to which load balancers gave it
     # By node: its endpoints of those services that lead who comes from outside to endpoints on this node only.
     near: Map[str, Map[ServiceKey, tuple[Endpoint, ...]]] = Map()
     slices_of: Map[ServiceKey, Map[SliceKey, None]] = Map()  # by service, whether it exists or not
