@@ -90,7 +90,7 @@ class Allotting:
         self._given = {}
         for found in msgspec.json.decode(self._client.list(SERVICES, {}), type=_Items).items:
             try:
-                version = service_version(found)
+                version = service_version(found, snapshot.cluster)
             except Malformed:
                 continue  # whoever reads the watch has said so
             for value in version.values:
@@ -118,7 +118,8 @@ class Allotting:
             content = self._client.patch(SERVICES, service.key.name, body, service.key.project, subresource="status")
         except (Conflict, NotFound):
             return  # another has changed it: it is looked at again when that is heard of
-        version = service_version(msgspec.json.decode(content, type=Service)).resource_version
+        told = msgspec.json.decode(content, type=Service)
+        version = service_version(told, snapshot.cluster).resource_version
         self._given[service.key] = _Given(address, version)
         self._said.pop(service.key, None)
         log.info("a load balancer's address is given", service="/".join(service.key), address=str(address))
