@@ -78,8 +78,9 @@ def ranges_seen(network: str, snapshot: Snapshot) -> Iterator[Prefix]:
         return
     yield from (subnet.cidr for subnet in home.subnets)
     for peer in snapshot.peers.get(network, {}):
-        connection = snapshot.connections[ConnectionKey.between(network, peer)]
-        yield from ranges_known(peer, connection, snapshot)
+        connection = snapshot.connections.get(ConnectionKey.between(network, peer))
+        if connection is not None and peer in snapshot.networks:  # events come in any order
+            yield from ranges_known(peer, connection, snapshot)
 
 
 def known_as(target: Port, source: Port, snapshot: Snapshot) -> tuple[Address, ...]:
