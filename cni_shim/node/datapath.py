@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from cni_shim.errors import IO_FAILURE, ShimError
 from cni_shim.node import bridges, conflist, firewall, links, rows, uplink
 from cni_shim.node.configuration import FILE_NAME, Configuration
 from cni_shim.node.settings import Settings
+from cni_shim.node.system import family_flag
 from cni_shim.node.system import links as present_links
 from cni_shim.ovsdb import Database, Operation, as_set
 
+LEAST_MTU = {"-4": 576, "-6": 1280}  # RFC 791, section 3.1; RFC 8200, section 5
 CONTAINER_KEY = "heddle-container"  # external_ids of a pod's Interface row, written by the CNI plugin
 
 
@@ -27,7 +30,7 @@ def ensure(configuration: Configuration, settings: Settings) -> list[str]:
         if userspace and changed:
             uplink.announce_moved(settings)  # until the guard was there, the uplink's MAC answered too
         changed += _ensure_tls(settings, database)
-        bridge = bridges.pod_bridge(configuration, settings, underlay.mtu - configuration.mtu_overhead)
+        bridge = bridges.pod_bridge(configuration, settings, _pods_mtu(configuration, underlay))
         if rows.ensure(database, bridge):
             changed.append(f"{bridge.name} with its tunnel, {bridges.TUN_PORT}, {bridges.ICMP_PORT} and controllers")
         for device in (bridges.TUN_PORT, bridges.ICMP_PORT):
@@ -37,6 +40,20 @@ def ensure(configuration: Configuration, settings: Settings) -> list[str]:
     finally:
         database.close()
     return changed
+
+
+def _pods_mtu(configuration: Configuration, underlay: uplink.Underlay) -> int:
+    """Bytes that a pod's packet may have. ShimError when IP does not work with so few."""
+    mtu = underlay.mtu - configuration.mtu_overhead
+    least = max(LEAST_MTU[family_flag(gateway)] for gateway in configuration.gateways)
+    if mtu < least:
+        cause = f"{underlay.uplink} has {underlay.mtu}, tunnels take {configuration.mtu_overhead} of these"
+        raise ShimError(
+            IO_FAILURE,
+            f"pods would have an MTU of {mtu} bytes, and need {least}",
+            f"{cause}: give {underlay.uplink} {least + configuration.mtu_overhead} or more",
+        )
+    return mtu
 
 
 def remove_stale_ports(bridge: str, database: Database) -> list[str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from cni_shim.errors import ShimError
-from cni_shim.node import configuration, connections, datapath
+from cni_shim.node import configuration, connections, datapath, survey
 from cni_shim.node.bridges import TUN_PORT
+from cni_shim.node.configuration import Configuration
 from cni_shim.node.controllers import Controllers
 from cni_shim.node.settings import Settings
+from cni_shim.node.survey import Survey
 from cni_shim.node.system import addresses, links
 from cni_shim.node.vswitchd import Vswitchd, has_flows
 from cni_shim.ovsdb import Database
@@ -22,6 +24,7 @@ def status(settings: Settings, controllers: Controllers) -> dict[str, Any]:
     bridge = known.bridge if known else "br0"
     switch = _switch(settings, bridge, problems)
     tun = links().get(TUN_PORT)
+    seen = survey.last(settings.state_dir)
     if tun is None:
         problems.append(f"{TUN_PORT} is not there: run `heddle-node setup`")
     conflist = settings.cni_conf_dir / settings.cni_file if settings.cni_conf_dir else None
@@ -31,13 +34,28 @@ def status(settings: Settings, controllers: Controllers) -> dict[str, Any]:
         "node": settings.node,
         "ready": not problems,
         "problems": problems,
-        "warnings": [trouble] if (trouble := connections.trouble(settings)) else [],
+        "warnings": _warnings(settings, known, seen),
         "revision": known.revision if known else None,
         "controller": answer,
         "switch": switch,
         TUN_PORT: {"addresses": addresses(tun, "global"), "mtu": tun["mtu"]} if tun else None,
+        "paths": _paths(seen),
         "conflist": str(conflist) if conflist is not None and conflist.exists() else None,
     }
+
+
+def _warnings(settings: Settings, known: Configuration | None, seen: Survey | None) -> list[str]:
+    trouble = connections.trouble(settings)
+    ways = seen.warnings(known.underlay) if seen is not None and known is not None else ()
+    return [*([trouble] if trouble else []), *ways]
+
+
+def _paths(seen: Survey | None) -> dict[str, Any] | None:
+    """What is known of the underlay's paths to the peers; None before anybody looked."""
+    if seen is None:
+        return None
+    good = len(seen.reached) - len(seen.narrow) - len(seen.silent)
+    return {"bytes": seen.full, "good": good, "narrow": seen.narrow, "silent": list(seen.silent)}
 
 
 def _controller(controllers: Controllers, problems: list[str]) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from rest.shapes import Configuration, DoorView, NodePortsView, Readiness
 from rest.views import gateways, is_programmed
 from topology.allocation import free_addresses
 from topology.doors import Door, doors
+from topology.encapsulation import Encapsulation, overhead
 from topology.model import HAIRPIN, NODE_PORTS, Cluster, Node
 
 BRIDGE: Final = "br0"
-_VXLAN_OVERHEAD: Final = {4: 50, 6: 70}  # RFC 7348: inner Ethernet 14, VXLAN 8, UDP 8, outer IP 20 or 40
 
 
 def configuration(call: Call[LongPoll, Empty]) -> Answer:
@@ -94,7 +94,7 @@ def _configuration(published: Published, node: Node, options: Options) -> Config
         hairpin=tuple(str(HAIRPIN[version]) for version in _versions(cluster)),
         node_ports=_node_ports(cluster),
         external=tuple(map(_door, doors(snapshot))),
-        mtu_overhead=_VXLAN_OVERHEAD[node.underlay.version],
+        mtu_overhead=overhead(Encapsulation.VXLAN, node.underlay.version),
         controllers=tuple(replica.openflow for replica in living) or options.controllers,
         api=tuple(replica.api for replica in living),
         peers=tuple(map(str, peers)),
