@@ -189,6 +189,8 @@ class Interface:
         """See that the switch has been told of the port, and begin to tell it the MAC address."""
         mine, bridge = self._attachment, self._shared.request.network.bridge
         ids = ports.external_ids(mine, self._iface_id(), assignment.mac, () if mine.primary else assignment.others)
+        if assignment.mtu is not None and assignment.mtu < self._shared.most:
+            ids[ports.MTU_KEY] = str(assignment.mtu)
         try:
             found = self._database.finish()[0]["rows"]
         except ShimError as error:
@@ -206,11 +208,12 @@ class Interface:
         self._userspace = str(found[0]["datapath_type"]) == "netdev"
 
     def configure(self, assignment: Assignment) -> Part:
-        """Give the pod's end its MTU, MAC address, addresses and routes, and the host's end that MTU."""
+        """Give the pod's end its MTU, MAC address, addresses and routes.
+
+        The host's end keeps the node's MTU: what is too large for the pod alone, heddle-node sees there and answers.
+        """
         shared, name = self._shared, self._attachment.ifname
         mtu = min(shared.most, assignment.mtu or shared.most)
-        if mtu < shared.most:
-            shared.kernel.do(netlink.set_mtu(self._attachment.host, mtu))
         with shared.namespace:
             index = if_nametoindex(name)
             kernel = netlink.Netlink()
@@ -229,7 +232,7 @@ class Interface:
         if self._userspace:
             ethtool.transmit_checksum_off(self._attachment.host)
         made = [route for message, route in wanted.items() if message not in there]
-        return Part(self._attachment, assignment, (index, mtu), made)
+        return Part(self._attachment, assignment, (index, mtu, shared.most), made)
 
     def wait(self) -> None:
         """Return once the controller says that the port's flows are in the switch."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 NETWORK_KEY, CONTAINER_KEY, IFNAME_KEY = "heddle-network", "heddle-container", "heddle-ifname"
 WITH_KEY = "heddle-with"  # on another interface's row: the one that the runtime asked for, with which it comes and goes
 OTHERS_KEY = "heddle-others"  # on that one's rows: the names of the others
+MTU_KEY = "heddle-mtu"  # on an Interface row: the MTU of the pod's end, if less than the node's
 LINK_GROUP = 0x6864  # of every pod's host end; the node's guard rules know it (node/firewall.py)
 ALIAS = "heddle"  # the host end's alias is "heddle NETWORK CONTAINER IFNAME", and "with PRIMARY" for another interface
 _INTERFACE_COLUMNS = ["name", "external_ids", "ofport", "error"]

@@ -21,17 +21,21 @@ if TYPE_CHECKING:
 class Part:
     """One interface as it stands in the pod.
 
-    `link`: index of its end there, and bytes of both ends' MTU; `routes`: those of the assignment that were made.
+    `link`: index of its end there, MTU of this end and the host's; `routes`: those of the assignment that were made.
     """
 
-    __slots__ = ("assignment", "attachment", "index", "mtu", "routes")
+    __slots__ = ("assignment", "attachment", "host_mtu", "index", "mtu", "routes")
 
     def __init__(
-        self, attachment: Attachment, assignment: Assignment, link: tuple[int, int], routes: Sequence[tuple[str, str]]
+        self,
+        attachment: Attachment,
+        assignment: Assignment,
+        link: tuple[int, int, int],
+        routes: Sequence[tuple[str, str]],
     ) -> None:
         self.attachment: Final = attachment
         self.assignment: Final = assignment
-        self.index, self.mtu = link
+        self.index, self.mtu, self.host_mtu = link
         self.routes: Final = routes
 
 
@@ -62,7 +66,7 @@ def _interfaces(part: Part, version: str, netns: str) -> tuple[dict[str, Any], d
     host: dict[str, Any] = {"name": mine.host, "mac": mine.host_mac.hex(":")}
     container: dict[str, Any] = {"name": mine.ifname, "mac": part.assignment.mac, "sandbox": netns}
     if version == "1.1.0":
-        host["mtu"] = container["mtu"] = part.mtu
+        host["mtu"], container["mtu"] = part.host_mtu, part.mtu
     return host, container
 
 

@@ -30,7 +30,7 @@ def ensure(configuration: Configuration, settings: Settings) -> list[str]:
         if userspace and changed:
             uplink.announce_moved(settings)  # until the guard was there, the uplink's MAC answered too
         changed += _ensure_tls(settings, database)
-        bridge = bridges.pod_bridge(configuration, settings, _pods_mtu(configuration, underlay))
+        bridge = bridges.pod_bridge(configuration, settings, _pods_mtu(configuration, underlay, settings.mtu))
         if rows.ensure(database, bridge):
             changed.append(f"{bridge.name} with its tunnel, {bridges.TUN_PORT}, {bridges.ICMP_PORT} and controllers")
         for device in (bridges.TUN_PORT, bridges.ICMP_PORT):
@@ -42,12 +42,13 @@ def ensure(configuration: Configuration, settings: Settings) -> list[str]:
     return changed
 
 
-def _pods_mtu(configuration: Configuration, underlay: uplink.Underlay) -> int:
-    """Bytes that a pod's packet may have. ShimError when IP does not work with so few."""
-    mtu = underlay.mtu - configuration.mtu_overhead
+def _pods_mtu(configuration: Configuration, underlay: uplink.Underlay, bound: int | None) -> int:
+    """Bytes that a pod's packet may have; `bound`: of the underlay's. ShimError when IP does not work with so few."""
+    carried = min(underlay.mtu, bound or underlay.mtu)
+    mtu = carried - configuration.mtu_overhead
     least = max(LEAST_MTU[family_flag(gateway)] for gateway in configuration.gateways)
     if mtu < least:
-        cause = f"{underlay.uplink} has {underlay.mtu}, tunnels take {configuration.mtu_overhead} of these"
+        cause = f"{underlay.uplink} has {carried}, tunnels take {configuration.mtu_overhead} of these"
         raise ShimError(
             IO_FAILURE,
             f"pods would have an MTU of {mtu} bytes, and need {least}",

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cni_shim.errors import IO_FAILURE, ShimError
-from cni_shim.node import configuration, datapath, neighbours, settings, status, survey, translator
+from cni_shim.node import answering, configuration, datapath, neighbours, settings, status, survey, translator
 from cni_shim.node.bridges import ICMP_PORT
 from cni_shim.node.configuration import Configuration
 from cni_shim.node.controllers import Controllers
@@ -184,6 +184,7 @@ def _run(chosen: Settings, _wait: float) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: events.put(Stop()))
     translator.start(ICMP_PORT)
+    answering.start(chosen)
     last = configuration.last_good(chosen.state_dir, chosen.node)
     controllers = Controllers(chosen, last)
     resident = Resident(chosen, last, controllers, events)
