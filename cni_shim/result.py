@@ -47,7 +47,7 @@ def result(request: Request, parts: Sequence[Part]) -> dict[str, Any]:
     addresses = list(before.get("ips") or ())
     routes = list(before.get("routes") or ())
     for part in parts:
-        interfaces += _interfaces(part, network.cni_version, request.netns)
+        interfaces += _interfaces(part, network.cni_version, request.netns, is_tap=network.tap)
         addresses += _addresses(part, network.cni_version, len(interfaces) - 1)
         routes += [{"dst": dst, "gw": gateway} if gateway else {"dst": dst} for dst, gateway in part.routes]
     return {
@@ -60,14 +60,14 @@ def result(request: Request, parts: Sequence[Part]) -> dict[str, Any]:
     }
 
 
-def _interfaces(part: Part, version: str, netns: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Both ends of the veth: the host's, the container's."""
+def _interfaces(part: Part, version: str, netns: str, is_tap: bool) -> tuple[dict[str, Any], ...]:
+    """Both ends of a veth: the host's, the container's; a tap has the latter alone."""
     mine = part.attachment
     host: dict[str, Any] = {"name": mine.host, "mac": mine.host_mac.hex(":")}
     container: dict[str, Any] = {"name": mine.ifname, "mac": part.assignment.mac, "sandbox": netns}
     if version == "1.1.0":
         host["mtu"], container["mtu"] = part.host_mtu, part.mtu
-    return host, container
+    return (container,) if is_tap else (host, container)
 
 
 def _addresses(part: Part, version: str, index: int) -> Iterator[dict[str, Any]]:

@@ -62,6 +62,7 @@ class Runtime:
         self._namespace = namespace
         self._configurations = configurations
         self._plugins = plugins
+        self.overrides: dict[str, Any] = {}  # fields of the plugins' configurations that are otherwise for what comes
 
     def ready(self) -> bool:
         """Whether there is a network configuration: runtimes take that for the network's readiness."""
@@ -118,7 +119,7 @@ class Runtime:
             raise LabError(f"{self._namespace.name}: not ready: no network configuration in {self._configurations}")
         conflist = json.loads(conflists[0].read_text())
         common = {"cniVersion": conflist["cniVersion"], "name": conflist["name"]}
-        return [{**plugin, **common} for plugin in conflist["plugins"]]
+        return [{**plugin, **self.overrides, **common} for plugin in conflist["plugins"]]
 
     def _execute(
         self, command: str, plugin: dict[str, Any], attachment: Attachment | None, previous: dict[str, Any] | None

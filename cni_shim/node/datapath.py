@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from cni_shim.attachment import CONTAINER_KEY, INTERNAL
 from cni_shim.errors import IO_FAILURE, ShimError
-from cni_shim.node import bridges, conflist, firewall, links, rows, uplink
+from cni_shim.node import bridges, conflist, firewall, links, rows, taps, uplink
 from cni_shim.node.configuration import FILE_NAME, Configuration
 from cni_shim.node.settings import Settings
 from cni_shim.node.system import family_flag
@@ -11,7 +12,6 @@ from cni_shim.node.system import links as present_links
 from cni_shim.ovsdb import Database, Operation, as_set
 
 LEAST_MTU = {"-4": 576, "-6": 1280}  # RFC 791, section 3.1; RFC 8200, section 5
-CONTAINER_KEY = "heddle-container"  # external_ids of a pod's Interface row, written by the CNI plugin
 
 
 def ensure(configuration: Configuration, settings: Settings) -> list[str]:
@@ -37,6 +37,7 @@ def ensure(configuration: Configuration, settings: Settings) -> list[str]:
             uplink.wait_for_device(device)
         changed += links.ensure(configuration)
         changed += remove_stale_ports(configuration.bridge, database)
+        changed += taps.ensure(database)
     finally:
         database.close()
     return changed
@@ -61,14 +62,16 @@ def remove_stale_ports(bridge: str, database: Database) -> list[str]:
     """Take pods' ports whose link is gone (a reboot, a DEL while OVS was away) out of the database.
 
     The plugin makes the link before the row and removes the row before the link, and the rows are read first here:
-    a row without a link is never one in the making.
+    a row without a link is never one in the making. Of a tap, the pod's namespace has to be there.
     """
-    interfaces = database.rows("Interface", ["name", "external_ids"])
-    pods = [row["name"] for row in interfaces if CONTAINER_KEY in row["external_ids"]]
+    interfaces = database.rows("Interface", ["name", "type", "external_ids"])
+    pods = {row["name"]: row for row in interfaces if CONTAINER_KEY in row["external_ids"]}
     if not pods:
         return []
     there = present_links()
-    stale = [name for name in pods if name not in there]
+    stale = [
+        name for name, row in pods.items() if (taps.is_stale(row) if row["type"] == INTERNAL else name not in there)
+    ]
     rows.remove_ports(database, bridge, stale)
     return [f"stale port {name} removed" for name in stale]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from cni_shim.attachment import CONTAINER_KEY
 from cni_shim.errors import ShimError
-from cni_shim.node import configuration, connections, datapath, survey
+from cni_shim.node import configuration, connections, survey
 from cni_shim.node.bridges import TUN_PORT
 from cni_shim.node.configuration import Configuration
 from cni_shim.node.controllers import Controllers
@@ -80,7 +81,7 @@ def _switch(settings: Settings, bridge: str, problems: list[str]) -> dict[str, A
     except ShimError as error:
         problems.append(str(error))
         return found
-    containers = {row["external_ids"].get(datapath.CONTAINER_KEY) for row in interfaces}  # a pod may have several
+    containers = {row["external_ids"].get(CONTAINER_KEY) for row in interfaces}  # a pod may have several
     found["pods"] = len(containers - {None})
     found["flows"] = has_flows(settings.ovs_rundir, bridge)
     found["connections"] = tracked._asdict()

@@ -43,7 +43,7 @@ def hears(source: Pod, target: Pod) -> bool:
 def test_a_pod_of_a_network_with_a_smaller_mtu(world: Lab, asker: str, target: str) -> None:
     """On one node and across; from the shared space, and from a range of its own."""
     source, pod = world.pods_by_name[asker], world.pods_by_name[target]
-    eventually(lambda: hears(source, pod))
+    assert eventually(lambda: hears(source, pod))
     assert source.ping(pod)
     arrived = transfer(source.namespace, pod.namespace, str(pod.address), BIG)
     assert (arrived.octets, arrived.intact) == (BIG, True)
@@ -57,11 +57,11 @@ def test_the_underlay_is_lowered_under_pods(world: Lab) -> None:
     for each in world.nodes.values():
         each.namespace.ip(["link set eth0 mtu 1400"])
     try:
-        eventually(lambda: "mtu 1350" in node.run(["ip", "link", "show", "tun0"]).stdout)
+        assert eventually(lambda: "mtu 1350" in node.run(["ip", "link", "show", "tun0"]).stdout)
         arrived = transfer(source.namespace, target.namespace, str(target.address), BIG)
         assert (arrived.octets, arrived.intact) == (BIG, True)
         assert path_mtu(source.namespace, str(target.address)) == 1350
-        eventually(lambda: [node["mtu"] for node in world.api.get("/v1/nodes")["nodes"]] == [1350, 1350])
+        assert eventually(lambda: [node["mtu"] for node in world.api.get("/v1/nodes")["nodes"]] == [1350, 1350])
     finally:
         for each in world.nodes.values():
             each.namespace.ip(["link set eth0 mtu 1500"])
