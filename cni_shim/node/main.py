@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cni_shim.errors import IO_FAILURE, ShimError
-from cni_shim.node import answering, configuration, datapath, neighbours, settings, status, survey, translator
+from cni_shim.node import answering, configuration, datapath, neighbours, offload, settings, status, survey, translator
 from cni_shim.node.bridges import ICMP_PORT
 from cni_shim.node.configuration import Configuration
 from cni_shim.node.controllers import Controllers
@@ -153,7 +153,7 @@ def _survey(wanted: Configuration, chosen: Settings) -> None:
         log.warning("%s", error)
         return
     survey.save(made, chosen.state_dir)
-    for warning in made.warnings(wanted.underlay):
+    for warning in (*made.warnings(wanted.underlay), *offload.warnings(wanted, chosen)):
         log.warning("%s", warning)
 
 

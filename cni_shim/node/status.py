@@ -6,7 +6,7 @@ from typing import Any
 
 from cni_shim.attachment import CONTAINER_KEY
 from cni_shim.errors import ShimError
-from cni_shim.node import configuration, connections, survey
+from cni_shim.node import configuration, connections, offload, survey
 from cni_shim.node.bridges import TUN_PORT
 from cni_shim.node.configuration import Configuration
 from cni_shim.node.controllers import Controllers
@@ -26,6 +26,8 @@ def status(settings: Settings, controllers: Controllers) -> dict[str, Any]:
     switch = _switch(settings, bridge, problems)
     tun = links().get(TUN_PORT)
     seen = survey.last(settings.state_dir)
+    card = offload.of_node(known, settings) if known else None
+    kernel, is_used = offload.kernel_release(), offload.is_used(settings)
     if tun is None:
         problems.append(f"{TUN_PORT} is not there: run `heddle-node setup`")
     conflist = settings.cni_conf_dir / settings.cni_file if settings.cni_conf_dir else None
@@ -35,12 +37,13 @@ def status(settings: Settings, controllers: Controllers) -> dict[str, Any]:
         "node": settings.node,
         "ready": not problems,
         "problems": problems,
-        "warnings": _warnings(settings, known, seen),
+        "warnings": [*_warnings(settings, known, seen), *(card.warnings(kernel, is_used) if card else ())],
         "revision": known.revision if known else None,
         "controller": answer,
         "switch": switch,
         TUN_PORT: {"addresses": addresses(tun, "global"), "mtu": tun["mtu"]} if tun else None,
         "paths": _paths(seen),
+        "offload": card.shown(kernel, is_used) if card else None,
         "conflist": str(conflist) if conflist is not None and conflist.exists() else None,
     }
 

@@ -1,4 +1,4 @@
-"""Looks at the underlay's paths again and again, says what is wrong with them, and reports it to every controller.
+"""Looks at the underlay's paths and card again and again, says what is wrong, and reports it to every controller.
 
 A thread of its own, for answers may take their time. Nothing on the node depends on what it finds.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 from cni_shim.controller import Controller, read_token
 from cni_shim.errors import RefusedError, ShimError
-from cni_shim.node import survey
+from cni_shim.node import offload, survey
 from cni_shim.node.configuration import Configuration
 from cni_shim.node.settings import Settings
 
@@ -90,7 +90,8 @@ class Surveyor:
             self._made = survey.survey(wanted, PATIENCE, None if due else self._made)
             survey.save(self._made, self._settings.state_dir)
             self._seen = seen
-            self._warn(self._made.warnings(wanted.underlay))
+            card = offload.warnings(wanted, self._settings)
+            self._warn((*self._made.warnings(wanted.underlay), *card))
         self._report(wanted, {"mtu": mtu, "warnings": _bounded((*self._warned, *self._mentioned))})
 
     def _warn(self, warnings: tuple[str, ...]) -> None:
@@ -99,7 +100,7 @@ class Surveyor:
             if text not in self._warned:
                 log.warning("%s", text)
         if self._warned and not warnings:
-            log.info("packets of full size get to all peers again")
+            log.info("what was warned of the underlay is over")
         self._warned = warnings
 
     def _report(self, wanted: Configuration, content: dict[str, Any]) -> None:
