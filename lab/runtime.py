@@ -71,6 +71,7 @@ class Runtime:
         self._configurations = configurations
         self._plugins = plugins
         self._capabilities = capabilities
+        self.overrides: dict[str, Any] = {}  # fields of the plugins' configurations that are otherwise for what comes
 
     def ready(self) -> bool:
         """Whether there is a network configuration: runtimes take that for the network's readiness."""
@@ -127,7 +128,7 @@ class Runtime:
             raise LabError(f"{self._namespace.name}: not ready: no network configuration in {self._configurations}")
         conflist = json.loads(conflists[0].read_text())
         common = {"cniVersion": conflist["cniVersion"], "name": conflist["name"]}
-        return [{**self._derived(plugin), **common} for plugin in conflist["plugins"]]
+        return [{**self._derived(plugin), **self.overrides, **common} for plugin in conflist["plugins"]]
 
     def _derived(self, plugin: dict[str, Any]) -> dict[str, Any]:
         """A plugin's configuration with runtimeConfig in place of the capabilities that it declares."""

@@ -122,6 +122,13 @@ class NodeCreation(Object, frozen=True):
     subnets: Annotated[tuple[PrefixText, ...], Meta(max_length=2)] = ()
 
 
+class NodeReport(Object, frozen=True):
+    """What a node says of itself: bytes that a pod's packet may have there, and what may go wrong, in words."""
+
+    mtu: Annotated[int, Meta(ge=0, le=65535)]
+    warnings: Annotated[tuple[Annotated[str, Meta(max_length=500)], ...], Meta(max_length=32)] = ()
+
+
 class NetworkChange(Object, frozen=True):
     """Let a network talk with all, or no longer, or (one at a time) its pods' packets carry a DSCP, null for their own.
 

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from immutables import Map
 
+from rest.reports import Reports
 from store.base import Mark, Record
 from topology.compiler import FlowTable, SectionKey, Tables
 from topology.model import Address, PortKey
@@ -154,6 +155,11 @@ class Control(Protocol):
     @property
     def published(self) -> Published:
         """The newest published state."""
+        ...
+
+    @property
+    def reports(self) -> Reports:
+        """What nodes have said of themselves to this replica."""
         ...
 
     def submit(self, request: Request) -> Submitted:

@@ -42,7 +42,11 @@ class Late(Object, frozen=True):
 
 
 class NodeView(Object, frozen=True):
-    """A node. `gateways` are the addresses of its tun0, with prefix length."""
+    """A node. `gateways` are the addresses of its tun0, with prefix length.
+
+    `mtu` (bytes that a pod's packet may have there; null: not known yet) and `warnings` (what may go wrong) are the
+    node's own word.
+    """
 
     name: Subdomain
     dpid: DatapathId
@@ -53,6 +57,8 @@ class NodeView(Object, frozen=True):
     phase: str
     ports: Counter
     free_addresses: Counter
+    mtu: int | None
+    warnings: tuple[str, ...]
 
 
 class NodeMade(NodeView, frozen=True):

@@ -11,7 +11,7 @@ from cli.arguments import datapath_id
 from cli.client import Changed, path
 from cli.failures import Refused
 from cli.options import Session, command
-from cli.render import Column, Item, cell, items, show, table
+from cli.render import Column, Item, Part, cell, items, show, table
 from cli.results import done
 from cli.tokenfile import TokenFile
 
@@ -23,6 +23,7 @@ COLUMNS = (
     Column("PHASE", "phase"),
     Column("PORTS", "ports", right=True),
     Column("FREE", "free_addresses", right=True),
+    Column("MTU", "mtu", right=True),
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The node's name.")]
@@ -49,8 +50,14 @@ def register(app: typer.Typer) -> None:
 
 
 def nodes(session: Session) -> None:
-    """List the nodes with their addresses and pod subnets."""
-    show(session.output, session.server.get("/nodes"), lambda body: table(COLUMNS, items(body, "nodes")))
+    """List the nodes with their addresses and pod subnets, and what they warn of."""
+    show(session.output, session.server.get("/nodes"), _view)
+
+
+def _view(body: object) -> tuple[Part, ...]:
+    found = items(body, "nodes")
+    warned = ((cell(node.get("name")), cell(text)) for node in found for text in node.get("warnings") or ())
+    return table(COLUMNS, found), *(f"warning: {name}: {text}" for name, text in warned)
 
 
 def create_node(

@@ -16,6 +16,7 @@ from cni_shim.node.controllers import Controllers
 from cni_shim.node.events import ControllerAway, Event, Events, Heard, Poller, Stop, SwitchDown, SwitchUp, watch_switch
 from cni_shim.node.health import HealthPorts
 from cni_shim.node.settings import Settings
+from cni_shim.node.surveyor import Surveyor
 from cni_shim.node.vswitchd import Vswitchd, has_flows
 
 PASS_INTERVAL = 10.0  # seconds between looks at the whole node, whether or not anything was heard
@@ -40,7 +41,10 @@ class Resident:
         self._settings = settings
         self._events = events
         self._poller = Poller(controllers, events)
+        self._surveyor = Surveyor(settings)
         self._configuration = last
+        if last is not None:
+            self._surveyor.heed(last)
         self._switch_runs = False
         self._switch_down_since = time.monotonic()
         self._controller_answers = False
@@ -60,6 +64,7 @@ class Resident:
     def run(self) -> None:
         """Keep the node until a Stop comes."""
         self._poller.start()
+        self._surveyor.start()
         watch_switch(self._settings, self._events)
         while True:
             for event in self._next_events():
@@ -108,6 +113,7 @@ class Resident:
         heard = event.configuration
         if not self._controller_answers:
             log.info("the controller answers, revision %d", heard.revision)
+            self._surveyor.forget_reports()
         self._controller_answers = True
         if heard != self._configuration:
             if self._configuration is None or _data_path(heard) != _data_path(self._configuration):
@@ -117,6 +123,7 @@ class Resident:
             except OSError as error:
                 log.error("the configuration cannot be kept for a restart: %s", error)
             self._configuration = heard
+            self._surveyor.heed(heard)
         if event.asked < self._heed_from:
             return
         if not heard.programmed and self._said:
@@ -161,6 +168,7 @@ class Resident:
         elif self._trouble and not trouble:
             log.info("conntrack has room again")
         self._trouble = trouble
+        self._surveyor.mention(*([trouble] if trouble else []))
 
     def _announce(self) -> None:
         try:

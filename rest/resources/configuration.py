@@ -17,11 +17,11 @@ from rest.shapes import Configuration, DoorView, HealthView, LocalPortView, Node
 from rest.views import gateways, is_programmed
 from topology.allocation import free_addresses
 from topology.doors import Door, Health, LocalPort, doors, health, local_ports
+from topology.encapsulation import Encapsulation, overhead
 from topology.model import HAIRPIN, NODE_PORTS, Cluster, Node
 from topology.snapshot import held_by
 
 BRIDGE: Final = "br0"
-_VXLAN_OVERHEAD: Final = {4: 50, 6: 70}  # RFC 7348: inner Ethernet 14, VXLAN 8, UDP 8, outer IP 20 or 40
 
 
 def configuration(call: Call[LongPoll, Empty]) -> Answer:
@@ -108,7 +108,7 @@ def _configuration(published: Published, node: Node, options: Options) -> Config
         health=tuple(map(_health, health(node.name, snapshot))),
         control_plane=tuple(map(str, cluster.control_plane)),
         held=tuple(map(str, held_by(node.name, snapshot))),
-        mtu_overhead=_VXLAN_OVERHEAD[node.underlay.version],
+        mtu_overhead=overhead(Encapsulation.VXLAN, node.underlay.version),
         controllers=tuple(replica.openflow for replica in living) or options.controllers,
         api=tuple(replica.api for replica in living),
         peers=tuple(map(str, peers)),

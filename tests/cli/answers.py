@@ -242,6 +242,8 @@ NODES = [
         "phase": "InSync",
         "ports": 1,
         "free_addresses": 508,
+        "mtu": 1450,
+        "warnings": [],
     },
     {
         "name": "n2",
@@ -253,6 +255,8 @@ NODES = [
         "phase": "Away",
         "ports": 1,
         "free_addresses": 0,
+        "mtu": 1350,
+        "warnings": ["packets of 1400 bytes do not get from 192.0.2.12 to 192.0.2.11: 1300 do"],
     },
 ]
 SERVICES = [

@@ -192,8 +192,9 @@ def test_another_interface_has_its_networks_mtu(plugin: Plugin, machine: Machine
     spoil(two, "net1", {"mtu": 1300})
     result = plugin.add()
     assert [machine.links(plugin.netns)[name]["mtu"] for name in ADDRESSES] == [1450, 1300, 1450]
-    assert [machine.links()[host(name)]["mtu"] for name in ADDRESSES] == [1450, 1300, 1450]
-    assert [end["mtu"] for end in result["interfaces"]] == [1450, 1450, 1300, 1300, 1450, 1450]
+    assert [machine.links()[host(name)]["mtu"] for name in ADDRESSES] == [1450, 1450, 1450]
+    assert [machine.interface(host(name)).get("heddle-mtu") for name in ADDRESSES] == [None, "1300", None]
+    assert [end["mtu"] for end in result["interfaces"]] == [1450, 1450, 1450, 1300, 1450, 1450]
 
 
 @pytest.mark.usefixtures("two")

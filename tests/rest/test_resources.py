@@ -45,6 +45,8 @@ def test_a_node_is_made_with_a_token(app: TestApp) -> None:
         "phase": "Away",
         "ports": 0,
         "free_addresses": 509,
+        "mtu": None,
+        "warnings": [],
         "token": "token-1-of-n1",
         "late": [],
     }
