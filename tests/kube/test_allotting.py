@@ -34,7 +34,7 @@ class Replica:
     def watch(self) -> dict[str, str]:
         """Take in what services say; return which has which address."""
         found = json.loads(self._cluster.client.list(SERVICES, {}, self._namespace))["items"]
-        versions = [service_version(msgspec.convert(each, Service)) for each in found]
+        versions = [service_version(msgspec.convert(each, Service), self.snapshot.cluster) for each in found]
         self.snapshot = apply_all(self.snapshot, self.mirror.observe(self.snapshot, versions))[0]
         given = {key.name: service.ingress for key, service in self.snapshot.services.items()}
         return {name: str(addresses[0]) for name, addresses in given.items() if addresses}
