@@ -275,6 +275,9 @@ SERVICES = [
         "sources": ["192.0.2.0/24"],
         "external_local": True,
         "health_port": 30999,
+        "load_balancer": True,
+        "load_balancer_address": None,
+        "ingress": ["203.0.113.225"],
     }
 ]
 _HTTP = {"protocol": "TCP", "port": 8080, "name": "http"}
