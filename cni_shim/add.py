@@ -216,7 +216,9 @@ class Interface:
         if self._shared.request.network.tap:
             from cni_shim import tap
 
-            tap.take(self._shared.kernel, mine.host, self._shared.deadline, (self._shared.namespace, mine.ifname))
+            self.settle()
+            tap.wait_open(self._database, mine.host, self._shared.deadline)
+            tap.take(self._shared.kernel, mine.host, (self._shared.namespace, mine.ifname))
 
     def configure(self, assignment: Assignment) -> Part:
         """Give the pod's end its MTU, MAC address, addresses and routes.

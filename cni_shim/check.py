@@ -37,7 +37,7 @@ def check(request: Request, _log: Log) -> None:
             BAD_CONFIGURATION, "field 'prevResult' of the network configuration is missing", "CHECK needs it"
         )
     mine = Attachment(request.network.name, request.container, request.ifname)
-    parts = _said(previous, mine, request.netns)
+    parts = _said(previous, mine, request)
     if not parts:
         raise _changed(f"prevResult has no {mine.host} with {request.ifname} of {request.netns}", "ADD said so")
     namespace = Namespace(request.netns)
@@ -215,13 +215,28 @@ class _Said:
         self.addresses: Final = {str(ip.get("address")): str(ip.get("gateway") or "") for ip in ips}
 
 
-def _said(previous: dict[str, Any], primary: Attachment, netns: str) -> list[_Said]:
+def _said(previous: dict[str, Any], primary: Attachment, request: Request) -> list[_Said]:
     """What ADD said, out of a `prevResult`, the primary interface first; empty when it is not in there."""
+    first = _said_of(previous, primary, request.netns)
+    if first is None:
+        return []
     interfaces = previous.get("interfaces") or []
     names = [str(i.get("name")) for i in interfaces if i.get("sandbox") and i.get("name") != primary.ifname]
     others = [Attachment(primary.network, primary.container, name, primary.ifname) for name in dict.fromkeys(names)]
-    found = [_said_of(previous, mine, netns) for mine in (primary, *others)]
-    return [one for one in found if one is not None] if found[0] is not None else []
+    found = [_said_of(previous, mine, request.netns) for mine in others]
+    # Another plugin's interface has no host's end of ours. A tap has none either; its switch knows which are ours.
+    ours = frozenset() if first.host else _others(request, primary)
+    return [first, *(one for one in found if one is not None and (one.host or one.attachment.ifname in ours))]
+
+
+def _others(request: Request, primary: Attachment) -> frozenset[str]:
+    """The names of the interfaces that came with `primary`, as its port in the switch tells them."""
+    database = Database(request.network.ovsdb)
+    try:
+        row = ports.find_port(database, request.network.bridge, primary.host)
+    finally:
+        database.close()
+    return frozenset(row["external_ids"].get(OTHERS_KEY, "").split()) if row is not None else frozenset()
 
 
 def _said_of(previous: dict[str, Any], mine: Attachment, netns: str) -> _Said | None:

@@ -14,7 +14,11 @@ from cni_shim import netlink
 from cni_shim.errors import INTERFACE_EXISTS, TRY_AGAIN, ShimError
 from cni_shim.netns import Namespace
 
-_POLL = 0.0005
+_POLL = 0.001
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni_shim.ovsdb import Database
+
 _OWN_ROUTES = (netlink.RTPROT_STATIC, 3)  # ours, and those made by `ip route` (RTPROT_BOOT)
 
 
@@ -30,18 +34,27 @@ def check_free(namespace: Namespace, ifname: str) -> None:
     )
 
 
-def take(kernel: netlink.Netlink, name: str, deadline: float, into: tuple[Namespace, str], index: int = 0) -> None:
-    """Move link `name` into a namespace as an interface of that name, once ovs-vswitchd has made it."""
-    namespace, ifname = into
+def wait_open(database: Database, name: str, deadline: float) -> None:
+    """Return once ovs-vswitchd has opened port `name`: while it does, it looks for the link where it made it."""
+    where = [["name", "==", name]]
     while True:
-        try:
-            found = if_nametoindex(name)
-            break
-        except OSError:
-            if monotonic() > deadline:
-                cause = "is ovs-vswitchd running? see its log"
-                raise ShimError(TRY_AGAIN, f"the switch has not made {name} in time", cause) from None
-            sleep(_POLL)
+        found = database.rows("Interface", ["ofport", "error"], where)
+        if found and isinstance(found[0]["ofport"], int) and found[0]["ofport"] > 0:
+            return
+        error = str(found[0]["error"] or "") if found else "its row is gone"
+        if monotonic() > deadline or error:
+            cause = error or "is ovs-vswitchd running? see its log"
+            raise ShimError(TRY_AGAIN, f"the switch has not made {name}", cause)
+        sleep(_POLL)
+
+
+def take(kernel: netlink.Netlink, name: str, into: tuple[Namespace, str], index: int = 0) -> None:
+    """Move link `name` into a namespace as an interface of that name."""
+    namespace, ifname = into
+    try:
+        found = if_nametoindex(name)
+    except OSError:
+        raise ShimError(TRY_AGAIN, f"the switch has no {name} any more", "see ovs-vswitchd's log") from None
     try:
         kernel.do(netlink.move(found, namespace.descriptor, ifname, index))
     except netlink.NetlinkError as error:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from cni_shim.errors import IO_FAILURE, ShimError
 
-PATIENCE = 0.5  # seconds for answers to one probe
+PATIENCE = 0.3  # seconds for answers to one probe
 TRIES = 2  # of each probe: one packet may be lost for other reasons
 AT_ONCE = 32  # peers; so many answers fit into a socket's buffer
 _PROBE = 3  # IP_PMTUDISC_PROBE: do not fragment, and ask no cache of the kernel's how large is too large

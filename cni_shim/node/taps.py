@@ -6,7 +6,6 @@ Each gets its place, index, MAC, MTU, addresses and routes again, all read from 
 from __future__ import annotations
 
 import logging
-import time
 from _socket import if_nametoindex
 from pathlib import Path
 
@@ -14,10 +13,10 @@ from cni_shim import netlink, tap
 from cni_shim.attachment import CONTAINER_KEY, IFNAME_KEY, INTERNAL, NETNS_KEY
 from cni_shim.errors import ShimError
 from cni_shim.netns import Namespace
+from cni_shim.node.rows import apply
 from cni_shim.node.system import links
 from cni_shim.ovsdb import Database, Row
 
-PATIENCE = 1.0  # seconds for a link that was there a moment ago
 log = logging.getLogger("heddle-node")
 
 
@@ -37,10 +36,11 @@ def ensure(database: Database) -> list[str]:
     """Put taps that are beside their pods where they belong; what was changed, in words."""
     rows = of_pods(database)
     there = links() if rows else {}
+    beside = [row for row in rows if row["name"] in there and not is_stale(row)]
+    if beside:
+        apply(database, [])  # until ovs-vswitchd has opened them, it looks for them here
     changed = []
-    for row in rows:
-        if row["name"] not in there or is_stale(row):
-            continue
+    for row in beside:
         try:
             changed += _put_back(row["name"], row["external_ids"])
         except ShimError as error:  # one that is being made, or whose pod has nothing to read: the others go on
@@ -61,7 +61,7 @@ def _put_back(name: str, ids: dict[str, str]) -> list[str]:
             except OSError:
                 return []  # the plugin has just put it there
             kept.remove(inside)
-            tap.take(own, name, time.monotonic() + PATIENCE, (namespace, ifname), kept.index)
+            tap.take(own, name, (namespace, ifname), kept.index)
             kept.restore(inside)
         finally:
             inside.close()

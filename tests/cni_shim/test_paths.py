@@ -66,16 +66,11 @@ def test_what_gets_to_each_peer(node: str, version: int) -> None:
     assert found == {NEAR[version]: 1500, FAR[version]: NARROW, NOBODY[version]: 0}
 
 
-def test_larger_than_the_interface_takes(node: str) -> None:
+def test_other_sizes_times_and_addresses(node: str) -> None:
+    """Larger than the interface takes; no time for all; an address of somebody else."""
     found = inside(node, lambda: paths.largest(SOURCES[4], [NEAR[4]], 1600, time.monotonic() + 60))
     assert found == {NEAR[4]: 1500}
-
-
-def test_there_is_no_time_for_all(node: str) -> None:
     assert inside(node, lambda: paths.largest(SOURCES[4], [NEAR[4]], 1500, time.monotonic() - 1)) == {}
-
-
-def test_an_address_of_somebody_else(node: str) -> None:
     with pytest.raises(ShimError, match=r"192\.0\.2\.99 is not an address of this node"):
         inside(node, lambda: paths.largest("192.0.2.99", [NEAR[4]], 1500, time.monotonic() + 60))
 

