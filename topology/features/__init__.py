@@ -24,6 +24,7 @@ from topology.features import (
     connections,
     egress,
     errors,
+    gateways,
     guard,
     limits,
     mirrors,
@@ -96,6 +97,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     tracking,
     errors,
     egress,
+    gateways,
     limits,
     mirrors,
 )

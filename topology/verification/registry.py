@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 from topology.pipeline import SENTINEL
-from topology.verification import crossing, delivery, egress, errors, ingress, limits, mirrors, routing, services
+from topology.verification import (
+    crossing,
+    delivery,
+    egress,
+    errors,
+    gateways,
+    ingress,
+    limits,
+    mirrors,
+    routing,
+    services,
+)
 from topology.verification.claim import About, Claim, Kind
 
 # Sentinels are no part of a table's sections: nothing may stand there, and what they say is checked as sums.
@@ -19,6 +30,7 @@ CLAIMS: Final[tuple[Claim, ...]] = (
     *routing.CLAIMS,
     *delivery.CLAIMS,
     *egress.CLAIMS,
+    *gateways.CLAIMS,
     *limits.CLAIMS,
     *mirrors.CLAIMS,
     _SENTINEL,
