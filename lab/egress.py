@@ -29,7 +29,7 @@ class Egress:
     network: str
 
     def make(self, *addresses: str, **fields: Any) -> Egress:
-        """Make or replace it; `fields` as the API has them (pods, nodes, fail). A switch that is away is no error."""
+        """Make or replace it; `fields` as the API has them (pods, via, …). A switch that is away is no error."""
         with suppress(LateError):
             self.api.post(
                 "/v1/egresses", {"name": self.name, "network": self.network, "addresses": addresses, **fields}

@@ -8,27 +8,29 @@ from msgspec import Meta
 
 from store.bindings import LabelSelector
 from store.fields import AddressText, Label, Object, Subdomain, addresses
+from store.mirrors import PodName
 from topology import model
 from topology.model import MOST_EGRESS_ADDRESSES, MOST_EGRESS_NODES, in_order
 
 Fail = Annotated[
     Literal["closed", "open"],
-    Meta(description="While no node holds an address: packets are dropped, or leave by the pods' own nodes."),
+    Meta(description="While nobody lets packets leave: they are dropped, or leave by the pods' own nodes."),
 ]
 
 
 class Egress(Object, frozen=True):
-    """By which addresses pods of a network leave for the outside: all of them, or those that `pods` selects.
+    """By which addresses, or pod, pods of a network leave for the outside: all of them, or those that `pods` selects.
 
-    `nodes`: those that may hold the addresses; none: every node.
+    `nodes`: those that may hold the addresses; none: every node. `via`: a pod that forwards it, in place of addresses.
     """
 
     name: Label
     network: Label
-    addresses: Annotated[tuple[AddressText, ...], Meta(min_length=1, max_length=MOST_EGRESS_ADDRESSES)]
+    addresses: Annotated[tuple[AddressText, ...], Meta(max_length=MOST_EGRESS_ADDRESSES)] = ()
     pods: LabelSelector | None = None
     nodes: Annotated[tuple[Subdomain, ...], Meta(max_length=MOST_EGRESS_NODES)] = ()
     fail: Fail = "closed"
+    via: PodName | None = None
 
     @classmethod
     def of(cls, value: model.Egress) -> Egress:
@@ -40,6 +42,7 @@ class Egress(Object, frozen=True):
             pods=None if value.pods is None else LabelSelector.of(value.pods),
             nodes=value.nodes,
             fail="open" if value.fail_open else "closed",
+            via=None if value.via is None else PodName(project=value.via.project, pod=value.via.name),
         )
 
     def value(self) -> model.Egress:
@@ -51,4 +54,5 @@ class Egress(Object, frozen=True):
             pods=None if self.pods is None else self.pods.value(),
             nodes=tuple(sorted(self.nodes)),
             fail_open=self.fail == "open",
+            via=None if self.via is None else self.via.value(),
         )

@@ -19,11 +19,11 @@ class Source(NamedTuple):
 
 
 def source_of(port: Port, snapshot: Snapshot) -> Source | None:
-    """Return by which address a port's packets leave; None where that is its node's own."""
+    """Return by which address a port's packets leave; None where that is its node's own, or leads by a gateway."""
     if not snapshot.egresses:
         return None
     egress = egress_of(port, snapshot)
-    if egress is None:
+    if egress is None or egress.via is not None:
         return None
     address = spread(egress.addresses, f"{port.project}/{port.pod}")
     holder = snapshot.held.get(address)
@@ -31,9 +31,14 @@ def source_of(port: Port, snapshot: Snapshot) -> Source | None:
 
 
 def egress_of(port: Port, snapshot: Snapshot) -> Egress | None:
-    """Return the egress that is for a port: the first that selects its pod, or that of the whole network."""
+    """Return the egress that is for a port: the first that selects its pod, or that of the whole network.
+
+    For a gateway pod those by gateways do not count: so none sends to another, and nothing goes round.
+    """
+    is_gateway = PodKey(port.project, port.pod) in snapshot.egresses_via
     home = home_of(port.network, snapshot)
-    found = [snapshot.egresses[name] for name in sorted(snapshot.egresses_of.get(home, {}))]
+    every = (snapshot.egresses[name] for name in sorted(snapshot.egresses_of.get(home, {})))
+    found = [egress for egress in every if egress.via is None or not is_gateway]
     chosen = (egress for egress in found if egress.pods is not None and egress.pods.selects(_labels(port, snapshot)))
     return next(chosen, next((egress for egress in found if egress.pods is None), None))
 

@@ -50,6 +50,10 @@ EGRESS_OUTPUT lets it out by tun0 only if it has it then. What comes back to the
 conntrack, and it goes on from ROUTING with the VNID of the network that asked. While no node holds the address,
 EGRESS drops.
 
+An egress may lead by a pod instead, a gateway: reg7 is then that pod's cluster address, by which its node knows it in
+the same way (GATEWAY_BY, GATEWAY_ARRIVES). There the packet is committed with its VNID and given to the pod as it is.
+What the pod sends from other addresses than its own is believed only as the answer to that (GATEWAY_REPLIES).
+
 A tunnel packet is believed only from the address of a known node, and only if both inner MACs are such as a node
 writes; its tunnel id is the sender's VNID, and its inner destination MAC tells the space of the destination. It goes to
 LOCAL, where the destination's VNID (reg1) and port (reg2) are found among this node's pods, by space and address; a
@@ -86,6 +90,7 @@ class Table(IntEnum):
     EGRESS_REPLIES = 26
     ICMP_INGRESS = 28
     POD_INGRESS = 30
+    GATEWAY_REPLIES = 31
     SENT = 33
     ARP_RESPONDER = 35
     TRACKING = 36
@@ -123,6 +128,7 @@ TABLE_PURPOSE: Final[dict[Table, str]] = {
     Table.EGRESS_REPLIES: "Accepts from tun0 the replies to what left by an address of its network's.",
     Table.ICMP_INGRESS: "Takes back ICMP errors from the translator of quotes (icmp0), and what was known of them.",
     Table.POD_INGRESS: "Anti-spoofing; tags a pod's packets with VNID and address space.",
+    Table.GATEWAY_REPLIES: "Accepts from a gateway pod the replies to what it was given, for networks that it serves.",
     Table.SENT: "Copies what pods send, where a mirror says so.",
     Table.ARP_RESPONDER: "Answers ARP, per address space.",
     Table.TRACKING: "Commits what pods begin of networks that may begin more than they may be asked.",
@@ -172,7 +178,7 @@ REGISTER_PURPOSE: Final[dict[Field, str]] = {
     "of an error that comes back by icmp0, VNID of the service that answers",
     CLUSTER_SOURCE: "cluster address of a sender whose address is in a space of its own",
     BY_SERVICE: "VNID of the service by whose address the destination was named",
-    EGRESS_ADDRESS: "address by which the packet is to leave for the outside",
+    EGRESS_ADDRESS: "address by which the packet is to leave for the outside, or of the gateway pod",
     OUTSIDE: "1: to a service, from outside by the client's own address; what may be answers to such clients: 2 of the "
     "node, 3 of an endpoint",
 }
@@ -183,6 +189,7 @@ SERVICE_ZONE: Final = 2
 HAIRPIN_ZONE: Final = 3
 NODE_HAIRPIN_ZONE: Final = 4  # apart, or what one answers would be taken for the other's
 EGRESS_ZONE: Final = 5
+GATEWAY_ZONE: Final = 6
 FIRST_NETWORK_ZONE: Final = 16
 LAST_NETWORK_ZONE: Final = 0xFFFF
 
@@ -248,6 +255,7 @@ class FeatureId(IntEnum):
     TRACKING = 12
     ERRORS = 20
     EGRESS = 21
+    GATEWAYS = 22
     LIMITS = 30
     MIRRORS = 31
     OUTSIDE = 40
@@ -269,7 +277,7 @@ _TUNNELS, _PORTS, _NETWORKS = FeatureId.TUNNELS, FeatureId.PORTS, FeatureId.NETW
 _CONNECTIONS, _SERVICES = FeatureId.CONNECTIONS, FeatureId.SERVICES
 _SPACES, _BLOCKS, _TRACKING = FeatureId.SPACES, FeatureId.BLOCKS, FeatureId.TRACKING
 _ERRORS, _EGRESS, _OUTSIDE = FeatureId.ERRORS, FeatureId.EGRESS, FeatureId.OUTSIDE
-_LIMITS, _MIRRORS = FeatureId.LIMITS, FeatureId.MIRRORS
+_LIMITS, _MIRRORS, _GATEWAYS = FeatureId.LIMITS, FeatureId.MIRRORS, FeatureId.GATEWAYS
 
 DISPATCH_TUNNEL: Final = Stage(Table.DISPATCH, 110, _BASE, "from vxlan0: TUNNEL_INGRESS")
 DISPATCH_ICMP: Final = Stage(Table.DISPATCH, 105, _ERRORS, "from icmp0: ICMP_INGRESS")
@@ -321,6 +329,14 @@ ICMP_BACK: Final = Stage(
 
 POD_ADDRESS: Final = Stage(Table.POD_INGRESS, 100, _PORTS, "the port's own MAC and address: tagged with VNID and space")
 POD_ARP: Final = Stage(Table.POD_INGRESS, 90, _PORTS, "ARP request with the port's own MAC and address")
+POD_GATEWAY: Final = Stage(
+    Table.POD_INGRESS, 80, _GATEWAYS, "from a gateway pod, of any other address: conntrack tells what it answers"
+)
+
+GATEWAY_REPLY: Final = Stage(
+    Table.GATEWAY_REPLIES, 100, _GATEWAYS, "reply to what the gateway was given of a network that it serves: its VNID"
+)
+GATEWAY_RELATED: Final = Stage(Table.GATEWAY_REPLIES, 90, _GATEWAYS, "ICMP error that belongs to such a connection")
 
 SENT_COPIED: Final = Stage(Table.SENT, 100, _MIRRORS, "from a pod that is mirrored: copies to targets, and on")
 SENT_NONE: Final = Stage(Table.SENT, 10, _BASE, "from any other: on to TRACKING")
@@ -382,11 +398,17 @@ ROUTE_ANSWER: Final = Stage(
     Table.ROUTING, 25, _OUTSIDE, "everything else, said by such an endpoint: from the service if it answers; again"
 )
 ROUTE_NODE_PORTS: Final = Stage(Table.ROUTING, 30, _BASE, "what stands for a node: out by tun0")
+ROUTE_GATEWAY: Final = Stage(
+    Table.ROUTING, 25, _GATEWAYS, "everything else, of a pod that leaves by a gateway pod: EGRESS"
+)
 ROUTE_EGRESS: Final = Stage(
     Table.ROUTING, 20, _EGRESS, "everything else, of a pod that leaves by an address of its network's: EGRESS"
 )
 ROUTE_OUTSIDE: Final = Stage(Table.ROUTING, 10, _BASE, "everything else: out by tun0")
 
+GATEWAY_ARRIVES: Final = Stage(
+    Table.SERVICE_REPLIES, 115, _GATEWAYS, "from another node, for a gateway pod on this one: EGRESS"
+)
 EGRESS_ARRIVES: Final = Stage(
     Table.SERVICE_REPLIES, 110, _EGRESS, "from another node, to leave by an address that this one holds: EGRESS"
 )
@@ -444,6 +466,9 @@ TUNNEL_BLOCK: Final = Stage(Table.TUNNEL_EGRESS, 90, _BLOCKS, "addresses of a ne
 
 EGRESS_BY: Final = Stage(
     Table.EGRESS, 100, _EGRESS, "by an address of the network's: translated here, or to the node that holds it"
+)
+GATEWAY_BY: Final = Stage(
+    Table.EGRESS, 95, _GATEWAYS, "by a gateway pod: committed and given to it here, or to the node that it is on"
 )
 EGRESS_CLOSED: Final = Stage(Table.EGRESS, 90, _EGRESS, "by an address that no node holds: dropped")
 EGRESS_LEAVES: Final = Stage(Table.EGRESS_OUTPUT, 100, _EGRESS, "with that address as its source: out by tun0")

@@ -19,6 +19,7 @@ from topology.model import (
     NODE_PORTS,
     SHARED_SPACE,
     Address,
+    Egress,
     Mirror,
     Network,
     Node,
@@ -99,9 +100,10 @@ def may(
     match ingress:
         case FromPort(ofport=ofport):
             port = next((p for p in snapshot.ports.values() if (p.node, p.ofport) == (node.name, ofport)), None)
-            if port is None or not _is_own(port, packet):
+            if port is None:
                 return Dropped(node.name)
-            return world.from_pod(node, port, packet)
+            own = _is_own(port, packet)
+            return world.from_pod(node, port, packet) if own else world.forwarded(node, port, packet)
         case FromNode(is_answer=is_answer):
             return world.from_node(node, packet, is_answer=is_answer)
         case FromTunnel(vnid=vnid) if vnid == COPIES:
@@ -159,7 +161,7 @@ def dscp(snapshot: Snapshot, packet: Packet, ingress: Ingress) -> int | None:
         return own
     place = (ingress.node, ingress.ofport)
     port = next((port for port in snapshot.ports.values() if (port.node, port.ofport) == place), None)
-    given = None if port is None else snapshot.networks[port.network].dscp
+    given = None if port is None or not is_believed(port, packet) else snapshot.networks[port.network].dscp
     return own if given is None else given
 
 
@@ -380,6 +382,12 @@ class _World:
 
     def _leave(self, node: Node, message: _Message) -> Outcome:
         """To the outside: by the pod's own node, or by an address of its network's, from the node that holds that."""
+        egress = None if message.port is None else self._egress(message.port)
+        if egress is not None and egress.via is not None:
+            gateway = self._gateway(egress.via)
+            if gateway is not None:
+                return Delivered(gateway.node, gateway.key)
+            return Sent(node.name, Where.OUTSIDE) if egress.fail_open else Dropped(node.name)
         source = None if message.port is None else self._source(message.port)
         if source is None:
             return Sent(node.name, Where.OUTSIDE)
@@ -389,20 +397,55 @@ class _World:
             return Dropped(node.name if holder is None else holder)
         return Sent(holder, Where.OUTSIDE, source)
 
+    def forwarded(self, node: Node, port: Port, packet: Packet) -> Outcome:
+        """A gateway pod sends by another address than its own: as the answer to what it was given, and only so."""
+        if packet.get(fields.ETH_SRC) != port.mac or _ends(packet)[0] is None:
+            return Dropped(node.name)
+        for each in self.said:
+            client, asked = self.snapshot.ports.get(each.port), self._as_asked(each)
+            if client is None or asked is None or not _answers(packet, asked):
+                continue
+            egress = self._egress(client)
+            if egress is not None and egress.via == (port.project, port.pod) and self._was_given(each, client, port):
+                return self._route(node, _Message(packet, client.network))
+        return Dropped(node.name)
+
+    def _was_given(self, said: Said, client: Port, gateway: Port) -> bool:
+        """Whether what a pod said went to a gateway, and not to where the gateway is a pod as any other."""
+        world = replace(self, said=(), choose=lambda options: said.endpoint or min(options))
+        asked = self._as_asked(said)
+        there = world.from_pod(self.snapshot.nodes[client.node], client, said.packet)
+        own = gateway.cluster_addresses or gateway.addresses
+        is_for_it = asked is not None and _ends(asked)[1] in (*own, *gateway.addresses)
+        return there == Delivered(gateway.node, gateway.key) and not is_for_it and begins(said.packet)
+
+    def _gateway(self, pod: PodKey) -> Port | None:
+        """The port by which a pod is a gateway, once it is on its switch."""
+        ports = [port for port in self.snapshot.ports.values() if PodKey(port.project, port.pod) == pod]
+        there = [port for port in ports if port.ofport is not None and not port.is_secondary]
+        return min(there, key=lambda port: port.key, default=None)
+
     def _source(self, port: Port) -> Address | None:
-        """By which address a pod leaves: that of the first egress that selects it, or of its whole network."""
+        """By which address a pod leaves, if by one of its network's."""
+        egress = self._egress(port)
+        if egress is None or egress.via is not None:
+            return None
+        address = spread(egress.addresses, f"{port.project}/{port.pod}")
+        return None if egress.fail_open and self._holder(address) is None else address
+
+    def _egress(self, port: Port) -> Egress | None:
+        """The first egress that selects a pod, or that of its whole network; gateways leave by no other gateway."""
         networks, moves = self.snapshot.networks, self.snapshot.moves
         transit = networks[port.network].transit_for
         move = None if transit is None else moves.get(transit)
         home = port.network if move is None or move.transit != port.network else move.source
         found = sorted((each for each in self.snapshot.egresses.values() if each.network == home), key=lambda e: e.name)
+        if any(each.via == (port.project, port.pod) for each in self.snapshot.egresses.values()):
+            found = [each for each in found if each.via is None]
         pod = next((each for each in self.snapshot.pods.values() if each.key == (port.project, port.pod)), None)
         labels = () if pod is None else pod.labels
         chosen = [each for each in found if each.pods is not None and each.pods.selects(labels)]
-        for egress in (*chosen, *(each for each in found if each.pods is None)):
-            address = spread(egress.addresses, f"{port.project}/{port.pod}")
-            return None if egress.fail_open and self._holder(address) is None else address
-        return None
+        return next(iter((*chosen, *(each for each in found if each.pods is None))), None)
 
     def _holder(self, address: Address) -> str | None:
         """Of the nodes that live and may hold an address, the one that does."""

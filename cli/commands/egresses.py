@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.arguments import pair
 from cli.client import path
 from cli.commands.networks import PANEL
 from cli.options import Session, command
@@ -15,7 +16,10 @@ from cli.selectors import selector, selector_text
 
 
 def _held(egress: Item) -> list[str]:
-    """Each address with the node that holds it."""
+    """Each address with the node that holds it; or the pod that forwards it."""
+    via = egress.get("via")
+    if isinstance(via, dict):
+        return [f"pod {via.get('project')}/{via.get('pod')}"]
     return [f"{each.get('address')} on {each.get('node') or 'no node'}" for each in items(egress, "held")]
 
 
@@ -33,8 +37,14 @@ Network = Annotated[
     str, typer.Option("--network", "-n", metavar="NETWORK", show_default=False, help="Whose pods leave by it.")
 ]
 Address = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option("--address", "-a", metavar="ADDRESS", show_default=False, help="By which they leave; repeat."),
+]
+Via = Annotated[
+    str | None,
+    typer.Option(
+        "--via", metavar="PROJECT/POD", show_default=False, help="A pod that forwards it, in place of addresses."
+    ),
 ]
 PodSelector = Annotated[
     str | None,
@@ -69,18 +79,22 @@ def create_egress(
     session: Session,
     name: Name,
     network: Network,
-    address: Address,
+    address: Address = None,
+    via: Via = None,
     pods: PodSelector = None,
     node: Node = None,
     fail_open: FailOpen = False,
 ) -> None:
-    """Let pods of a network leave for the outside by fixed addresses; an egress of that name is replaced.
+    """Let pods of a network leave for the outside by fixed addresses, or by a pod; an egress of that name is replaced.
 
     Of several addresses each pod has one, always the same. One of the nodes holds an address; when that fails, another.
 
     Example: heddle create-egress red --network red --address 203.0.113.5
     """
-    body: dict[str, Any] = {"name": name, "network": network, "addresses": address, "nodes": node or []}
+    body: dict[str, Any] = {"name": name, "network": network, "addresses": address or [], "nodes": node or []}
+    if via is not None:
+        project, pod = pair(via)
+        body["via"] = {"project": project, "pod": pod}
     if pods is not None:
         body["pods"] = selector(pods)
     body["fail"] = "open" if fail_open else "closed"

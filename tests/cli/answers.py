@@ -515,6 +515,7 @@ EGRESSES: list[dict[str, Any]] = [
         "pods": None,
         "nodes": [],
         "fail": "closed",
+        "via": None,
         "held": [{"address": "203.0.113.5", "node": "n1"}, {"address": "203.0.113.6", "node": "n2"}],
     },
     {
@@ -524,7 +525,18 @@ EGRESSES: list[dict[str, Any]] = [
         "pods": {"match_labels": {"tier": "db"}, "match_expressions": []},
         "nodes": ["n3"],
         "fail": "open",
+        "via": None,
         "held": [{"address": "203.0.113.7", "node": None}],
+    },
+    {
+        "name": "green",
+        "network": "green",
+        "addresses": [],
+        "pods": None,
+        "nodes": [],
+        "fail": "open",
+        "via": {"project": "ops", "pod": "firewall"},
+        "held": [],
     },
 ]
 

@@ -54,6 +54,7 @@ COMMANDS = {
     "create-egress": [
         "create-egress red --network red --address 203.0.113.5 --address 203.0.113.6",
         "create-egress red-db -n red -a 203.0.113.7 --pods tier=db --node n3 --fail-open -o json",
+        "create-egress green --network green --via ops/firewall --fail-open",
     ],
     "delete-egress": ["delete-egress red"],
     "pods": ["pods", "pods red/db", "pods red/db -o json"],

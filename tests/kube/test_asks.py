@@ -83,6 +83,9 @@ def test_an_egress_is_made_once(two: Snapshot) -> None:
     assert requests_for(made, egress()) == ()
     assert kinds(requests_for(made, egress(fail="open"))) == [CreateEgress]
     assert kinds(requests_for(made, egress(leaving=True))) == [DeleteEgress]
+    (led,) = requests_for(made, egress(addresses=[], via={"project": "red", "pod": "gw"}))
+    assert isinstance(led, CreateEgress)
+    assert led.egress.via == ("red", "gw")
     with pytest.raises(Refused, match="belongs to pods and services"):
         requests_for(two, egress(addresses=["10.128.0.1"]))
 

@@ -21,6 +21,7 @@ def test_an_egress_is_made_shown_replaced_and_removed(network: TestApp) -> None:
         "addresses": ["203.0.113.5", "203.0.113.6"],
         "pods": None,
         "fail": "closed",
+        "via": None,
         "held": [{"address": "203.0.113.5", "node": "n1"}, {"address": "203.0.113.6", "node": "n1"}],
     }
     assert made.json == {**expected, "late": []}
@@ -32,6 +33,14 @@ def test_an_egress_is_made_shown_replaced_and_removed(network: TestApp) -> None:
     network.delete("/v1/egresses/red", status=204)
     problem(network.get("/v1/egresses/red", status=404))
     problem(network.delete("/v1/egresses/red", status=404))
+
+
+def test_by_a_pod(network: TestApp) -> None:
+    asked = {"name": "red", "network": "red", "via": {"project": "red", "pod": "gw"}, "fail": "open"}
+    made = network.post_json("/v1/egresses", asked, status=201).json
+    assert made == {**asked, "addresses": [], "nodes": [], "pods": None, "held": [], "late": []}
+    assert network.get("/v1/egresses/red").json["via"] == asked["via"]
+    assert network.get(CONFIGURATION).json["held"] == []
 
 
 def test_the_nodes_are_told_what_they_hold(network: TestApp, control: MemoryControl) -> None:
@@ -55,6 +64,10 @@ def test_the_nodes_are_told_what_they_hold(network: TestApp, control: MemoryCont
     ("fields", "status", "words"),
     [
         ({"network": "pink"}, 404, "does not exist"),
+        ({"addresses": []}, 422, "0 addresses"),
+        ({"via": {"project": "red", "pod": "gw"}}, 422, "addresses as well"),
+        ({"addresses": [], "via": {"project": "red", "pod": "gw"}}, 422, "nodes as well"),
+        ({"addresses": [], "nodes": [], "via": {"project": "pink", "pod": "gw"}}, 404, 'project "pink"'),
         ({"addresses": ["192.0.2.11"]}, 409, 'belongs to node "n1"'),
         ({"addresses": ["10.128.0.9"]}, 422, "belongs to pods and services"),
         ({"addresses": ["2001:db8::5"]}, 422, "IPv6"),
@@ -71,7 +84,8 @@ def test_what_cannot_be_is_refused_and_changes_nothing(network: TestApp, fields:
 @pytest.mark.parametrize(
     ("fields", "path"),
     [
-        ({"addresses": []}, "$.addresses"),
+        ({"addresses": "203.0.113.5"}, "$.addresses"),
+        ({"via": {"project": "red"}}, "$.via"),
         ({"fail": "half"}, "$.fail"),
         ({"pods": {"match_label": {}}}, "$.pods"),
     ],

@@ -238,6 +238,7 @@ egresses = st.builds(
     st.lists(few | subdomains, max_size=3, unique=True).map(sorted).map(tuple),
     st.booleans(),
 )
+led = st.builds(Egress, few | labels, few, pods=st.none() | selectors, via=st.builds(PodKey, few, few | subdomains))
 values: st.SearchStrategy[Subject] = (
     clusters
     | nodes
@@ -252,6 +253,7 @@ values: st.SearchStrategy[Subject] = (
     | services
     | slices()
     | egresses
+    | led
     | outages
     | ports
     | quarantines

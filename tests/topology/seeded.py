@@ -75,6 +75,9 @@ def _egress(chance: Random) -> requests.CreateEgress:
     addresses = tuple(chance.sample(EGRESS_ADDRESSES, chance.choice((1, 1, 2))))
     nodes = tuple(chance.sample(NODES, chance.choice((0, 0, 1))))
     made = Egress(chance.choice(EGRESSES), chance.choice(NETWORKS), addresses, None, nodes, chance.random() < 0.3)
+    if chance.random() < 0.4:
+        via = PodKey(chance.choice(PROJECTS), f"pod-{chance.choice(CONTAINERS)}")
+        made = replace(made, addresses=(), nodes=(), via=via)
     return requests.CreateEgress(made)
 
 

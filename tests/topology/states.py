@@ -72,6 +72,10 @@ def _egress(name: str, address: str) -> requests.CreateEgress:
     return requests.CreateEgress(Egress(name, "red", (ip(address),), None, ("n1" if address.endswith("5") else "n2",)))
 
 
+def _via(pod: PodKey) -> requests.CreateEgress:
+    return requests.CreateEgress(Egress("g", "red", via=pod))
+
+
 # Name of the state, name of the state it starts from, and what is asked there.
 STEPS: Final[tuple[tuple[str, str | None, tuple[Request, ...]], ...]] = (
     ("a node", None, (node("n1", "192.0.2.11"),)),
@@ -265,6 +269,9 @@ STEPS: Final[tuple[tuple[str, str | None, tuple[Request, ...]], ...]] = (
     ("an address that no node holds", "an address that another node holds", _LOST),
     ("addresses for pods by label", "joined networks", (_egress("e", "203.0.113.65"), _LABELLED, _CHOSEN, *_LOST)),
     ("an address of a network with a range of its own", "a block on another node", (_egress("e", "203.0.113.65"),)),
+    ("a gateway on this node", "joined networks", (_via(PodKey("blue", "c")), *_pod("c", "blue", "n1", 5))),
+    ("a gateway on another node", "joined networks", (_via(PodKey("blue", "b")),)),
+    ("a gateway that is not there", "joined networks", (_via(PodKey("blue", "z")),)),
     (
         "mirrors of a network and of a pod",
         "joined networks",

@@ -258,8 +258,11 @@ def egresses() -> st.SearchStrategy[requests.CreateEgress]:
     addresses = st.lists(st.sampled_from(EGRESS_ADDRESSES), min_size=1, max_size=2, unique=True).map(tuple)
     some = st.lists(nodes, max_size=2, unique=True).map(tuple)
     selected = st.none() | st.none() | selectors
-    made = st.builds(Egress, st.sampled_from(EGRESSES), networks, addresses, selected, some, st.booleans())
-    return st.builds(requests.CreateEgress, made)
+    names = st.sampled_from(EGRESSES)
+    made = st.builds(Egress, names, networks, addresses, selected, some, st.booleans())
+    via = st.builds(PodKey, projects, st.sampled_from(tuple(f"pod-{name}" for name in CONTAINERS)))
+    led = st.builds(Egress, names, networks, st.just(()), selected, st.just(()), st.booleans(), via)
+    return st.builds(requests.CreateEgress, made | led)
 
 
 def advances() -> st.SearchStrategy[requests.AdvanceMove]:

@@ -127,6 +127,7 @@ def recomputed_holding(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
     }
     return {
         "egresses_of": grouped([(each.network, each.name) for each in egresses]),
+        "egresses_via": grouped([(each.via, each.name) for each in egresses if each.via is not None]),
         "egress_by_address": {address: each.name for address, each in by_address.items()},
         "claims": claims,
         "held": {address: node for address, node in holders.items() if node is not None},

@@ -445,6 +445,28 @@ def test_every_fault_of_every_flow_of_egresses_is_caught(name: str) -> None:
     assert caught.total() >= 90
 
 
+BY_GATEWAYS = tuple(stage for stage in stages() if stage.feature is FeatureId.GATEWAYS)
+LED = ("a gateway on this node", "a gateway on another node", "a gateway that is not there")
+
+
+@pytest.mark.parametrize("name", LED)
+def test_every_fault_of_every_flow_of_gateways_is_caught(name: str) -> None:
+    snapshot = states()[name]
+    tables = compile_all(snapshot)
+    chance, caught = Random(name), Counter[str]()
+    for stage in BY_GATEWAYS:
+        for place in places_of(tables, stage):
+            for kind in FAULTS:
+                fault = inject_at(tables, place, kind, numbers_of(snapshot), chance)
+                if fault is not None:
+                    whole, of_section = alarms(fault, snapshot, tables)
+                    assert whole, fault
+                    assert of_section, fault
+                    caught[kind] += 1
+    assert findings(snapshot, tables) == []
+    assert caught.total() >= 12
+
+
 # What is done for red's pods: what a fault is called, and whether a packet shows it.
 EGRESS_FAULTS: tuple[tuple[Stage, str, Kind, bool], ...] = (
     (pipeline.ROUTE_EGRESS, "delete", Kind.BLACK_HOLE, True),

@@ -5,9 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from topology import names
-from topology.admission.checks import check_takes_in, egress_fault, known_network, known_node, require
+from topology.admission.checks import (
+    check_takes_in,
+    egress_fault,
+    known_network,
+    known_node,
+    known_project,
+    require,
+)
 from topology.admission.selectors import checked_selector
-from topology.model import MOST_EGRESS_ADDRESSES, MOST_EGRESS_NODES, Address, Egress, in_order
+from topology.model import MOST_EGRESS_ADDRESSES, MOST_EGRESS_NODES, Address, Egress, PodKey, in_order
 from topology.requests import CreateEgress, DeleteEgress, Reason, Refused
 from topology.snapshot import Event, Put, Remove, Snapshot
 
@@ -36,7 +43,10 @@ def _checked(snapshot: Snapshot, egress: Egress) -> Egress:
     old = snapshot.egresses.get(egress.name)
     if old is None or old.network != egress.network:
         check_takes_in(network)
-    _check_counts(subject, egress)
+    if egress.via is None:
+        _check_counts(subject, egress)
+    else:
+        _check_via(snapshot, egress, egress.via)
     for address in egress.addresses:
         _check_address(snapshot, egress, address)
     for name in egress.nodes:
@@ -59,6 +69,19 @@ def _check_counts(subject: str, egress: Egress) -> None:
         twice = next((each for each in given if given.count(each) > 1), None)
         if twice is not None:
             raise Refused(Reason.INVALID, subject, f"it names {kind} {twice} twice", "name each once")
+
+
+def _check_via(snapshot: Snapshot, egress: Egress, via: PodKey) -> None:
+    """The gateway may come later; its project is there. Whose packets it gets, is said by this alone."""
+    subject = _named(egress.name)
+    for given, what in ((egress.addresses, "addresses"), (egress.nodes, "nodes")):
+        if given:
+            cause = f"it leads by a pod, and names {what} as well"
+            raise Refused(Reason.INVALID, subject, cause, f"name no {what}, or no pod")
+    known_project(snapshot, via.project)
+    require(names.subdomain_fault, "pod", via.name)
+    if all(cidr.version != 4 for cidr in snapshot.cluster.cluster_cidrs):
+        raise Refused(Reason.INVALID, subject, "pods have no IPv4 address", "by a gateway, only IPv4 leaves so far")
 
 
 def _check_address(snapshot: Snapshot, egress: Egress, address: Address) -> None:

@@ -24,6 +24,7 @@ from topology.features import (
     connections,
     egress,
     errors,
+    gateways,
     guard,
     limits,
     mirrors,
@@ -98,6 +99,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     errors,
     outside,
     egress,
+    gateways,
     limits,
     mirrors,
 )

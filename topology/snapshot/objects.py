@@ -232,11 +232,13 @@ def keep_egress(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Chang
     before, after = before_after(snapshot.egresses, name, event)
     if before == after:
         return snapshot, ()
-    egresses_of, by_address = snapshot.egresses_of, snapshot.egress_by_address
+    egresses_of, by_address, via = snapshot.egresses_of, snapshot.egress_by_address, snapshot.egresses_via
     if before is not None:
         egresses_of = exclude(egresses_of, before.network, name)
+        via = via if before.via is None else exclude(via, before.via, name)
     if after is not None:
         egresses_of = include(egresses_of, after.network, name)
+        via = via if after.via is None else include(via, after.via, name)
     there = () if after is None else after.addresses
     gone = [] if before is None else [address for address in before.addresses if address not in there]
     for address in gone:
@@ -248,6 +250,7 @@ def keep_egress(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Chang
         egresses=table(snapshot.egresses, name, after),
         egresses_of=egresses_of,
         egress_by_address=by_address,
+        egresses_via=via,
     )
     changes, whose = [Change(before, after)], f'egress "{name}"'
     for address in gone:

@@ -119,6 +119,7 @@ class Snapshot:
     slices_in: Map[str, int] = Map()  # number of slices by project
     egresses_of: Map[str, Map[str, None]] = Map()  # by network
     egress_by_address: Map[Address, str] = Map()
+    egresses_via: Map[PodKey, Map[str, None]] = Map()  # by gateway pod
     mirrors_of: Map[str | PodKey, Map[str, None]] = Map()  # by the network or pod that they copy
     mirrors_to: Map[PodKey, Map[str, None]] = Map()  # by target
     ports_on: Map[str, Map[PortKey, None]] = Map()  # by node

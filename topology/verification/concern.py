@@ -102,14 +102,18 @@ def _mark_egress(change: Change, snapshot: Snapshot, concern: Concern) -> None:
         case Pod(key=pod):
             for key in snapshot.port_by_pod.get(pod, {}):
                 _on(key.node, concern).ports.add(key)
+        case Port(project=project, pod=name):
+            _gateway(PodKey(project, name), snapshot, concern)
         case Hosting(node=node, network=network):
             _on(node, concern).egresses.update(snapshot.egresses_of.get(_left_from(network, snapshot), {}))
         case Held(address=address) if address in snapshot.egress_by_address:
             egress = snapshot.egresses[snapshot.egress_by_address[address]]
             _egresses((egress.network,), snapshot, concern)
         case Egress():
-            sides = (side for side in (change.before, change.after) if isinstance(side, Egress))
+            sides = [side for side in (change.before, change.after) if isinstance(side, Egress)]
             _egresses({side.network for side in sides}, snapshot, concern)
+            for side in sides:
+                _become(side, snapshot, concern)
         case Move(source=source):
             _egresses((source,), snapshot, concern)
         case Network(name=name):
@@ -117,8 +121,21 @@ def _mark_egress(change: Change, snapshot: Snapshot, concern: Concern) -> None:
         case Node(name=name):
             held = {address for address, node in snapshot.held.items() if node == name}
             found = {snapshot.egress_by_address[address] for address in held if address in snapshot.egress_by_address}
+            found |= {each.name for each in snapshot.egresses.values() if each.via is not None}
             for node in snapshot.nodes:
                 _on(node, concern).egresses.update(found)
+
+
+def _gateway(pod: PodKey, snapshot: Snapshot, concern: Concern) -> None:
+    """What a gateway's port is to those who leave by it."""
+    _egresses({each.network for each in snapshot.egresses.values() if each.via == pod}, snapshot, concern)
+
+
+def _become(egress: Egress, snapshot: Snapshot, concern: Concern) -> None:
+    """A pod that becomes a gateway, or is none any more, leaves otherwise itself."""
+    keys: Iterable[PortKey] = () if egress.via is None else snapshot.port_by_pod.get(egress.via, {})
+    for key in keys:
+        _on(key.node, concern).ports.add(key)
 
 
 def _left_from(network: str, snapshot: Snapshot) -> str:

@@ -68,22 +68,29 @@ def _home(network: str, snapshot: Snapshot) -> str:
     return network
 
 
-def _numbers(egress: Egress, snapshot: Snapshot) -> dict[int, str]:
+def numbers(egress: Egress, snapshot: Snapshot) -> dict[int, str]:
     """The VNIDs whose pods may leave by an egress, each with its network."""
     names = [egress.network, *(m.transit for m in snapshot.moves.values() if m.source == egress.network)]
     found = (snapshot.networks.get(name) for name in names)
     return {each.vnid: each.name for each in found if each is not None and _home(each.name, snapshot) == egress.network}
 
 
-def _of_pod(port: Port, snapshot: Snapshot) -> Place | None:
-    """By which address a pod leaves; None: by its node's own."""
-    home = _home(port.network, snapshot)
-    said = snapshot.pods.get(PodKey(port.project, port.pod))
+def egress_for(port: Port, snapshot: Snapshot) -> Egress | None:
+    """The egress that is for a pod; for a gateway, none that leads by a gateway."""
+    home, pod = _home(port.network, snapshot), PodKey(port.project, port.pod)
+    said = snapshot.pods.get(pod)
     labels = () if said is None else said.labels
     own = [snapshot.egresses[name] for name in sorted(snapshot.egresses_of.get(home, {}))]
+    if any(each.via == pod for each in snapshot.egresses.values()):
+        own = [each for each in own if each.via is None]
     egress = next((e for e in own if e.pods is not None and e.pods.selects(labels)), None)
-    egress = egress or next((e for e in own if e.pods is None), None)
-    if egress is None:
+    return egress or next((e for e in own if e.pods is None), None)
+
+
+def _of_pod(port: Port, snapshot: Snapshot) -> Place | None:
+    """By which address a pod leaves; None: by its node's own, or by a gateway."""
+    egress = egress_for(port, snapshot)
+    if egress is None or egress.via is not None:
         return None
     address = max(egress.addresses, key=lambda each: _weight(each, f"{port.project}/{port.pod}"))
     holder = _holder(egress, address, snapshot)
@@ -144,7 +151,7 @@ def _ways(view: View, place: Place) -> Facts:
     egress, address, holder = place
     facts: Facts = {}
     peer = None if holder is None else view.world.peers[holder]
-    for vnid, network in _numbers(egress, view.snapshot).items():
+    for vnid, network in numbers(egress, view.snapshot).items():
         if holder == view.node:
             value, width = int(address), address.version
             kept = ((Op.NAT, 0, width, value, value, 0, 0), (Op.SET, CT_MARK, vnid, W32))
@@ -166,8 +173,8 @@ def _closed(view: View, place: Place) -> Facts:
     egress, address, holder = place
     if holder is not None or egress.fail_open:
         return {}
-    numbers = _numbers(egress, view.snapshot)
-    return {_by(vnid, address): () for vnid, network in numbers.items() if network in view.hosting}
+    known = numbers(egress, view.snapshot)
+    return {_by(vnid, address): () for vnid, network in known.items() if network in view.hosting}
 
 
 def _arrivals(view: View, place: Place) -> Facts:
@@ -178,7 +185,7 @@ def _arrivals(view: View, place: Place) -> Facts:
     onwards = (load(EGRESS_ADDRESS, int(address)), goto(Table.EGRESS))
     return {
         ((IN_PORT, VXLAN_OFPORT, W32), (SOURCE_VNID, vnid, W32), told, IS_IP[address.version]): onwards
-        for vnid in _numbers(egress, view.snapshot)
+        for vnid in numbers(egress, view.snapshot)
     }
 
 
