@@ -20,7 +20,7 @@ from store.fields import (
     PrefixText,
     Subdomain,
 )
-from topology.model import DEFAULT_PROVIDER
+from topology.model import DEFAULT_PROVIDER, Encapsulation
 
 Seconds = Annotated[float, Meta(ge=0, le=60)]
 ObjectName = Annotated[str, Meta(description="`project/pod`, or an IP address where it says so.", max_length=320)]
@@ -120,6 +120,12 @@ class NodeCreation(Object, frozen=True):
     underlay: AddressText
     dpid: DatapathId | None = None
     subnets: Annotated[tuple[PrefixText, ...], Meta(max_length=2)] = ()
+
+
+class NodeChange(Object, frozen=True):
+    """Let a node send by an encapsulation of its own; null: by the cluster's."""
+
+    encapsulation: Encapsulation | None
 
 
 class NetworkChange(Object, frozen=True):

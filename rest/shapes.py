@@ -28,6 +28,7 @@ from store.fields import (
 )
 from store.objects import Subnet
 from store.services import EndpointSlice, NodePort, Service
+from topology.model import Encapsulation
 
 Counter = Annotated[int, Meta(ge=0)]
 LateNodes = Annotated[
@@ -42,17 +43,24 @@ class Late(Object, frozen=True):
 
 
 class NodeView(Object, frozen=True):
-    """A node. `gateways` are the addresses of its tun0, with prefix length."""
+    """A node. `gateways` are the addresses of its tun0, with prefix length; `encapsulation` is that it sends by."""
 
     name: Subdomain
     dpid: DatapathId
     underlay: AddressText
     subnets: tuple[PrefixText, ...]
     gateways: tuple[str, ...]
+    encapsulation: Encapsulation
     connected: bool
     phase: str
     ports: Counter
     free_addresses: Counter
+
+
+class NodeChanged(NodeView, frozen=True):
+    """A node that was changed."""
+
+    late: LateNodes = ()
 
 
 class NodeMade(NodeView, frozen=True):
@@ -243,7 +251,7 @@ class TunnelView(Object, frozen=True, rename={"source": "from", "destination": "
 
     source: Subdomain
     destination: Subdomain
-    kind: Literal["vxlan"]
+    kind: Literal["vxlan", "geneve", "mixed"]
     up: bool
 
 

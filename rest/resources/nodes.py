@@ -6,14 +6,14 @@ from typing import Final
 
 import msgspec
 
-from rest.asked import Deletion, NodeCreation, Timeout
+from rest.asked import Deletion, NodeChange, NodeCreation, Timeout
 from rest.changes import ask, done, late, status
 from rest.lookup import known
 from rest.routing import Access, Answer, Answerer, Call, Empty, Route
-from rest.shapes import Late, NodeMade, Nodes, NodeView, Token
+from rest.shapes import Late, NodeChanged, NodeMade, Nodes, NodeView, Token
 from rest.views import node_view
 from store.fields import address, prefixes
-from topology.requests import CreateNode, DeleteNode
+from topology.requests import CreateNode, DeleteNode, SetNode
 
 
 def index(call: Call[Empty, Empty]) -> Answer:
@@ -48,6 +48,15 @@ def create(call: Call[Timeout, NodeCreation]) -> Answer:
     return Answer(status(made, left), view, (("Location", f"/v1/nodes/{body.name}"),))
 
 
+def change(call: Call[Timeout, NodeChange]) -> Answer:
+    """Let a node send by an encapsulation of its own, or by the cluster's again."""
+    name = call.where["node"]
+    left = late(call, ask(call, SetNode(name, call.body.encapsulation)).submitted)
+    published = call.control.published
+    node = known(published.snapshot.nodes, "node", name)
+    return Answer(status(False, left), NodeChanged(**msgspec.structs.asdict(node_view(published, node)), late=left))
+
+
 def delete(call: Call[Deletion, Empty]) -> Answer:
     """Forget a node, its token too."""
     return done(call, ask(call, DeleteNode(call.where["node"], drain=call.query.drain)))
@@ -72,6 +81,15 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     Route(
         "GET", "/v1/nodes/{node}", "Show a node", show, Access.NODE, answers={200: NodeView}, refusals=frozenset({404})
+    ),
+    Route(
+        "PATCH",
+        "/v1/nodes/{node}",
+        "Let a node send by an encapsulation of its own; null: by the cluster's",
+        change,
+        Access.ADMINISTRATION,
+        answers={200: NodeChanged, 202: NodeChanged},
+        refusals=frozenset({404, 422}),
     ),
     Route(
         "DELETE",
