@@ -9,6 +9,7 @@ import msgspec
 from rest.asked import Deletion, NodeChange, NodeCreation, Timeout
 from rest.changes import ask, done, late, status
 from rest.lookup import known
+from rest.problems import NOT_READY, Problem
 from rest.routing import Access, Answer, Answerer, Call, Empty, Route
 from rest.shapes import Late, NodeChanged, NodeMade, Nodes, NodeView, Token
 from rest.views import node_view
@@ -50,7 +51,11 @@ def create(call: Call[Timeout, NodeCreation]) -> Answer:
 
 def change(call: Call[Timeout, NodeChange]) -> Answer:
     """Let a node send by an encapsulation of its own, or by the cluster's again."""
-    name = call.where["node"]
+    name, before = call.where["node"], call.control.published
+    lacking = sorted(status.node for status in before.switches.values() if not status.takes_geneve)
+    if lacking and (call.body.encapsulation or before.snapshot.cluster.encapsulation) == "geneve":
+        cause = f"cannot send by Geneve: {', '.join(lacking)} has no geneve0"
+        raise Problem(NOT_READY, f'node "{name}"', cause, "install the present heddle-node there first")
     left = late(call, ask(call, SetNode(name, call.body.encapsulation)).submitted)
     published = call.control.published
     node = known(published.snapshot.nodes, "node", name)
@@ -89,7 +94,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         change,
         Access.ADMINISTRATION,
         answers={200: NodeChanged, 202: NodeChanged},
-        refusals=frozenset({404, 422}),
+        refusals=frozenset({404, 422, 503}),
     ),
     Route(
         "DELETE",

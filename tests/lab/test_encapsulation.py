@@ -12,6 +12,7 @@ from lab.api import ProblemError
 from lab.frames import ETH_P_IP, Sniffer
 from lab.laboratory import Lab
 from lab.underlay import UPLINK
+from tests.lab.watching import eventually
 
 pytestmark = [pytest.mark.netns, pytest.mark.ovs]
 
@@ -89,6 +90,28 @@ def test_a_mirrors_copies_go_as_their_node_sends(lab: Lab) -> None:
     finally:
         lab.api.delete("/v1/mirrors/m")
         lab.remove_pod("blue/watcher")
+
+
+def test_while_a_node_has_no_geneve0_none_sends_by_it(lab: Lab) -> None:
+    """As with a heddle-node of an earlier version; the packets go on by VXLAN."""
+    n3 = lab.node("n3")
+    n3.stop_keeper()
+    try:
+        n3.ovs.vsctl("del-port", "geneve0")
+        assert eventually(lambda: refusal(lab, "n1").startswith('node "n1": cannot send by Geneve: n3 has no geneve0'))
+        assert lab.pods_by_name["blue/b"].ping(lab.pods_by_name["blue/c"])
+    finally:
+        n3.start_keeper()
+    assert eventually(lambda: refusal(lab, "n1") == "")
+
+
+def refusal(lab: Lab, node: str) -> str:
+    """Return why a node is not to send by Geneve; "" if it is."""
+    try:
+        send_by(lab, node, "geneve")
+    except ProblemError as refused:
+        return str(refused.problem["detail"])
+    return ""
 
 
 def test_an_unknown_encapsulation_is_refused(lab: Lab) -> None:
