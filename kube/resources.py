@@ -268,6 +268,7 @@ VTEPS: Final = CustomResource(
     columns=(
         Column("Underlay", "string", ".spec.underlay", "Its tunnels' address."),
         Column("Subnets", "string", ".spec.subnets[*]", "Where its pods' addresses are from."),
+        Column("Encapsulation", "string", ".spec.encapsulation", "That it sends by, if not the cluster's."),
         Column("Datapath", "string", ".spec.dpid", "Its bridge's datapath id."),
         _AGE,
     ),

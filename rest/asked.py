@@ -20,7 +20,7 @@ from store.fields import (
     PrefixText,
     Subdomain,
 )
-from topology.model import DEFAULT_PROVIDER
+from topology.model import DEFAULT_PROVIDER, Encapsulation
 
 Seconds = Annotated[float, Meta(ge=0, le=60)]
 ObjectName = Annotated[str, Meta(description="`project/pod`, or an IP address where it says so.", max_length=320)]
@@ -127,6 +127,12 @@ class NodeReport(Object, frozen=True):
 
     mtu: Annotated[int, Meta(ge=0, le=65535)]
     warnings: Annotated[tuple[Annotated[str, Meta(max_length=500)], ...], Meta(max_length=32)] = ()
+
+
+class NodeChange(Object, frozen=True):
+    """Let a node send by an encapsulation of its own; null: by the cluster's."""
+
+    encapsulation: Encapsulation | None
 
 
 class NetworkChange(Object, frozen=True):

@@ -99,6 +99,7 @@ class SwitchStatus(NamedTuple):
     desired_revision: int  # the last revision that changed its flows
     last_error: str | None = None
     synchronised: bool = True  # whether it has had what it must have at some time since it connected
+    takes_geneve: bool = True  # whether it has a port for it; one that is away is supposed to
 
 
 @dataclass(frozen=True, slots=True)

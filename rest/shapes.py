@@ -28,6 +28,7 @@ from store.fields import (
 )
 from store.objects import Subnet
 from store.services import EndpointSlice, NodePort, Service
+from topology.model import Encapsulation
 
 Counter = Annotated[int, Meta(ge=0)]
 LateNodes = Annotated[
@@ -42,7 +43,7 @@ class Late(Object, frozen=True):
 
 
 class NodeView(Object, frozen=True):
-    """A node. `gateways` are the addresses of its tun0, with prefix length.
+    """A node. `gateways` are the addresses of its tun0, with prefix length; `encapsulation` is that it sends by.
 
     `mtu` (bytes that a pod's packet may have there; null: not known yet) and `warnings` (what may go wrong) are the
     node's own word.
@@ -53,12 +54,19 @@ class NodeView(Object, frozen=True):
     underlay: AddressText
     subnets: tuple[PrefixText, ...]
     gateways: tuple[str, ...]
+    encapsulation: Encapsulation
     connected: bool
     phase: str
     ports: Counter
     free_addresses: Counter
     mtu: int | None
     warnings: tuple[str, ...]
+
+
+class NodeChanged(NodeView, frozen=True):
+    """A node that was changed."""
+
+    late: LateNodes = ()
 
 
 class NodeMade(NodeView, frozen=True):
@@ -249,7 +257,7 @@ class TunnelView(Object, frozen=True, rename={"source": "from", "destination": "
 
     source: Subdomain
     destination: Subdomain
-    kind: Literal["vxlan"]
+    kind: Literal["vxlan", "geneve", "mixed"]
     up: bool
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_interface
 from itertools import combinations
+from typing import Literal
 
 import msgspec
 
@@ -37,6 +38,7 @@ from topology.model import (
     SHARED_SPACE,
     Address,
     Connection,
+    Encapsulation,
     Network,
     Node,
     Port,
@@ -68,6 +70,7 @@ def _node_view(published: Published, node: Node, reports: Mapping[str, Report], 
         underlay=str(node.underlay),
         subnets=tuple(map(str, node.subnets)),
         gateways=gateways(node),
+        encapsulation=node.encapsulation or published.snapshot.cluster.encapsulation,
         connected=status.phase is not SwitchPhase.AWAY,
         phase=status.phase.value,
         ports=len(published.snapshot.ports_on.get(node.name, ())),
@@ -250,7 +253,10 @@ def connections(snapshot: Snapshot, *, transit: bool = False) -> list[Connection
 
 def _tunnel(published: Published, first: str, second: str) -> TunnelView:
     up = _knows(published, first, second) and _knows(published, second, first)
-    return TunnelView(source=first, destination=second, kind="vxlan", up=up)
+    nodes, cluster = published.snapshot.nodes, published.snapshot.cluster
+    first_by, second_by = (nodes[name].encapsulation or cluster.encapsulation for name in (first, second))
+    kind: Encapsulation | Literal["mixed"] = first_by if first_by == second_by else "mixed"
+    return TunnelView(source=first, destination=second, kind=kind, up=up)
 
 
 def _knows(published: Published, node: str, peer: str) -> bool:

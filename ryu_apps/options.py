@@ -82,6 +82,13 @@ def _of_the_cluster() -> tuple[cfg.Opt, ...]:
             help="ports of every node's own addresses that lead to services, the same as the API server's"
             " --service-node-port-range; none: somebody else leads them (default: 30000-32767)",
         ),
+        cfg.StrOpt(
+            "encapsulation",
+            metavar="vxlan|geneve",
+            default="vxlan",
+            help="that nodes send to each other by, unless one has its own (heddle set-node); all nodes accept both"
+            " (default: vxlan)",
+        ),
         cfg.ListOpt(
             "external-cidr",
             metavar="CIDR[,...]",

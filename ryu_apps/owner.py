@@ -484,13 +484,12 @@ class Owner:
         if session is None:
             return
         request: Request
+        self._told(session, lambda told: told.see_port(interface, ofport))
         if ofport is None:
-            session.ofports.pop(interface, None)
             forget = self._domain.answers_for(session.node)
             self._lost.went(session.node, interface)
             request = PortVanished(session.node, interface, forget)
         else:
-            session.ofports[interface] = ofport
             request = PortSeen(session.node, interface, ofport)
         self._quietly(request)
 

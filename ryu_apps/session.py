@@ -37,6 +37,7 @@ from topology.compiler import Delta, FlowTable, SectionKey, diff, reconcile, unl
 from topology.egress import Left
 from topology.flow import DIGEST_MASK, Entry, Group, Meter, owner_class, sentinel
 from topology.meters import by_id
+from topology.model import GENEVE_OFPORT
 from topology.pipeline import APART, Table
 from topology.targets import Gone
 
@@ -259,6 +260,13 @@ class SwitchSession:
         self._echo_is_due = ask
         return spoken or not ask
 
+    def see_port(self, interface: str, ofport: int | None) -> None:
+        """The switch has an interface, or (None) has it no more."""
+        if ofport is None:
+            self.ofports.pop(interface, None)
+        else:
+            self.ofports[interface] = ofport
+
     def is_connected_by(self, link: Link) -> bool:
         """Whether `link` is its present connection."""
         return self._link is link
@@ -268,7 +276,8 @@ class SwitchSession:
         """The switch as it is published; one that is being audited passes for what it was."""
         phase = SwitchPhase.IN_SYNC if self._auditing else self.phase
         revisions = (self.committed_revision, self._revision)
-        return SwitchStatus(self.node, self.dpid, phase, *revisions, self._last_error, self._synchronised)
+        takes_geneve = self._link is None or GENEVE_OFPORT in self.ofports.values()
+        return SwitchStatus(self.node, self.dpid, phase, *revisions, self._last_error, self._synchronised, takes_geneve)
 
     # --- what the switch says ------------------------------------------------------------------
 

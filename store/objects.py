@@ -43,7 +43,7 @@ from store.moves import Move
 from store.services import EndpointSlice, Service
 from topology import model
 from topology.labels import labels_of
-from topology.model import SHARED_SPACE, format_mac
+from topology.model import SHARED_SPACE, Encapsulation, format_mac
 
 _USUAL: Final = model.Cluster()  # what stores say that are older than a setting
 _TRANSLATION_CIDRS: Final = tuple(map(str, _USUAL.translation_cidrs))
@@ -84,6 +84,7 @@ class Cluster(Object, frozen=True):
     external_cidrs: tuple[PrefixText, ...] = ()
     load_balancer_pool: tuple[PrefixText, ...] = ()
     node_ports: PortRange | None = _NODE_PORTS
+    encapsulation: Encapsulation = "vxlan"
 
     @classmethod
     def of(cls, value: model.Cluster) -> Cluster:
@@ -100,6 +101,7 @@ class Cluster(Object, frozen=True):
             external_cidrs=tuple(map(str, value.external_cidrs)),
             load_balancer_pool=tuple(map(str, value.load_balancer_pool)),
             node_ports=None if value.node_ports is None else PortRange.of(value.node_ports),
+            encapsulation=value.encapsulation,
         )
 
     def value(self) -> model.Cluster:
@@ -116,6 +118,7 @@ class Cluster(Object, frozen=True):
             external_cidrs=prefixes(self.external_cidrs, "$.external_cidrs"),
             load_balancer_pool=prefixes(self.load_balancer_pool, "$.load_balancer_pool"),
             node_ports=None if self.node_ports is None else self.node_ports.value("$.node_ports"),
+            encapsulation=self.encapsulation,
         )
 
 
@@ -126,12 +129,19 @@ class Node(Object, frozen=True):
     dpid: DatapathId
     underlay: AddressText
     subnets: Annotated[tuple[PrefixText, ...], Meta(min_length=1, max_length=2)]
+    encapsulation: Encapsulation | None = None  # that it sends by; none: the cluster's
 
     @classmethod
     def of(cls, value: model.Node) -> Node:
         """Return the shape of a value."""
         subnets = tuple(map(str, value.subnets))
-        return cls(name=value.name, dpid=f"{value.dpid:016x}", underlay=str(value.underlay), subnets=subnets)
+        return cls(
+            name=value.name,
+            dpid=f"{value.dpid:016x}",
+            underlay=str(value.underlay),
+            subnets=subnets,
+            encapsulation=value.encapsulation,
+        )
 
     def value(self) -> model.Node:
         """Return the value of this shape. Raises Malformed."""
@@ -140,6 +150,7 @@ class Node(Object, frozen=True):
             dpid=int(self.dpid, 16),
             underlay=address(self.underlay, "$.underlay"),
             subnets=prefixes(self.subnets, "$.subnets"),
+            encapsulation=self.encapsulation,
         )
 
 

@@ -73,7 +73,7 @@ def requoted(packet: Packet) -> Packet | None:
 
 
 def tunnelled(packet: Packet, vnid: int, source: Address, destination: Address, space: int | None = None) -> Packet:
-    """Return a packet as a switch gets it by its tunnel port, from one VTEP to another of one family.
+    """Return a packet as a switch gets it by vxlan0, from one VTEP to another of one family.
 
     `space` is the address space that the inner destination MAC is to name, by no service; None leaves both MACs as they
     are.

@@ -54,6 +54,9 @@ An egress may lead by a pod instead, a gateway: reg7 is then that pod's cluster 
 the same way (GATEWAY_BY, GATEWAY_ARRIVES). There the packet is committed with its VNID and given to the pod as it is.
 What the pod sends from other addresses than its own is believed only as the answer to that (GATEWAY_REPLIES).
 
+What goes to another node leaves by the tunnel port that ENCAPSULATION names, so that one flow says whether a node sends
+by VXLAN or by Geneve; a node takes both.
+
 A tunnel packet is believed only from the address of a known node, and only if both inner MACs are such as a node
 writes; its tunnel id is the sender's VNID, and its inner destination MAC tells the space of the destination. It goes to
 LOCAL, where the destination's VNID (reg1) and port (reg2) are found among this node's pods, by space and address; a
@@ -111,6 +114,7 @@ class Table(IntEnum):
     TUNNEL_EGRESS = 90
     EGRESS = 95
     EGRESS_OUTPUT = 97
+    ENCAPSULATION = 98
     OUTPUT = 100
     RECEIVED = 102
     AFFINITY = 105
@@ -149,6 +153,7 @@ TABLE_PURPOSE: Final[dict[Table, str]] = {
     Table.TUNNEL_EGRESS: "Sends to the node that has the destination, with the source VNID as tunnel id.",
     Table.EGRESS: "Lets pods leave by an address of their network's: here, by the node that holds it, or not at all.",
     Table.EGRESS_OUTPUT: "Sends out by tun0 what has got that address as its source, and nothing else.",
+    Table.ENCAPSULATION: "Sends to another node, by the tunnel port of this node's encapsulation.",
     Table.OUTPUT: "Sends out through the port that was decided; connections to the outside are committed.",
     Table.RECEIVED: "Sends out to a pod what is for it; copies it, where a mirror says so.",
     Table.AFFINITY: "Holds what a switch has learnt by itself: which endpoint a client of a service stays with.",
@@ -279,7 +284,7 @@ _SPACES, _BLOCKS, _TRACKING = FeatureId.SPACES, FeatureId.BLOCKS, FeatureId.TRAC
 _ERRORS, _EGRESS, _OUTSIDE = FeatureId.ERRORS, FeatureId.EGRESS, FeatureId.OUTSIDE
 _LIMITS, _MIRRORS, _GATEWAYS = FeatureId.LIMITS, FeatureId.MIRRORS, FeatureId.GATEWAYS
 
-DISPATCH_TUNNEL: Final = Stage(Table.DISPATCH, 110, _BASE, "from vxlan0: TUNNEL_INGRESS")
+DISPATCH_TUNNEL: Final = Stage(Table.DISPATCH, 110, _BASE, "from vxlan0 or geneve0: TUNNEL_INGRESS")
 DISPATCH_ICMP: Final = Stage(Table.DISPATCH, 105, _ERRORS, "from icmp0: ICMP_INGRESS")
 DISPATCH_NODE: Final = Stage(Table.DISPATCH, 100, _BASE, "from tun0: NODE_INGRESS")
 DISPATCH_LIMITED: Final = Stage(Table.DISPATCH, 20, _LIMITS, "from a pod that may send so much only: metered, as any")
@@ -472,6 +477,8 @@ GATEWAY_BY: Final = Stage(
 )
 EGRESS_CLOSED: Final = Stage(Table.EGRESS, 90, _EGRESS, "by an address that no node holds: dropped")
 EGRESS_LEAVES: Final = Stage(Table.EGRESS_OUTPUT, 100, _EGRESS, "with that address as its source: out by tun0")
+
+ENCAPSULATE: Final = Stage(Table.ENCAPSULATION, 10, _NODE, "out by vxlan0, or by geneve0, as this node is to send")
 
 OUTPUT_BALANCER: Final = Stage(Table.OUTPUT, 120, _BASE, "to the load balancer: BALANCING")
 OUTPUT_HAIRPIN: Final = Stage(Table.OUTPUT, 115, _NODE, "by tun0 what came by it: from the hairpin address")

@@ -18,6 +18,7 @@ from topology.model import (
     Binding,
     Cluster,
     Egress,
+    Encapsulation,
     EndpointSlice,
     Mirror,
     Pod,
@@ -73,6 +74,14 @@ class CreateNode:
     underlay: Address
     dpid: int | None = None
     subnets: tuple[Prefix, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SetNode:
+    """Let a node send to others by an encapsulation of its own; None: by the cluster's."""
+
+    name: str
+    encapsulation: Encapsulation | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,6 +380,7 @@ class ReleaseAddresses:
 Request: TypeAlias = (
     SetCluster
     | CreateNode
+    | SetNode
     | DeleteNode
     | NodeLost
     | NodeFound

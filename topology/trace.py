@@ -15,7 +15,7 @@ from topology import fields
 from topology.compiler import SectionKey, Tables
 from topology.fields import TRANSPORT
 from topology.flow import Entry
-from topology.model import ICMP_OFPORT, NODE_PORTS, TUN_OFPORT, VXLAN_OFPORT, Address, Node, Port, mac_of
+from topology.model import ICMP_OFPORT, NODE_PORTS, TUN_OFPORT, TUNNEL_OFPORTS, Address, Node, Port, mac_of
 from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
 from topology.packet import Ends, Packet, arriving, icmp, requoted, transport, tunnelled
 from topology.pipeline import FeatureId, Table
@@ -97,7 +97,8 @@ class Fabric:
                 end = packet if output is None else output.packet
                 return Trace(outcome, end, tuple(steps), trackers, tuple(copies))
             sender, vnid = self.snapshot.nodes[node], output.packet.get(fields.TUNNEL_ID) or 0
-            node, packet = peer.name, tunnelled(output.packet, vnid, sender.underlay, peer.underlay)
+            packet = tunnelled(output.packet, vnid, sender.underlay, peer.underlay).set(fields.IN_PORT, output.port)
+            node = peer.name
         raise RecursionError(f"a packet passed {_MOST_NODES} nodes")
 
     def _copy(self, node: str, copy: Output) -> Outcome:
@@ -107,12 +108,13 @@ class Fabric:
             port = self.snapshot.port_by_ofport.get((node, copy.port))
             return Dropped(node) if port is None else Delivered(node, port)
         vnid, sender = copy.packet.get(fields.TUNNEL_ID) or 0, self.snapshot.nodes[node]
-        passage = self.switch(peer.name).process(tunnelled(copy.packet, vnid, sender.underlay, peer.underlay))
+        arrived = tunnelled(copy.packet, vnid, sender.underlay, peer.underlay).set(fields.IN_PORT, copy.port)
+        passage = self.switch(peer.name).process(arrived)
         return self._outcome(peer.name, passage, _only_output(passage))
 
     def _peer(self, output: Output) -> Node | None:
         """Return the node that a tunnel packet goes to."""
-        if output.port != VXLAN_OFPORT:
+        if output.port not in TUNNEL_OFPORTS.values():
             return None
         outer = (
             IPv4Address(output.packet.get(fields.TUN_IPV4_DST) or 0),

@@ -1,4 +1,4 @@
-"""Nodes: list, register (with the node's token), forget."""
+"""Nodes: list, register (with the node's token), change, forget."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ COLUMNS = (
     Column("UNDERLAY", "underlay"),
     Column("SUBNETS", "subnets", folds=True),
     Column("DATAPATH ID", "dpid"),
+    Column("SENDS BY", "encapsulation"),
     Column("PHASE", "phase"),
     Column("PORTS", "ports", right=True),
     Column("FREE", "free_addresses", right=True),
@@ -45,6 +46,7 @@ def register(app: typer.Typer) -> None:
     add = command(app, "Nodes")
     add(nodes)
     add(create_node)
+    add(set_node)
     add(renew_token)
     add(delete_node)
 
@@ -98,6 +100,25 @@ def create_node(
             raise Refused(f'node "{name}": is registered already, and its token was shown then; {_ANOTHER}')
         file.keep(str(token))
     done(session, Changed(node, changed.status), lambda node: f"{_made(node)}\nits token is in {token_file}")
+
+
+def set_node(
+    session: Session,
+    name: Name,
+    encapsulation: Annotated[
+        str,
+        typer.Option(
+            "--encapsulation", metavar="vxlan|geneve|default", show_default=False, help="default: as the cluster's is."
+        ),
+    ],
+) -> None:
+    """Let a node send to others by VXLAN or Geneve. Every node accepts both, so nodes change one by one, live.
+
+    Its heddle-node must have made geneve0 first, which one of an earlier version does not.
+    """
+    chosen = None if encapsulation == "default" else encapsulation
+    changed = session.server.change("PATCH", path("nodes", name), {"encapsulation": chosen})
+    done(session, changed, lambda node: f'node "{name}" sends by {node.get("encapsulation")}')
 
 
 def renew_token(session: Session, name: Name, token_file: TokenFileOption = None) -> None:

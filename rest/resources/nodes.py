@@ -6,15 +6,16 @@ from typing import Final
 
 import msgspec
 
-from rest.asked import Deletion, NodeCreation, NodeReport, Timeout
+from rest.asked import Deletion, NodeChange, NodeCreation, NodeReport, Timeout
 from rest.changes import ask, done, late, status
 from rest.lookup import known
+from rest.problems import NOT_READY, Problem
 from rest.reports import Report
 from rest.routing import Access, Answer, Answerer, Call, Empty, Route
-from rest.shapes import Late, NodeMade, Nodes, NodeView, Token
+from rest.shapes import Late, NodeChanged, NodeMade, Nodes, NodeView, Token
 from rest.views import node_view, node_views
 from store.fields import address, prefixes
-from topology.requests import CreateNode, DeleteNode
+from topology.requests import CreateNode, DeleteNode, SetNode
 
 
 def index(call: Call[Empty, Empty]) -> Answer:
@@ -50,6 +51,20 @@ def create(call: Call[Timeout, NodeCreation]) -> Answer:
     return Answer(status(made, left), view, (("Location", f"/v1/nodes/{body.name}"),))
 
 
+def change(call: Call[Timeout, NodeChange]) -> Answer:
+    """Let a node send by an encapsulation of its own, or by the cluster's again."""
+    name, before = call.where["node"], call.control.published
+    lacking = sorted(status.node for status in before.switches.values() if not status.takes_geneve)
+    if lacking and (call.body.encapsulation or before.snapshot.cluster.encapsulation) == "geneve":
+        cause = f"cannot send by Geneve: {', '.join(lacking)} has no geneve0"
+        raise Problem(NOT_READY, f'node "{name}"', cause, "install the present heddle-node there first")
+    left = late(call, ask(call, SetNode(name, call.body.encapsulation)).submitted)
+    published = call.control.published
+    node = known(published.snapshot.nodes, "node", name)
+    view = msgspec.structs.asdict(node_view(published, node, call.control.reports))
+    return Answer(status(False, left), NodeChanged(**view, late=left))
+
+
 def delete(call: Call[Deletion, Empty]) -> Answer:
     """Forget a node, its token too."""
     return done(call, ask(call, DeleteNode(call.where["node"], drain=call.query.drain)))
@@ -82,6 +97,15 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     Route(
         "GET", "/v1/nodes/{node}", "Show a node", show, Access.NODE, answers={200: NodeView}, refusals=frozenset({404})
+    ),
+    Route(
+        "PATCH",
+        "/v1/nodes/{node}",
+        "Let a node send by an encapsulation of its own; null: by the cluster's",
+        change,
+        Access.ADMINISTRATION,
+        answers={200: NodeChanged, 202: NodeChanged},
+        refusals=frozenset({404, 422, 503}),
     ),
     Route(
         "DELETE",

@@ -9,7 +9,7 @@ from typing import Any, Final
 from ryu_apps.listening import Listen
 from ryu_apps.options import flag
 from ryu_apps.settings.checks import SettingsError, each
-from topology.model import Address, Cluster, PortRange, Prefix
+from topology.model import TUNNEL_OFPORTS, Address, Cluster, Encapsulation, PortRange, Prefix
 
 _OVSDB_PORT: Final = 6640  # IANA: ovsdb
 _LAST_PORT: Final = 65535
@@ -44,7 +44,15 @@ def cluster(given: dict[str, Any], control_plane: tuple[Address, ...], listens: 
         external_cidrs=external,
         load_balancer_pool=pool,
         node_ports=_node_ports(given["node_ports"]),
+        encapsulation=_encapsulation(given["encapsulation"]),
     )
+
+
+def _encapsulation(text: str) -> Encapsulation:
+    for known in TUNNEL_OFPORTS:
+        if text == known:
+            return known
+    raise SettingsError(f"{flag('encapsulation')}: {text!r} is unknown; give one of {', '.join(TUNNEL_OFPORTS)}")
 
 
 def _node_ports(text: str) -> PortRange | None:

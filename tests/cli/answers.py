@@ -238,6 +238,7 @@ NODES = [
         "underlay": "192.0.2.11",
         "subnets": ["10.128.0.0/23"],
         "gateways": ["10.128.0.1/23"],
+        "encapsulation": "vxlan",
         "connected": True,
         "phase": "InSync",
         "ports": 1,
@@ -251,6 +252,7 @@ NODES = [
         "underlay": "192.0.2.12",
         "subnets": ["10.128.2.0/23", "fd00:1::/64"],
         "gateways": ["10.128.2.1/23", "fd00:1::1/64"],
+        "encapsulation": "geneve",
         "connected": False,
         "phase": "Away",
         "ports": 1,
@@ -592,6 +594,7 @@ def furnish(fake: Fake) -> None:
     fake.on("POST", "/services", Answer(web, 201))
     fake.on("POST", "/endpoints", Answer({**ENDPOINTS[1], "late": []}, 201))
     fake.on("POST", "/nodes", Answer(node, 201))
+    fake.on("PATCH", "/nodes/n1", {**NODES[0], "encapsulation": "geneve", "late": []})
     fake.on("POST", "/nodes/n1/token", Answer({"node": "n1", "token": "hdl-9876543210"}, 201))
     fake.on("GET", "/addresses/check", SOUND)
     fake.on("GET", "/addresses/10.128.0.2", HISTORY)

@@ -90,6 +90,10 @@ COMMANDS = {
         "create-node n1 --underlay 192.0.2.11",
         "create-node n1 -u 192.0.2.11 --dpid 1 --subnet 10.128.0.0/23 --subnet fd00::/64 -o json",
     ],
+    "set-node": [
+        "set-node n1 --encapsulation geneve",
+        "set-node n1 --encapsulation default -o json",
+    ],
     "renew-token": ["renew-token n1", "renew-token n1 -o json"],
     "delete-node": ["delete-node n1", "delete-node n1 --drain --timeout 2.5"],
     "ports": ["ports", "ports --node n1 --network red --project red -o json"],

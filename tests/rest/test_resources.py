@@ -41,6 +41,7 @@ def test_a_node_is_made_with_a_token(app: TestApp) -> None:
         "underlay": "192.0.2.11",
         "subnets": ["10.128.0.0/23"],
         "gateways": ["10.128.0.1/23"],
+        "encapsulation": "vxlan",
         "connected": False,
         "phase": "Away",
         "ports": 0,
@@ -90,6 +91,19 @@ def test_a_node_is_refused(network: TestApp, control: MemoryControl, body: Json,
     assert said in document["detail"]
     assert document["remedy"]
     assert control.published is before
+
+
+def test_a_node_sends_by_its_own_encapsulation_or_the_clusters(network: TestApp) -> None:
+    changed = network.patch_json("/v1/nodes/n1", {"encapsulation": "geneve"}).json
+    assert (changed["encapsulation"], changed["late"]) == ("geneve", [])
+    assert network.get("/v1/nodes/n1").json["encapsulation"] == "geneve"
+    assert {tunnel["kind"] for tunnel in network.get("/v1/topology").json["tunnels"]} == {"mixed"}
+    network.patch_json("/v1/nodes/n2", {"encapsulation": "geneve"})
+    assert {tunnel["kind"] for tunnel in network.get("/v1/topology").json["tunnels"]} == {"geneve"}
+    assert network.patch_json("/v1/nodes/n1", {"encapsulation": None}).json["encapsulation"] == "vxlan"
+    refused = network.patch_json("/v1/nodes/n1", {"encapsulation": "gre"}, status=400)
+    assert "$.encapsulation" in problem(refused)["detail"]
+    assert problem(network.patch_json("/v1/nodes/n9", {"encapsulation": None}, status=404))["subject"] == 'node "n9"'
 
 
 def test_node_subnets_run_out(app: TestApp) -> None:

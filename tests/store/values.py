@@ -84,6 +84,7 @@ clusters = st.builds(
     external_cidrs=st.lists(prefixes(), max_size=2).map(tuple),
     load_balancer_pool=st.lists(prefixes(), max_size=2).map(tuple),
     node_ports=st.none() | st.lists(l4_ports, min_size=2, max_size=2).map(lambda ends: PortRange(*sorted(ends))),
+    encapsulation=st.sampled_from(("vxlan", "geneve")),
 )
 nodes = st.builds(
     Node,
@@ -91,6 +92,7 @@ nodes = st.builds(
     dpid=st.integers(0, (1 << 64) - 1),
     underlay=addresses,
     subnets=st.lists(prefixes(), min_size=1, max_size=2).map(tuple),
+    encapsulation=st.sampled_from((None, "vxlan", "geneve")),
 )
 networks = st.builds(
     Network,

@@ -168,10 +168,11 @@ def request(chance: Random) -> Request:
         requests.NodeFound(node),
         requests.SetPod(_limited(chance, container)),
         requests.SetDscp(one, chance.choice((None, 0, 46))),
+        requests.SetNode(node, chance.choice((None, "vxlan", "geneve"))),
         requests.CreateMirror(_mirror(chance, one)),
         requests.DeleteMirror(chance.choice(("m1", "m2"))),
     )
-    weights = (4, 4, 1, 1, 3, 2, 3, 2, 2, 2, 1, 1, 1, 1, 1, 2, 1, 3, 1, 3, 1, 2, 1, 3, 1, 2, 1)
+    weights = (4, 4, 1, 1, 3, 2, 3, 2, 2, 2, 1, 1, 1, 1, 1, 2, 1, 3, 1, 3, 1, 2, 1, 3, 1, 2, 2, 1)
     return chance.choices(made, weights)[0]
 
 

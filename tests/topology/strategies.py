@@ -31,6 +31,7 @@ from topology.model import (
     Binding,
     Cluster,
     Egress,
+    Encapsulation,
     Endpoint,
     EndpointSlice,
     Mirror,
@@ -113,6 +114,8 @@ CLUSTER = Cluster(
     load_balancer_pool=(IPv4Network("203.0.113.12/30"),),
 )
 OWN_NETWORKS = replace(CLUSTER, own_networks=True)
+GENEVE = replace(CLUSTER, encapsulation="geneve")
+ENCAPSULATIONS: tuple[Encapsulation | None, ...] = (None, "vxlan", "geneve")
 # One in the ranges of several networks, one of the first node's subnet; a MAC that no address leads to.
 STATIC_ADDRESSES = (IPv4Address("10.0.0.3"), IPv4Address("10.0.1.3"), IPv4Address("10.128.0.8"))
 STATIC_MAC = 0x02_00_00_00_00_42
@@ -294,6 +297,7 @@ def any_request() -> st.SearchStrategy[Request]:
             subnets=st.just(()) | st.just((IPv4Network("10.128.2.0/23"),)),
         ),
         st.builds(requests.DeleteNode, nodes, st.booleans()),
+        st.builds(requests.SetNode, nodes, st.sampled_from(ENCAPSULATIONS)),
         st.builds(
             requests.CreateNetwork,
             networks,
@@ -337,7 +341,7 @@ def any_request() -> st.SearchStrategy[Request]:
         st.builds(requests.CreateMirror, mirrors),
         st.builds(requests.CreateMirror, mirrors),
         st.builds(requests.DeleteMirror, st.sampled_from(MIRRORS)),
-        st.builds(requests.SetCluster, st.sampled_from((CLUSTER, Cluster(), SMALL_CLUSTER, OWN_NETWORKS))),
+        st.builds(requests.SetCluster, st.sampled_from((CLUSTER, Cluster(), SMALL_CLUSTER, OWN_NETWORKS, GENEVE))),
     )
     return st.one_of(*about_ports, *about_others)
 
@@ -386,8 +390,9 @@ def snapshots(draw: st.DrawFn, nodes: int = 3) -> Snapshot:
     Tenants have ranges of their own, which may overlap, or none; connections have scopes; projects have labels, and
     bindings by which some are elsewhere than at home and some pods have several ports.
     """
-    asked: list[Request] = [requests.SetCluster(pick(draw, (CLUSTER, CLUSTER, OWN_NETWORKS)))]
+    asked: list[Request] = [requests.SetCluster(pick(draw, (CLUSTER, GENEVE, OWN_NETWORKS)))]
     asked += [requests.CreateNode(name, address) for name, address in zip(NODES[:nodes], UNDERLAYS, strict=False)]
+    asked += [requests.SetNode(name, pick(draw, ENCAPSULATIONS)) for name in NODES[:nodes]]
     asked += [
         _tenant(draw, "red", "red", "red-test"),
         _tenant(draw, "blue", "blue"),

@@ -1,5 +1,6 @@
 """What is refused, with which reason and words; what is granted, with which events. Requests can be repeated."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 import pytest
@@ -104,6 +105,9 @@ REFUSALS: list[tuple[Request, Reason, str]] = [
     (node(subnets=nets("10.128.0.0/22")), Reason.TAKEN, "10.128.0.0/22"),
     (node(subnets=nets("10.129.0.0/31")), Reason.INVALID, "10.129.0.0/31"),
     (node(subnets=nets("10.129.0.0/23", "10.129.2.0/23")), Reason.INVALID, "family"),
+    (requests.SetNode("n9", "geneve"), Reason.UNKNOWN, 'node "n9"'),
+    (requests.SetNode("n1", "gre"), Reason.INVALID, 'encapsulation "gre" is unknown'),  # type: ignore[arg-type]
+    (cluster(encapsulation="gre"), Reason.INVALID, 'encapsulation "gre": is unknown'),
     (requests.DeleteNode("n9"), Reason.UNKNOWN, 'node "n9"'),
     (requests.DeleteNode("n1"), Reason.IN_USE, "1 port"),
     (requests.CreateNetwork("Red"), Reason.INVALID, 'network "Red"'),
@@ -242,6 +246,8 @@ GRANTED: list[tuple[Request, tuple[Event, ...]]] = [
     (node(subnets=nets("10.130.0.0/24")), (Put(Node("n3", 3, ip("192.0.2.13"), nets("10.130.0.0/24"))),)),
     (node("n1", "192.0.2.11"), ()),
     (node("n1", "192.0.2.11", dpid=1, subnets=nets("10.128.0.0/23")), ()),
+    (requests.SetNode("n1", None), ()),
+    (requests.SetNode("n1", "geneve"), (Put(replace(N1, encapsulation="geneve")),)),
     (requests.DeleteNode("n1", drain=True), (*GONE, Remove(N1))),
     (requests.CreateNetwork("red"), ()),
     (requests.CreateNetwork("red", vnid=10, projects=("red",)), ()),

@@ -372,10 +372,11 @@ def node_request(chance: Random) -> Request:
         requests.DeleteNode(name, True),
         requests.SetCluster(replace(CLUSTER, control_plane=tuple(chance.sample(UNDERLAYS, 2)))),
         requests.SetCluster(CLUSTER),
+        requests.SetNode(name, chance.choice((None, "vxlan", "geneve"))),
         seeded.request(chance),
         seeded.about_services(chance),
     )
-    return chance.choices(made, (5, 4, 1, 1, 3, 4))[0]
+    return chance.choices(made, (5, 4, 1, 1, 2, 3, 4))[0]
 
 
 def as_of_each(step: Step) -> Step:

@@ -20,7 +20,7 @@ from topology import fields
 from topology import meters as metering
 from topology.compiler import FlowTable, compile_node
 from topology.flow import Flow, match_fields
-from topology.model import ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT
+from topology.model import ICMP_OFPORT, TUN_OFPORT, TUNNEL_OFPORTS
 from topology.packet import Packet
 from topology.pipeline import Table
 from topology.switch import Switch
@@ -84,11 +84,12 @@ class Seen:
 
 @pytest.fixture(scope="module")
 def openvswitch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DummySwitch]:
-    """Return a private Open vSwitch whose bridge has vxlan0, tun0 and ports for pods, each with its usual number."""
+    """Return a private Open vSwitch whose bridge has tunnel ports, tun0 and pods' ports, with their usual numbers."""
     for switch in running(tmp_path_factory.mktemp("ovs")):
         with switch.bridge(BRIDGE):
-            tunnel = ("type=vxlan", *(f"options:{name}=flow" for name in ("remote_ip", "local_ip", "key")))
-            _add_port(switch, "vxlan0", VXLAN_OFPORT, tunnel)
+            options = [f"options:{name}=flow" for name in ("remote_ip", "local_ip", "key")]
+            for kind, ofport in TUNNEL_OFPORTS.items():
+                _add_port(switch, f"{kind}0", ofport, (f"type={kind}", *options))
             for number in (TUN_OFPORT, ICMP_OFPORT, *POD_OFPORTS):
                 _add_port(switch, f"p{number}", number, ("type=dummy",))
             yield switch
@@ -179,7 +180,8 @@ def told_by_ours(table: FlowTable, packet: Packet, state: str) -> Seen:
     sent = passage.outputs[-1].packet if passage.outputs else packet
     numbers = {name: sent.get(SHOWN[name]) or 0 for name in COMPARED}
     ports = tuple(output.port for output in (*passage.copies, *passage.outputs))
-    return Seen(steps, ports, numbers, (sent.get(fields.TUNNEL_ID) or 0) if VXLAN_OFPORT in ports else 0)
+    by_tunnel = not {*TUNNEL_OFPORTS.values()}.isdisjoint(ports)
+    return Seen(steps, ports, numbers, (sent.get(fields.TUNNEL_ID) or 0) if by_tunnel else 0)
 
 
 @given(data=st.data())

@@ -58,6 +58,7 @@ def _consequences(snapshot: Snapshot, request: Request, events: tuple[Event, ...
 _DESKS: Final[dict[type, Callable[[Snapshot, Any], tuple[Event, ...]]]] = {
     requests.SetCluster: nodes.set_cluster,
     requests.CreateNode: nodes.create_node,
+    requests.SetNode: nodes.set_node,
     requests.DeleteNode: nodes.delete_node,
     requests.NodeLost: nodes.node_lost,
     requests.NodeFound: nodes.node_found,

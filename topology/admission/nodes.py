@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_network
 
 from topology import names
@@ -21,8 +22,8 @@ from topology.admission.translation import unfit_translations, unsound_pools
 from topology.allocation import LAST_DPID, free_dpid, free_subnets, node_prefix
 from topology.balancing import PLACE_BITS
 from topology.crowding import crowding
-from topology.model import Address, Cluster, Node, Outage
-from topology.requests import CreateNode, DeleteNode, NodeFound, NodeLost, Reason, Refused, SetCluster
+from topology.model import TUNNEL_OFPORTS, Address, Cluster, Node, Outage
+from topology.requests import CreateNode, DeleteNode, NodeFound, NodeLost, Reason, Refused, SetCluster, SetNode
 from topology.snapshot import Event, Put, Remove, Snapshot
 
 _SMALLEST_SUBNET_BITS = 2  # its own address, the gateway, one pod, broadcast
@@ -58,6 +59,17 @@ def create_node(snapshot: Snapshot, request: CreateNode) -> tuple[Event, ...]:
     node = Node(request.name, dpid, request.underlay, request.subnets or free_subnets(snapshot))
     # Until its switch has come, it can hold nothing. It comes first: addresses must not go there and back.
     return (*((Put(Outage(node.name)),) if snapshot.claims else ()), Put(node))
+
+
+def set_node(snapshot: Snapshot, request: SetNode) -> tuple[Event, ...]:
+    """Let a node send by another encapsulation; all others take it already."""
+    node, chosen = known_node(snapshot, request.name), request.encapsulation
+    if chosen is not None and chosen not in TUNNEL_OFPORTS:
+        cause = f'encapsulation "{chosen}" is unknown'
+        remedy = f"give one of {', '.join(TUNNEL_OFPORTS)}, or none for the cluster's"
+        raise Refused(Reason.INVALID, f'node "{node.name}"', cause, remedy)
+    changed = replace(node, encapsulation=chosen)
+    return () if changed == node else (Put(changed),)
 
 
 def delete_node(snapshot: Snapshot, request: DeleteNode) -> tuple[Event, ...]:
@@ -156,6 +168,10 @@ def _check_subnets(snapshot: Snapshot, request: CreateNode) -> None:
 
 def _unsound(cluster: Cluster) -> Iterator[Refused]:
     """Yield what is wrong with settings in themselves."""
+    if cluster.encapsulation not in TUNNEL_OFPORTS:
+        yield _bad_setting(
+            f'encapsulation "{cluster.encapsulation}"', "is unknown", f"give one of {', '.join(TUNNEL_OFPORTS)}"
+        )
     if not cluster.cluster_cidrs:
         yield _bad_setting("cluster CIDRs", "are none", "give at least one")
     ranges = reserved_ranges(cluster)

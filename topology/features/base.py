@@ -26,7 +26,7 @@ from topology.flow import (
     output_field,
 )
 from topology.matches import in_space, in_state, to_address, to_prefix
-from topology.model import HAIRPIN, NODE_PORTS, SHARED_SPACE, TUN_OFPORT, VXLAN_OFPORT, Cluster, Prefix
+from topology.model import HAIRPIN, NODE_PORTS, SHARED_SPACE, TUN_OFPORT, TUNNEL_OFPORTS, Cluster, Prefix
 from topology.pipeline import (
     BALANCER,
     BY_SERVICE,
@@ -68,7 +68,8 @@ def common_subjects(snapshot: Snapshot) -> Iterable[SubjectKey]:
 
 def common_flows(subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     """What stands on each node."""
-    yield at(pipeline.DISPATCH_TUNNEL, match(in_port=VXLAN_OFPORT), (goto(Table.TUNNEL_INGRESS),))
+    for ofport in TUNNEL_OFPORTS.values():
+        yield at(pipeline.DISPATCH_TUNNEL, match(in_port=ofport), (goto(Table.TUNNEL_INGRESS),))
     yield at(pipeline.DISPATCH_NODE, match(in_port=TUN_OFPORT), (goto(Table.NODE_INGRESS),))
     yield at(pipeline.DISPATCH_POD, (), (goto(Table.POD_INGRESS),))
     yield at(pipeline.TUNNEL_NO_COPY, match(tunnel_id=MIRROR_VNID), DROP)

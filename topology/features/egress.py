@@ -21,7 +21,7 @@ from topology.matches import from_address, in_space, to_address
 from topology.model import (
     SHARED_SPACE,
     TUN_OFPORT,
-    VXLAN_OFPORT,
+    TUNNEL_OFPORTS,
     Address,
     Egress,
     Held,
@@ -116,7 +116,7 @@ def _known(this: Node, egress: Egress, address: Address, snapshot: Snapshot) -> 
     for network in networks_of(egress.network, snapshot):
         if here:
             yield at(pipeline.EGRESS_BY, _by(network, address), _translated(network, address))
-            yield _arrives(network, address)
+            yield from _arrives(network, address)
         elif (this.name, network.name) not in snapshot.hosted:
             continue
         elif holder is not None:
@@ -141,15 +141,16 @@ def _translated(network: Network, address: Address) -> Actions:
     return (conntrack(EGRESS_ZONE, commit=True, table=Table.EGRESS_OUTPUT, nested=kept),)
 
 
-def _arrives(network: Network, address: Address) -> Flow:
+def _arrives(network: Network, address: Address) -> Iterator[Flow]:
     kind = family(address.version)
-    terms = match_fields(
-        (IN_PORT, VXLAN_OFPORT),
-        (ETH_TYPE, kind.eth_type),
-        (SOURCE_VNID, network.vnid),
-        (ETH_SRC, EGRESS_MAC | int(address)),
-    )
-    return at(pipeline.EGRESS_ARRIVES, terms, (load(EGRESS_ADDRESS, int(address)), goto(Table.EGRESS)))
+    for ofport in TUNNEL_OFPORTS.values():
+        terms = match_fields(
+            (IN_PORT, ofport),
+            (ETH_TYPE, kind.eth_type),
+            (SOURCE_VNID, network.vnid),
+            (ETH_SRC, EGRESS_MAC | int(address)),
+        )
+        yield at(pipeline.EGRESS_ARRIVES, terms, (load(EGRESS_ADDRESS, int(address)), goto(Table.EGRESS)))
 
 
 # --- sections ------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from topology.gateways import known_as, port_of, served_by
 from topology.matches import from_address, in_space
 from topology.model import (
     SHARED_SPACE,
-    VXLAN_OFPORT,
+    TUNNEL_OFPORTS,
     Address,
     Egress,
     Hosting,
@@ -143,18 +143,23 @@ def _here(port: Port, address: Address, snapshot: Snapshot) -> Iterator[Flow]:
         known = conntrack(GATEWAY_ZONE, commit=True, nested=(load(CT_MARK, network.vnid),))
         given = (known, load(ETH_DST, port.mac), load(OUTPUT_PORT, port.ofport), goto(Table.OUTPUT))
         yield at(pipeline.GATEWAY_BY, _by(network, address), given)
-        told = match_fields(
-            (IN_PORT, VXLAN_OFPORT),
-            (ETH_TYPE, ETH_IPV4),
-            (SOURCE_VNID, network.vnid),
-            (ETH_SRC, EGRESS_MAC | int(address)),
-        )
-        yield at(pipeline.GATEWAY_ARRIVES, told, (load(EGRESS_ADDRESS, int(address)), goto(Table.EGRESS)))
+        yield from _arrives(network, address)
         for stage, bit in ((pipeline.GATEWAY_REPLY, IS_REPLY), (pipeline.GATEWAY_RELATED, IS_RELATED)):
             answers = match_fields(
                 (IN_PORT, port.ofport), (ETH_TYPE, ETH_IPV4), (CT_STATE, (bit, bit)), (CT_MARK, network.vnid)
             )
             yield at(stage, answers, (load(SOURCE_VNID, network.vnid), goto(Table.ROUTING)))
+
+
+def _arrives(network: Network, address: Address) -> Iterator[Flow]:
+    for ofport in TUNNEL_OFPORTS.values():
+        told = match_fields(
+            (IN_PORT, ofport),
+            (ETH_TYPE, ETH_IPV4),
+            (SOURCE_VNID, network.vnid),
+            (ETH_SRC, EGRESS_MAC | int(address)),
+        )
+        yield at(pipeline.GATEWAY_ARRIVES, told, (load(EGRESS_ADDRESS, int(address)), goto(Table.EGRESS)))
 
 
 def _by(network: Network, address: Address) -> tuple[tuple[Field, int, int], ...]:

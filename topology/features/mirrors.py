@@ -12,7 +12,7 @@ from topology import pipeline
 from topology.features.section import Section, SubjectKey
 from topology.fields import ETH_DST, IN_PORT, TUNNEL_ID, family
 from topology.flow import Actions, Flow, at, cloned, goto, load, match_fields, no_in_port, output, output_field
-from topology.model import VXLAN_OFPORT, Hosting, Mirror, Node, PodKey, Port, PortKey
+from topology.model import Cluster, Hosting, Mirror, Node, PodKey, Port, PortKey
 from topology.pipeline import MIRROR_MAC, MIRROR_VNID, OUTPUT_PORT, Table
 from topology.snapshot import Change, Snapshot
 
@@ -70,11 +70,18 @@ def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
         case Hosting(network=network):
             for mirror in snapshot.mirrors_of.get(network, {}):
                 yield from _at_target(snapshot.mirrors[mirror], snapshot)
-        case Node(name=node):
-            for subject in subjects(node, snapshot):
-                yield Section(node, subject)
-            for name in snapshot.mirrors:
-                yield from _of_node(node, snapshot.mirrors[name], snapshot)
+        case Node() | Cluster() as changed:
+            yield from _of_tunnels(changed, snapshot)
+
+
+def _of_tunnels(changed: Node | Cluster, snapshot: Snapshot) -> Iterator[Section]:
+    """Name what has a node's tunnel in it, the one that it sends by or the address that it is sent to."""
+    for node in snapshot.nodes if isinstance(changed, Cluster) else (changed.name,):
+        for subject in subjects(node, snapshot):
+            yield Section(node, subject)
+    if isinstance(changed, Node):
+        for mirror in snapshot.mirrors.values():
+            yield from _of_node(changed.name, mirror, snapshot)
 
 
 def _of_node(node: str, mirror: Mirror, snapshot: Snapshot) -> Iterator[Section]:
@@ -124,9 +131,9 @@ def _target(mirror: Mirror, snapshot: Snapshot) -> Port | None:
 
 def _copy(node: str, mirror: Mirror, snapshot: Snapshot) -> Actions:
     """Copy a packet on a node to a mirror's target; nothing while that is gone."""
-    target = _target(mirror, snapshot)
+    target, here = _target(mirror, snapshot), snapshot.nodes.get(node)
     there = None if target is None else snapshot.nodes.get(target.node)
-    if target is None or target.ofport is None or there is None:
+    if target is None or target.ofport is None or there is None or here is None:
         return ()
     # It may have to leave by the port that it came by.
     named = (no_in_port(), load(ETH_DST, MIRROR_MAC | mirror.number))
@@ -134,7 +141,7 @@ def _copy(node: str, mirror: Mirror, snapshot: Snapshot) -> Actions:
         return (cloned(*named, output(target.ofport)),)
     vtep = there.underlay
     envelope = (load(TUNNEL_ID, MIRROR_VNID), load(family(vtep.version).tunnel_destination, int(vtep)))
-    return (cloned(*named, *envelope, output(VXLAN_OFPORT)),)
+    return (cloned(*named, *envelope, output(here.tunnel_ofport(snapshot.cluster))),)
 
 
 def _arriving(node: str, mirror: Mirror, snapshot: Snapshot) -> Iterator[Flow]:

@@ -1,4 +1,6 @@
-"""The node itself as sender and receiver: what tun0 may send in, what leaves by it, the way to this node's pods."""
+"""The node itself as sender and receiver: what tun0 may send in, what leaves by it, the way to this node's pods and
+to other nodes.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +29,7 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     this = snapshot.nodes.get(node)
     if this is None:
         return
+    yield at(pipeline.ENCAPSULATE, (), (output(this.tunnel_ofport(snapshot.cluster)),))
     for subnet in this.subnets:
         kind = family(subnet.version)
         own = _own_addresses(this, subnet)

@@ -39,7 +39,20 @@ from topology.model.networks import (
     Translation,
     either,
 )
-from topology.model.nodes import ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Cluster, Held, Node, Outage, PortRange, Tunnel
+from topology.model.nodes import (
+    GENEVE_OFPORT,
+    ICMP_OFPORT,
+    TUN_OFPORT,
+    TUNNEL_OFPORTS,
+    VXLAN_OFPORT,
+    Cluster,
+    Encapsulation,
+    Held,
+    Node,
+    Outage,
+    PortRange,
+    Tunnel,
+)
 from topology.model.ports import (
     MIRRORS,
     TRANSLATIONS,
@@ -103,6 +116,7 @@ __all__ = [
     "DEFAULT_PROVIDER",
     "EVERYTHING",
     "FIRST_VNID",
+    "GENEVE_OFPORT",
     "GLOBAL_VNID",
     "HAIRPIN",
     "ICMP_OFPORT",
@@ -124,6 +138,7 @@ __all__ = [
     "NODE_PORTS",
     "SHARED_SPACE",
     "TRANSLATIONS",
+    "TUNNEL_OFPORTS",
     "TUN_OFPORT",
     "VNIDS",
     "VXLAN_OFPORT",
@@ -136,6 +151,7 @@ __all__ = [
     "Connection",
     "ConnectionKey",
     "Egress",
+    "Encapsulation",
     "Endpoint",
     "EndpointSlice",
     "Held",

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from topology import fields, pipeline
 from topology.fields import CT_MARK, CT_STATE, ETH_DST, ETH_SRC, IN_PORT, IPV4_SRC
 from topology.flow import Actions, Match, Op
-from topology.model import TUN_OFPORT, VXLAN_OFPORT, Address, Egress, PodKey, Port, PortKey
+from topology.model import GENEVE_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Address, Egress, PodKey, Port, PortKey
 from topology.pipeline import EGRESS_ADDRESS, EGRESS_MAC, EGRESS_ZONE, SOURCE_VNID, SPACE_MAC, Table
 from topology.snapshot import Snapshot
 from topology.verification.claim import About, Claim, Kind, of_cluster
@@ -163,7 +163,7 @@ def _ways(view: View, place: Place) -> Facts:
                 (Op.SET, ETH_DST, SPACE_MAC, W48),
                 (Op.SET, ETH_SRC, EGRESS_MAC | int(address), W48),
                 (Op.SET, family_of(vtep.version).tunnel_destination, int(vtep), ADDRESS_MASK[vtep.version]),
-                (Op.OUTPUT, VXLAN_OFPORT),
+                goto(Table.ENCAPSULATION),
             )
     return facts
 
@@ -184,8 +184,9 @@ def _arrivals(view: View, place: Place) -> Facts:
     told = (ETH_SRC, EGRESS_MAC | int(address), W48)
     onwards = (load(EGRESS_ADDRESS, int(address)), goto(Table.EGRESS))
     return {
-        ((IN_PORT, VXLAN_OFPORT, W32), (SOURCE_VNID, vnid, W32), told, IS_IP[address.version]): onwards
+        ((IN_PORT, by, W32), (SOURCE_VNID, vnid, W32), told, IS_IP[address.version]): onwards
         for vnid in numbers(egress, view.snapshot)
+        for by in (VXLAN_OFPORT, GENEVE_OFPORT)
     }
 
 

@@ -15,7 +15,7 @@ from typing import Final
 from topology import fields, pipeline
 from topology.fields import CT_MARK, CT_STATE, ETH_DST, ETH_SRC, IN_PORT, IPV4_SRC
 from topology.flow import NO_TABLE, Actions, Match, Op
-from topology.model import VXLAN_OFPORT, Egress, PodKey, Port, PortKey
+from topology.model import GENEVE_OFPORT, VXLAN_OFPORT, Egress, PodKey, Port, PortKey
 from topology.pipeline import EGRESS_ADDRESS, EGRESS_MAC, GATEWAY_ZONE, OUTPUT_PORT, SOURCE_VNID, SPACE_MAC, Table
 from topology.snapshot import Snapshot
 from topology.verification.claim import About, Claim, Kind
@@ -87,7 +87,7 @@ def _ways(view: View, egress: Egress, port: Port, address: int) -> Facts:
                 (Op.SET, ETH_DST, SPACE_MAC, W48),
                 (Op.SET, ETH_SRC, EGRESS_MAC | address, W48),
                 (Op.SET, family_of(vtep.version).tunnel_destination, int(vtep), ADDRESS_MASK[vtep.version]),
-                (Op.OUTPUT, VXLAN_OFPORT),
+                goto(Table.ENCAPSULATION),
             )
     return facts
 
@@ -98,7 +98,11 @@ def _arrivals(view: View, egress: Egress, port: Port, address: int) -> Facts:
     told = (ETH_SRC, EGRESS_MAC | address, W48)
     onwards = (load(EGRESS_ADDRESS, address), goto(Table.EGRESS))
     vnids = numbers(egress, view.snapshot)
-    return {((IN_PORT, VXLAN_OFPORT, W32), (SOURCE_VNID, vnid, W32), told, IS_IP[4]): onwards for vnid in vnids}
+    return {
+        ((IN_PORT, by, W32), (SOURCE_VNID, vnid, W32), told, IS_IP[4]): onwards
+        for vnid in vnids
+        for by in (VXLAN_OFPORT, GENEVE_OFPORT)
+    }
 
 
 def _forwards(view: View, egress: Egress, port: Port, address: int) -> Facts:

@@ -8,7 +8,7 @@ from typing import Final
 from topology import fields, pipeline
 from topology.fields import IN_PORT
 from topology.flow import Actions, Match
-from topology.model import HAIRPIN, NODE_PORTS, TUN_OFPORT, VXLAN_OFPORT, Address, Prefix
+from topology.model import GENEVE_OFPORT, HAIRPIN, NODE_PORTS, TUN_OFPORT, VXLAN_OFPORT, Address, Prefix
 from topology.pipeline import NODE_HAIRPIN_ZONE, NODE_ZONE, OUTSIDE, Table
 from topology.verification import attachment
 from topology.verification.claim import About, Claim, Kind, always, of_cluster, of_node, of_peers
@@ -141,17 +141,17 @@ def _answer(space: int, cidr: Prefix) -> Iterator[Match]:
         yield (SHARED[0], space, W32), IS_ARP, _ASKS, target
 
 
+def _tunnels(world: World) -> Facts:
+    """A node sends by one of them; it is sent to by both."""
+    return {((IN_PORT, by, W32),): (goto(Table.TUNNEL_INGRESS),) for by in (VXLAN_OFPORT, GENEVE_OFPORT)}
+
+
 def _misses(world: World) -> Facts:
     return {(): ()}
 
 
 CLAIMS: Final[tuple[Claim, ...]] = (
-    always(
-        pipeline.DISPATCH_TUNNEL,
-        Kind.SPOOF,
-        (goto(Table.TUNNEL_INGRESS),),
-        ((IN_PORT, VXLAN_OFPORT, W32),),
-    ),
+    of_cluster(pipeline.DISPATCH_TUNNEL, Kind.SPOOF, _tunnels),
     always(pipeline.DISPATCH_NODE, Kind.SPOOF, (goto(Table.NODE_INGRESS),), ((IN_PORT, TUN_OFPORT, W32),)),
     always(pipeline.DISPATCH_POD, Kind.SPOOF, (goto(Table.POD_INGRESS),)),
     of_peers(pipeline.TUNNEL_PEER, Kind.SPOOF, _from_peer, _peers, _count_peers),

@@ -8,14 +8,15 @@ from typing import Final
 from topology import fields, pipeline
 from topology.fields import ETH_DST, IN_PORT, TUNNEL_ID, Field
 from topology.flow import Action, Actions, Match, Op
-from topology.model import ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Mirror, Node, Port
+from topology.model import GENEVE_OFPORT, ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Mirror, Node, Port
 from topology.pipeline import OUTPUT_PORT, Stage, Table
 from topology.snapshot import Snapshot
 from topology.verification.claim import About, Claim, Kind, always
+from topology.verification.routing import sends_by
 from topology.verification.shape import ADDRESS_MASK, NO_IN_PORT, W32, W48, family_of, goto
 from topology.verification.world import View
 
-_NO_PODS: Final = frozenset((VXLAN_OFPORT, TUN_OFPORT, ICMP_OFPORT))
+_NO_PODS: Final = frozenset((VXLAN_OFPORT, GENEVE_OFPORT, TUN_OFPORT, ICMP_OFPORT))
 _COPIES: Final = 1
 _W64: Final = (1 << 64) - 1
 
@@ -46,7 +47,7 @@ def _copies(view: View, port: Port, is_wanted: Callable[[Mirror], bool]) -> Iter
         else:
             vtep = view.snapshot.nodes[target.node].underlay
             at = (Op.SET, family_of(vtep.version).tunnel_destination, int(vtep), ADDRESS_MASK[vtep.version])
-            yield (Op.CLONE, (*named, (Op.SET, TUNNEL_ID, _COPIES, _W64), at, (Op.OUTPUT, VXLAN_OFPORT)))
+            yield (Op.CLONE, (*named, (Op.SET, TUNNEL_ID, _COPIES, _W64), at, (Op.OUTPUT, sends_by(view))))
 
 
 def _of_ports(stage: Stage, field: Field, is_wanted: Callable[[Mirror], bool], then: Action) -> Claim:

@@ -7,8 +7,8 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
 from topology import fields, pipeline
-from topology.flow import Actions, Match
-from topology.model import NODE_PORTS, AddressBlock, Prefix
+from topology.flow import Actions, Match, Op
+from topology.model import GENEVE_OFPORT, NODE_PORTS, VXLAN_OFPORT, AddressBlock, Prefix
 from topology.pipeline import SPACE
 from topology.verification import attachment
 from topology.verification.claim import EVERYWHERE, About, Claim, Kind, always, of_cluster, of_node, of_peers
@@ -147,6 +147,16 @@ def _routes_owed(view: View) -> Iterator[Match]:
         yield from peer.routes
 
 
+def sends_by(view: View) -> int:
+    """Return the tunnel port of the node's encapsulation: its own, else the cluster's."""
+    chosen = view.this.encapsulation or view.snapshot.cluster.encapsulation
+    return GENEVE_OFPORT if chosen == "geneve" else VXLAN_OFPORT
+
+
+def _encapsulated(view: View) -> Facts:
+    return {(): ((Op.OUTPUT, sends_by(view)),)}
+
+
 def _count_routes(view: View) -> int:
     return view.count_of_peers(lambda peer: len(peer.routes), view.world.every_route)
 
@@ -166,4 +176,5 @@ CLAIMS: Final[tuple[Claim, ...]] = (
     always(pipeline.GUARD_PASS, Kind.LEAK, TO_TUN),
     of_peers(pipeline.TUNNEL_ROUTE, Kind.LEAK, _route, _routes_owed, _count_routes),
     Claim(pipeline.TUNNEL_BLOCK, Kind.LEAK, About.BLOCKS, _block_there, lambda view: _blocks_owed(view, here=False)),
+    of_node(pipeline.ENCAPSULATE, Kind.LEAK, _encapsulated),
 )

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from topology import fields
 from topology.fields import IPV4, IPV6, Family, Field
 from topology.flow import NO_TABLE, Action, Actions, Match, MatchTerm, Op
-from topology.model import VXLAN_OFPORT, Address, Prefix
+from topology.model import Address, Prefix
 from topology.pipeline import (
     BY_SERVICE,
     CLUSTER_SOURCE,
@@ -143,7 +143,7 @@ def to_peer(vtep: Address) -> Actions:
     return (
         *_ENVELOPE,
         (Op.SET, kind.tunnel_destination, int(vtep), ADDRESS_MASK[vtep.version]),
-        (Op.OUTPUT, VXLAN_OFPORT),
+        goto(Table.ENCAPSULATION),
     )
 
 
