@@ -404,7 +404,7 @@ ROUTE_ANSWER: Final = Stage(
 )
 ROUTE_NODE_PORTS: Final = Stage(Table.ROUTING, 30, _BASE, "what stands for a node: out by tun0")
 ROUTE_GATEWAY: Final = Stage(
-    Table.ROUTING, 25, _GATEWAYS, "everything else, of a pod that leaves by a gateway pod: EGRESS"
+    Table.ROUTING, 22, _GATEWAYS, "everything else, of a pod that leaves by a gateway pod: EGRESS"
 )
 ROUTE_EGRESS: Final = Stage(
     Table.ROUTING, 20, _EGRESS, "everything else, of a pod that leaves by an address of its network's: EGRESS"
