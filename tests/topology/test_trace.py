@@ -247,6 +247,7 @@ def test_steps_tell_the_way(fabric: Fabric) -> None:
         ("n1", "EGRESS_POLICY", "BASE"),
         ("n1", "ROUTING", "BASE"),
         ("n1", "TUNNEL_EGRESS", "TUNNELS"),
+        ("n1", "ENCAPSULATION", "NODE"),
         ("n2", "DISPATCH", "BASE"),
         ("n2", "TUNNEL_INGRESS", "TUNNELS"),
         ("n2", "SERVICE_REPLIES", "BASE"),
