@@ -102,7 +102,8 @@ def _numbers() -> str:
             f"{pipeline.SERVICE_ZONE} what services led to endpoints,",
             f"{pipeline.HAIRPIN_ZONE} what they led from a pod to itself,",
             f"{pipeline.NODE_HAIRPIN_ZONE} and from a node out by the tun0 that it came by,",
-            f"{pipeline.EGRESS_ZONE} what left by an address of its network's.",
+            f"{pipeline.EGRESS_ZONE} what left by an address of its network's,",
+            f"{pipeline.GATEWAY_ZONE} what was given to a gateway pod.",
             f"Those from {pipeline.FIRST_NETWORK_ZONE} on belong to networks that are asked less than they may ask.",
             *(
                 "",
@@ -157,6 +158,7 @@ def _sample() -> Snapshot:
         requests.CreateService(kept),
         *map(requests.PutEndpoints, endpoints),
         requests.CreateEgress(Egress("red", "red", (IPv4Address("203.0.113.5"),), nodes=("n1",))),
+        requests.CreateEgress(Egress("blue", "blue", via=PodKey("red", "a"))),
         requests.ReportPort(key, "red", "a", "v1"),
         requests.PortSeen("n1", "v1", 3),
         requests.CreateMirror(Mirror("all", 0, PodKey("red", "b"), "red")),

@@ -13,13 +13,15 @@ from tests.topology.strategies import after, answer
 from tests.topology.test_egress import DB, ONE, OUTSIDE, attached, fabric_of, packet, pod, sent, wish, world
 from topology import requests
 from topology.admission import admit
+from topology.compiler import update
 from topology.fields import ETH_DST, ETH_SRC, IPV4_DST, IPV4_SRC
 from topology.model import Egress, Pod, PodKey
 from topology.outcome import Delivered, Dropped, Sent, Where
 from topology.packet import ICMP_UNREACHABLE, Ends, Packet, arriving, icmp, transport
 from topology.requests import CreateEgress, Reason, Refused, Request
-from topology.snapshot import Snapshot
+from topology.snapshot import Snapshot, apply_all
 from topology.trace import Fabric, Trace
+from topology.verification import prove
 
 FIREWALL = PodKey("blue", "c")  # on n2
 
@@ -174,6 +176,14 @@ def _end(trace: Trace) -> tuple[object, int | None]:
     """To which pod or from which node, and from which address."""
     outcome = trace.outcome
     return outcome.port if isinstance(outcome, Delivered) else outcome.node, trace.packet.get(IPV4_SRC)
+
+
+def test_a_pod_that_is_a_gateway_no_more_is_believed_as_any_other() -> None:
+    before = State.of(world(via()))
+    for change in (wish(nodes=("n3",)), requests.DeleteEgress("red"), via(to=PodKey("lime", "d"))):
+        now, changes = apply_all(before.snapshot, admit(before.snapshot, change))
+        tables, _ = update(before.tables, changes, before.snapshot, now)
+        assert all(proof.findings == () for proof in prove(now, tables))
 
 
 BAD: dict[str, tuple[Request, Reason, str]] = {

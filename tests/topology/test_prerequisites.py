@@ -78,6 +78,7 @@ def everything() -> Snapshot:
         requests.CreateEgress(Egress(name, name, (ip(f"203.0.113.{number}"),), nodes=("n1",)))
         for number, name in enumerate(("red", "fir"), 65)
     ]
+    leaving.append(requests.CreateEgress(Egress("lime", "lime", via=pods[0])))
     return after(empty(), *asked, service(), requests.CreateService(kept), *slices, *leaving)
 
 

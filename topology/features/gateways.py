@@ -74,7 +74,7 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
         yield from _chosen(node, PortKey(*rest), snapshot)
         return
     pod = PodKey(*rest)
-    port = port_of(pod, snapshot)
+    port = port_of(pod, snapshot) if pod in snapshot.egresses_via else None
     address = None if port is None else known_as(port)
     if port is None or address is None:
         return
