@@ -369,6 +369,9 @@ def test_an_egress_is_held_by_another_node_when_one_is_lost(lab: ClusterLab) -> 
     lab.server.client.delete(custom(EGRESSES.plural), "out")
     wait_for(lambda: lab.server.get(custom(EGRESSES.plural), "out") is None, "the egress stays")
     seconds_until_seen(source, lab.outside, str(lab.node("n1").address), asked)
+    wait_for(lambda: {"InSync", "Standby"} == _phases(lab, dead.name), f"{dead.name} is not in sync again")
+    first, second = (lab.pods_by_name[name] for name in ("blue/a", "red/b" if dead.name == "n2" else "blue/b"))
+    wait_for(lambda: bool(lab.node("n1").ping(second)) and bool(lab.node(dead.name).ping(first)), "it is not reached")
 
 
 def test_a_node_that_goes_takes_what_is_its_own_along(lab: ClusterLab) -> None:
