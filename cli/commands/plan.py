@@ -37,6 +37,7 @@ _COMMANDS: Final = (
     mirrors.create_mirror,
     mirrors.delete_mirror,
     nodes.create_node,
+    nodes.set_node,
     nodes.delete_node,
 )
 
