@@ -266,6 +266,6 @@ def test_endpoints_of_a_node_for_whom_comes_from_outside() -> None:
     assert (any_place(service, port, snapshot), any_place(service, nobodys, snapshot)) == (True, False)
     assert set(snapshot.near) == {"n1", "n2"}
     both = apply_all(snapshot, (Put(other),))[0]
-    assert targets_on("n1", service, port, both) == ()  # one is ready, by another port
+    assert targets_on("n1", service, port, both) == (Target(A, 8080),)  # the one that is ready is so by another port
     places = {("TCP", Target(A, 8080)), ("TCP", Target(B, 8080)), ("TCP", Target(B, 9090))}
     assert places_on("n1", service.key, both) == places

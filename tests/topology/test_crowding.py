@@ -84,7 +84,7 @@ def test_a_range_that_leaves_no_room_is_refused() -> None:
 
 def test_nobody_gets_the_numbers_of_another_service(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever others have written: ports for which there is no room are left out, and the proof tells of them."""
-    monkeypatch.setattr(services, "room", lambda version, cluster: 16)  # with 2048 it would take 700 ports
+    monkeypatch.setattr(services, "room_for", lambda service, cluster: 16)  # with 2048 it would take 700 ports
     wide = many_ports(10)
     asked = (requests.CreateNode("n1", IPv4Address("192.0.2.11")), requests.CreateService(NEXT))
     written = (wide, slices(wide, MOST_BUCKETS + 1)[0].slice)

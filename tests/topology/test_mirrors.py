@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
@@ -19,7 +20,7 @@ from topology.outcome import Delivered, Dropped
 from topology.packet import Ends, Packet, arriving, transport, tunnelled
 from topology.pipeline import MIRROR_MAC, MIRROR_VNID, FeatureId
 from topology.requests import Reason, Refused, Request
-from topology.snapshot import Snapshot, apply_all
+from topology.snapshot import Put, Snapshot, apply_all
 from topology.trace import Fabric, Trace
 
 A, B, C, P = (PodKey(*pod) for pod in (("red", "a"), ("blue", "b"), ("red", "c"), ("ops", "probe")))
@@ -196,3 +197,12 @@ def test_there_are_not_too_many(network: Snapshot) -> None:
     with pytest.raises(Refused, match=f"{MOST_MIRRORS} others"):
         admit(full, mirror(name="more"))
     assert admit(full, mirror(B, name="m0"))
+
+
+def test_a_port_that_becomes_another_pods_is_a_target_no_more(network: Snapshot) -> None:
+    """As a port's key may in an order of events in which it was not taken away first."""
+    before = after(network, mirror())
+    target = port(before, P)
+    events = (Put(replace(target, project="red", pod="other")),)
+    snapshot, changes = apply_all(before, events)
+    assert update(compile_all(before), changes, before, snapshot)[0] == compile_all(snapshot)

@@ -27,7 +27,7 @@ from topology.switch import Switch
 from topology.text import flow_text, group_text, match_text, meter_text
 from topology.tracker import Look, Nat, Tracker
 
-pytestmark = pytest.mark.ovs
+pytestmark = [pytest.mark.ovs, pytest.mark.timeout(300)]  # each of the networks is installed in Open vSwitch
 
 BRIDGE = "br0"
 POD_OFPORTS = range(3, 16)

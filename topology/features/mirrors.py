@@ -56,13 +56,12 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
 def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
     """A port itself, and all that is mirrored to it; what a mirror copies, and its target's node; a node's own."""
     match change.subject:
-        case Port(key=key, project=project, pod=name):
-            pod = PodKey(project, name)
+        case Port(key=key):
             yield Section(key.node, key)
-            for mirror in snapshot.mirrors_to.get(pod, {}):
-                yield from _all_of(snapshot.mirrors[mirror], snapshot)
-            for mirror in snapshot.mirrors_of.get(pod, {}):
-                yield from _at_target(snapshot.mirrors[mirror], snapshot)
+            for pod in {
+                PodKey(side.project, side.pod) for side in (change.before, change.after) if isinstance(side, Port)
+            }:
+                yield from _of_pod(key.node, pod, snapshot)
         case Mirror():
             for side in (change.before, change.after):
                 if isinstance(side, Mirror):
@@ -72,6 +71,15 @@ def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
                 yield from _at_target(snapshot.mirrors[mirror], snapshot)
         case Node() | Cluster() as changed:
             yield from _of_tunnels(changed, snapshot)
+
+
+def _of_pod(node: str, pod: PodKey, snapshot: Snapshot) -> Iterator[Section]:
+    """Name all that is mirrored to a pod that has, or had, a port on a node, and where copies of its packets arrive."""
+    for mirror in snapshot.mirrors_to.get(pod, {}):
+        yield Section(node, (mirror,))
+        yield from _all_of(snapshot.mirrors[mirror], snapshot)
+    for mirror in snapshot.mirrors_of.get(pod, {}):
+        yield from _at_target(snapshot.mirrors[mirror], snapshot)
 
 
 def _of_tunnels(changed: Node | Cluster, snapshot: Snapshot) -> Iterator[Section]:
