@@ -82,8 +82,16 @@ class Seen:
     vnid: int  # by the tunnel; 0 if not by it
 
 
+@dataclass(frozen=True)
+class Bridge:
+    """A private Open vSwitch with a bridge; which ofport each port of the data path has."""
+
+    switch: DummySwitch
+    ofports: dict[int, int]
+
+
 @pytest.fixture(scope="module")
-def openvswitch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DummySwitch]:
+def openvswitch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
     """Return a private Open vSwitch whose bridge has tunnel ports, tun0 and pods' ports, with their usual numbers."""
     for switch in running(tmp_path_factory.mktemp("ovs")):
         with switch.bridge(BRIDGE):
@@ -92,7 +100,8 @@ def openvswitch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DummySwitc
                 _add_port(switch, f"{kind}0", ofport, (f"type={kind}", *options))
             for number in (TUN_OFPORT, ICMP_OFPORT, *POD_OFPORTS):
                 _add_port(switch, f"p{number}", number, ("type=dummy",))
-            yield switch
+            shown = re.findall(r" (\d+)/(\d+): ", switch.run("ovs-appctl", "dpif/show"))
+            yield Bridge(switch, {int(there): int(ofport) for ofport, there in shown})
 
 
 def _add_port(switch: DummySwitch, name: str, number: int, settings_: tuple[str, ...]) -> None:
@@ -119,7 +128,7 @@ def _first_choice(flow: Flow) -> Flow:
 def install(switch: DummySwitch, table: FlowTable) -> None:
     """Give the bridge exactly the flows of a table; where it would choose by a hash, `ofproto/trace` ends."""
     told = (group_text(group) for entry in table.entries() for group in entry.flow.groups)
-    groups = [text.replace("type=select", "type=all").replace("weight:1,", "") for text in told]
+    groups = [re.sub(r"weight:\d+,", "", re.sub(r"type=select.*?,bucket", "type=all,bucket", text)) for text in told]
     flows = [flow_text(entry.flow, cookie=entry.cookie) for entry in (*table.entries(), *table.sentinels())]
     switch.ofctl("del-flows", BRIDGE)
     switch.ofctl("del-groups", BRIDGE)
@@ -138,22 +147,25 @@ def in_words(packet: Packet) -> str:
     return re.sub(r"\btp_", f"{protocol}_", words)
 
 
-def told_by_openvswitch(switch: DummySwitch, packet: Packet, state: str) -> Seen:
-    text = switch.run("ovs-appctl", "ofproto/trace", BRIDGE, in_words(packet), *["--ct-next", state] * MOST_TRACKED)
+def told_by_openvswitch(bridge: Bridge, packet: Packet, state: str) -> Seen:
+    text = bridge.switch.run(
+        "ovs-appctl", "ofproto/trace", BRIDGE, in_words(packet), *["--ct-next", state] * MOST_TRACKED
+    )
     steps = re.findall(r"^ *(\d+)\. .*cookie 0x(\w+)$", text, re.M)
     last = text[text.rindex("\nFlow: ") if "\nFlow: " in text else 0 :]
     begun, ended = re.findall(r"^(?:Final f|F)low: (.*)$", last, re.M)
+    sent = re.findall(r"^Datapath actions: (.*)$", text, re.M)
     moved = re.findall(r"NXM_NX_TUN_ID\[0\.\.23\] is now (0x\w+)", text)
     return Seen(
         tuple((int(table), int(cookie, 16)) for table, cookie in steps),
-        tuple(port for actions in re.findall(r"^Datapath actions: (.*)$", text, re.M) for port in _outputs(actions)),
+        tuple(bridge.ofports[port] for actions in sent for port in _outputs(actions)),
         _numbers(begun if ended == "unchanged" else ended),
         int(moved[-1], 16) if moved else 0,  # not told when it stays 0
     )
 
 
 def _outputs(actions: str) -> Iterator[int]:
-    """Yield the ports of datapath actions: numbers outside of brackets. The dummy datapath's are OpenFlow's."""
+    """Yield the data path's ports of its actions: numbers outside of brackets."""
     while "(" in actions:
         actions = re.sub(r"\w*\([^()]*\)", "", actions)
     return (int(word) for word in actions.split(",") if word.isdigit())
@@ -186,13 +198,13 @@ def told_by_ours(table: FlowTable, packet: Packet, state: str) -> Seen:
 
 @given(data=st.data())
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-def test_same_way_same_end(openvswitch: DummySwitch, data: st.DataObject) -> None:
+def test_same_way_same_end(openvswitch: Bridge, data: st.DataObject) -> None:
     snapshot = data.draw(snapshots())
     assume(snapshot.nodes)
     drawn = data.draw(st.lists(sendings(snapshot), min_size=20, max_size=20))
     node = max(sorted(snapshot.nodes), key=[sending.node for sending in drawn].count)
     table = first_choices(compile_node(node, snapshot))
-    install(openvswitch, table)
+    install(openvswitch.switch, table)
     for sending in drawn:
         if sending.node == node:
             state = data.draw(st.sampled_from(sorted(STATES)))
