@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from kube.objects import NAMESPACES, NODES, PODS
 from lab.cluster import TOKEN, ClusterLab
@@ -71,11 +72,17 @@ def _first_ping(lab: ClusterLab, story: Story) -> None:
     told = ", ".join(f"{step} {1000 * seconds:.0f} ms" for step, seconds in steps.items())
     story.say(f"from namespace to first ping {1000 * (ended - began):.0f} ms: {told}")
     story.expect("the first ping of a new namespace's pod", "answered", "answered" if answered else "lost")
-    found = lab.server.get(PODS, "a", "fresh") or {}
     wait_for(lambda: _annotated(lab), "the pod does not say its networks", 10)
-    node = lab.server.get(NODES, "n2") or {}
-    condition = next(each for each in node["status"]["conditions"] if each["type"] == "NetworkUnavailable")
-    story.expect("NetworkUnavailable of n2", "False", f"{condition['status']} ({condition['reason']}) {bool(found)}")
+    # What is written back comes after what it tells of; a heddle-node that has just started was not ready before.
+    wait_for(lambda: _network_unavailable(lab, "n2").startswith("False"), "n2 stays NetworkUnavailable", 10)
+    story.expect("NetworkUnavailable of n2", "False", _network_unavailable(lab, "n2"))
+
+
+def _network_unavailable(lab: ClusterLab, name: str) -> str:
+    """A node's condition: its status and reason."""
+    conditions = (lab.server.get(NODES, name) or {}).get("status", {}).get("conditions", [])
+    found: dict[str, Any] = next((each for each in conditions if each["type"] == "NetworkUnavailable"), {})
+    return f"{found.get('status')} ({found.get('reason')})"
 
 
 def _annotated(lab: ClusterLab) -> bool:
