@@ -41,12 +41,6 @@ class Service:
         self.serve(pods)
         return self
 
-    @property
-    def ingress(self) -> str:
-        """The address of the pool that it has."""
-        (address,) = self.api.get(f"/v1/services/{self.project}/{self.name}")["ingress"]
-        return str(address)
-
     def serve(self, pods: Iterable[Pod], leaving: Iterable[Pod] = ()) -> None:
         """Let these pods be the endpoints, and `leaving` end what they are at; returns when that is in force."""
         ending = {"ready": False, "serving": True, "terminating": True}
@@ -67,7 +61,6 @@ class Service:
     def _lead_to(self, endpoints: list[dict[str, Any]], port: int = ECHO_PORT) -> None:
         body = {"project": self.project, "name": f"{self.name}-1", "service": self.name, "ports": _ports(port)}
         self.api.post("/v1/endpoints", {**body, "endpoints": endpoints})
-        self.api.settle()
 
 
 def _endpoint(pod: Pod) -> dict[str, Any]:

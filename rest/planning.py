@@ -23,9 +23,7 @@ from topology.model import (
     Binding,
     Cluster,
     Connection,
-    Egress,
     EndpointSlice,
-    Mirror,
     Network,
     Node,
     Pod,
@@ -48,8 +46,6 @@ _KINDS: Final[dict[type, str]] = {
     AddressBlock: "address block",
     Service: "service",
     EndpointSlice: "endpoints",
-    Egress: "egress",
-    Mirror: "mirror",
 }
 
 
@@ -132,14 +128,7 @@ def _name(subject: Subject) -> str:
             return "/".join(key)
         case AddressBlock(network=network, prefix=prefix, node=node):
             return f"{prefix} of {network} on {node}"
-        case (
-            Node(name=name)
-            | Network(name=name)
-            | Project(name=name)
-            | Binding(name=name)
-            | Egress(name=name)
-            | Mirror(name=name)
-        ):
+        case Node(name=name) | Network(name=name) | Project(name=name) | Binding(name=name):
             return name
         case _:
             return "settings"

@@ -122,8 +122,6 @@ PARAMETERS: Final[dict[str, Any]] = {
     "other": Label,
     "project": Label,
     "binding": Label,
-    "egress": Label,
-    "mirror": Label,
     "pod": Subdomain,
     "service": Label,
     "slice": Subdomain,

@@ -12,7 +12,6 @@ import eventlet
 from eventlet.event import Event as GreenEvent
 
 from rest.control import Forwarded, Published, Replica, Reply, Submitted, SwitchPhase
-from rest.reports import Reports
 from ryu_apps.owner import Owner
 from store.base import Mark, Record, Store
 from topology.model import Address
@@ -30,7 +29,6 @@ class ControlPlane:
         self._owner = owner
         self._store = store
         self._asked: GreenEvent | None = None
-        self.reports = Reports()
 
     @property
     def published(self) -> Published:

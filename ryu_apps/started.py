@@ -20,5 +20,5 @@ class Started:
     owner: Owner
     control: Control
     threads: tuple[Callable[[], None], ...]
-    leave: Callable[[], object]
+    leave: Callable[[], None]
     reviewer: Reviewer | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple, TypeAlias
 
-from topology.model import Address, PortKey
+from topology.model import PortKey
 
 
 class Where(Enum):
@@ -24,11 +24,10 @@ class Delivered(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """The packet left by a node's tun0; `source`: by which address of an egress, if it has got one."""
+    """The packet left by a node's tun0."""
 
     node: str
     where: Where
-    source: Address | None = None
 
 
 class Dropped(NamedTuple):

@@ -27,7 +27,6 @@ from topology.model import (
     Binding,
     Endpoint,
     EndpointSlice,
-    Mirror,
     NamedPort,
     Pod,
     PodKey,
@@ -39,7 +38,6 @@ from topology.model import (
 )
 from topology.requests import (
     CreateBinding,
-    CreateMirror,
     CreateNetwork,
     CreateNode,
     CreateService,
@@ -75,7 +73,6 @@ def furnished() -> MemoryControl:
     control.submit(CreateService(web))
     endpoints = (Endpoint(IPv4Address("10.128.0.2"), NODE),)
     control.submit(PutEndpoints(EndpointSlice(SliceKey(NETWORK, NODE), "web", (NamedPort("TCP", 8080),), endpoints)))
-    control.submit(CreateMirror(Mirror(NETWORK, 0, PodKey(NETWORK, NODE), "blue")))
     control.submit(ReportPort(KEY, NETWORK, "a", "v0"))
     control.submit(PortSeen("node-1", "v0", 5))
     control.submit(ReportPort(KEY._replace(container="c1"), "east", "a", "v1"))
