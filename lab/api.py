@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from typing import Any
 
 from lab.errors import LabError
@@ -36,6 +37,8 @@ class Api:
 
     def __init__(self, url: str, token: str | None = None) -> None:
         self.url = url
+        self.settle: Callable[[], None] = lambda: None
+        """Called where the next packet has to be decided by what was changed; see Lab.settle."""
         self._headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
 
     def get(self, path: str, timeout: float = TIMEOUT) -> Any:

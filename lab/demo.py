@@ -38,6 +38,7 @@ def demonstrate(name: str, story: Story) -> None:
         _show(lab, story, "Joined", [frozenset(TENANTS)])
         story.say("isolating red and blue again")
         lab.isolate(*TENANTS)
+        lab.settle()
         _show(lab, story, "Isolated again")
         story.say("cleaning up")
 

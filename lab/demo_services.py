@@ -127,6 +127,7 @@ def _tenants(lab: Lab, story: Story) -> None:
     )
     lab.isolate("fir", "oak")
     lab.isolate("fir", "red")
+    lab.settle()
     story.try_out("Isolated again", [trial for name in ("oak/a", "red/a") for trial in _ask(pods[name], far, NOBODY)])
 
 

@@ -61,6 +61,7 @@ class Service:
     def _lead_to(self, endpoints: list[dict[str, Any]], port: int = ECHO_PORT) -> None:
         body = {"project": self.project, "name": f"{self.name}-1", "service": self.name, "ports": _ports(port)}
         self.api.post("/v1/endpoints", {**body, "endpoints": endpoints})
+        self.api.settle()
 
 
 def _endpoint(pod: Pod) -> dict[str, Any]:

@@ -63,6 +63,7 @@ def test_tenants_are_apart_until_a_connection_is_made_and_again_when_it_goes(lab
     assert a.tcp(other)
     assert other.tcp(a)
     lab.isolate("red", "blue")
+    lab.settle()
     assert not a.ping(other)
 
 

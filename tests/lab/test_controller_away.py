@@ -64,6 +64,7 @@ def test_an_acknowledged_change_survives_kill(lab: Lab) -> None:
         assert blue.tcp(red)
     finally:
         lab.isolate("red", "blue")
+    lab.settle()
     assert not red.ping(blue).arrived
 
 

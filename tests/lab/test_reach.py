@@ -32,6 +32,7 @@ def test_join_and_isolate(lab: Lab) -> None:
         assert explore(pods, pods, [frozenset({"red", "blue"})]).wrong == []
     finally:
         lab.isolate("red", "blue")
+    lab.settle()
     assert explore(pods, pods).wrong == []
 
 

@@ -128,6 +128,7 @@ def test_a_connection_for_services_is_for_those_of_the_other_network(lab: Lab, s
         assert not client.tcp(pod(lab, "red/c")).arrived
     finally:
         lab.isolate("blue", "red")
+    lab.settle()
     assert not client.tcp(theirs.address, PORT).arrived
 
 

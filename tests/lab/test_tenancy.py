@@ -50,6 +50,7 @@ def tenants(unique_name: Callable[[], str]) -> Iterator[Lab]:
 def joined(lab: Lab, first: str, second: str, one_way: bool = False, ports: tuple[str, ...] = ()) -> Iterator[None]:
     """Two networks are connected meanwhile."""
     lab.join(first, second, one_way=one_way, ports=ports)
+    lab.settle()
     try:
         yield
     finally:

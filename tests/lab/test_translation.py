@@ -42,6 +42,7 @@ def alike(unique_name: Callable[[], str]) -> Iterator[Lab]:
 def translated(lab: Lab, first: str, second: str, one_way: bool = False, ports: tuple[str, ...] = ()) -> Iterator[None]:
     """Two networks are joined with translation meanwhile."""
     lab.join_translated(first, second, one_way=one_way, ports=ports)
+    lab.settle()
     try:
         yield
     finally:
