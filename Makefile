@@ -9,6 +9,7 @@ PYTHON ?= $(firstword $(wildcard /usr/bin/python3.11 /usr/bin/python3.12 /usr/bi
 VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
+PURE := tests/topology tests/store tests/rest
 
 .PHONY: help setup venv test lint golden docs manifests test-kubernetes demo demo-tenancy demo-services demo-kubernetes run bench lock clean
 
@@ -23,8 +24,15 @@ setup: ## install Debian packages where missing, and the virtual environment
 venv: ## the virtual environment only (.venv, exact versions from requirements/test.lock)
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" tools/setup venv
 
+# What only computes is run on all cores; what real processes and packets take part in, by itself, one after the other.
+ifeq ($(TESTS),tests)
 test: setup ## all tests (TESTS=tests/topology for a part)
+	$(BIN)/python -m pytest $(PURE) --numprocesses auto --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(TESTS) $(PURE:%=--ignore=%) $(PYTEST_ARGS)
+else
+test: setup
 	$(BIN)/python -m pytest $(TESTS) $(PYTEST_ARGS)
+endif
 
 lint: setup ## ruff, mypy, and the direction of imports
 	$(BIN)/ruff check .

@@ -91,6 +91,8 @@ class FakeSwitch:
                 yield _message(MessageType.ROLE_REPLY, xid, raw[8:])
             case MessageType.FLOW_MOD | MessageType.GROUP_MOD:
                 self._apply(raw)
+            case MessageType.METER_MOD:  # nothing that is measured has a limit, so these go only
+                pass
             case MessageType.BUNDLE_ADD:
                 self._bundle.append(raw[16:])
             case MessageType.BUNDLE_CONTROL:
@@ -149,6 +151,8 @@ class FakeSwitch:
                 yield from _parts(kind, xid, self._flows_asked(raw))
             case MultipartType.GROUP_DESC:
                 yield from _parts(kind, xid, self._groups_asked(raw))
+            case MultipartType.METER_DESC:  # it has none: nothing that is measured has a limit
+                yield from _parts(kind, xid, iter(()))
             case MultipartType.TABLE_STATS:
                 counts = Counter(table for table, _, _ in self.flows)
                 yield from _parts(

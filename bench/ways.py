@@ -39,16 +39,20 @@ class Way(NamedTuple):
 
 
 class Course(NamedTuple):
-    """Ways from a pod to the same place: Heddle's, by what they are called, and each peer's."""
+    """Ways from a pod to the same place: Heddle's, by what they are called, and each peer's.
+
+    `tap`: the first of ours again, with taps in place of veths.
+    """
 
     title: str
     ours: tuple[Way, ...]
     peers: tuple[Way, ...]
+    tap: Way | None = None
 
     @property
     def ways(self) -> tuple[Way, ...]:
         """All, ours first."""
-        return (*self.ours, *self.peers)
+        return (*self.ours, *self.peers, *([] if self.tap is None else [self.tap]))
 
 
 class Courses(NamedTuple):
@@ -115,30 +119,46 @@ def courses(lab: Lab, state: State, undo: ExitStack) -> Courses:
     lab.network(PROJECT)
     pods = dict(zip(_PODS, lab.pods({f"{PROJECT}/{name}": node for name, node in _PODS.items()}), strict=True))
     client = pods.pop("client").namespace
+    taps = _taps(lab)
+    tap_client = taps.pop("client").namespace
     for name, address in _SERVICES.items():
         _service(lab, name, address, pods[f"{name}-behind"])
     bare = {kind.bridge: BareBridges(state, kind, (first, second)) for kind in (NORMAL, LEAST, TWICE)}
     lab.outside.namespace.sysctl({"ipv4/tcp_rmem": TCP_RECEIVE})
     peers = [each.pods[host] for each in bare.values() for host in _SERVICES]
-    serve([*(pod.namespace for pod in pods.values()), *peers, lab.outside.namespace], undo)
+    serve([*(pod.namespace for pod in (*pods.values(), *taps.values())), *peers, lab.outside.namespace], undo)
     sides = [(bare[kind.bridge], kind) for kind in (NORMAL, LEAST)]
 
     def course(title: str, name: str) -> Course:
         ours = Way("pod", client, str(pods[name].address))
         by_service = Way("service", client, _SERVICES[name])
         theirs = tuple(Way(kind.title, each.pods["client"], kind.address(name)) for each, kind in sides)
-        return Course(title, (ours, by_service), theirs)
+        return Course(title, (ours, by_service), theirs, Way("tap", tap_client, str(taps[name].address)))
 
     out = str(lab.outside.address)
     outside = Course(
         "outside",
         (Way("pod", client, out),),
         tuple(Way(kind.title, each.pods["client"], out) for each, kind in sides),
+        Way("tap", tap_client, out),
     )
     twice = Way(TWICE.title, bare[TWICE.bridge].pods["client"], TWICE.address("near"))
     near = course("same node", "near")
     again = near.peers[0]._replace(title=f"{near.peers[0].title} again")
     return Courses(near, course("VXLAN", "far"), outside, again, twice)
+
+
+def _taps(lab: Lab) -> dict[str, Pod]:
+    """Make a pod that asks and two that answer whose interfaces are taps."""
+    for node in lab.nodes.values():
+        node.runtime.overrides["interface"] = "tap"
+    try:
+        names = ("client", *_SERVICES)
+        made = lab.pods({f"{PROJECT}/{name}-tap": _PODS[name] for name in names})
+        return dict(zip(names, made, strict=True))
+    finally:
+        for node in lab.nodes.values():
+            del node.runtime.overrides["interface"]
 
 
 def _service(lab: Lab, name: str, address: str, pod: Pod) -> None:

@@ -15,7 +15,9 @@ from cli.commands import (
     addresses,
     bindings,
     connections,
+    egresses,
     endpoints,
+    mirrors,
     networks,
     nodes,
     overview,
@@ -101,7 +103,7 @@ def build(plugin_of: str | None = None) -> typer.Typer:
         context_settings=settings if plugin_of is None else settings | {"obj": {PROGRAM: plugin_of}},
     )
     app.callback()(_common)
-    tenancy = (networks, connections, projects, bindings, pods, services, endpoints)
+    tenancy = (networks, connections, projects, bindings, pods, services, endpoints, egresses, mirrors)
     for module in (*tenancy, nodes, ports, addresses, trace, verify, plan, overview):
         module.register(app)
     return app

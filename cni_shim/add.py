@@ -161,10 +161,16 @@ class Interface:
 
     def begin(self) -> None:
         """Make the link, and hand its port's row to the database without waiting for an answer."""
-        self._make_link()
-        mine, bridge = self._attachment, self._shared.request.network.bridge
+        mine, network = self._attachment, self._shared.request.network
+        if network.tap:
+            from cni_shim import tap
+
+            tap.check_free(self._shared.namespace, mine.ifname)
+        else:
+            self._make_link()
         self._shared.undo.append(self._remove_port)
-        self._database.begin(ports.add_port(bridge, mine.host, ports.external_ids(mine, self._iface_id(), "")))
+        kind = ports.INTERNAL if network.tap else ""
+        self._database.begin(ports.add_port(network.bridge, mine.host, self._ids(), kind))
 
     def report(self) -> Assignment:
         """Tell the controller of the port; what it gives it."""
@@ -188,7 +194,9 @@ class Interface:
     def finish_port(self, assignment: Assignment) -> None:
         """See that the switch has been told of the port, and begin to tell it the MAC address."""
         mine, bridge = self._attachment, self._shared.request.network.bridge
-        ids = ports.external_ids(mine, self._iface_id(), assignment.mac, () if mine.primary else assignment.others)
+        ids = self._ids(assignment.mac, () if mine.primary else assignment.others)
+        if assignment.mtu is not None and assignment.mtu < self._shared.most:
+            ids[ports.MTU_KEY] = str(assignment.mtu)
         try:
             found = self._database.finish()[0]["rows"]
         except ShimError as error:
@@ -196,7 +204,8 @@ class Interface:
                 raise
             # The link was made just now, so a row with its name is left from before a reboot.
             ports.remove_port(self._database, mine.host)
-            found = self._database.transact(*ports.add_port(bridge, mine.host, ids))[0]["rows"]
+            kind = ports.INTERNAL if self._shared.request.network.tap else ""
+            found = self._database.transact(*ports.add_port(bridge, mine.host, ids, kind))[0]["rows"]
         if not found:
             raise ShimError(IO_FAILURE, f"the switch has no bridge {bridge}", "is heddle-node running on this node?")
         told = [ports.set_external_ids(mine.host, ids)]
@@ -204,17 +213,24 @@ class Interface:
             told.append(ports.set_external_ids(mine.host, ids, "Port"))  # DEL reads that one
         self._database.begin(told)
         self._userspace = str(found[0]["datapath_type"]) == "netdev"
+        if self._shared.request.network.tap:
+            from cni_shim import tap
+
+            self.settle()
+            tap.wait_open(self._database, mine.host, self._shared.deadline)
+            tap.take(self._shared.kernel, mine.host, (self._shared.namespace, mine.ifname))
 
     def configure(self, assignment: Assignment) -> Part:
-        """Give the pod's end its MTU, MAC address, addresses and routes, and the host's end that MTU."""
-        shared, name = self._shared, self._attachment.ifname
+        """Give the pod's end its MTU, MAC address, addresses and routes.
+
+        The host's end keeps the node's MTU: what is too large for the pod alone, heddle-node sees there and answers.
+        """
+        shared, name, tap = self._shared, self._attachment.ifname, self._shared.request.network.tap
         mtu = min(shared.most, assignment.mtu or shared.most)
-        if mtu < shared.most:
-            shared.kernel.do(netlink.set_mtu(self._attachment.host, mtu))
         with shared.namespace:
             index = if_nametoindex(name)
             kernel = netlink.Netlink()
-            if self._userspace:
+            if self._userspace and not tap:
                 ethtool.transmit_checksum_off(name)
                 self._limit_window()
         shared.closing.append(kernel.close)
@@ -226,10 +242,10 @@ class Interface:
         # Where another interface of the pod has this route already, the first one keeps it, as in other plugins.
         wanted = {netlink.new_route(index, *route): route for route in assignment.routes}
         there = kernel.do(*wanted, ignore=errno.EEXIST)
-        if self._userspace:
+        if self._userspace and not tap:
             ethtool.transmit_checksum_off(self._attachment.host)
         made = [route for message, route in wanted.items() if message not in there]
-        return Part(self._attachment, assignment, (index, mtu), made)
+        return Part(self._attachment, assignment, (index, mtu, shared.most), made)
 
     def wait(self) -> None:
         """Return once the controller says that the port's flows are in the switch."""
@@ -293,6 +309,12 @@ class Interface:
             ports.remove_port(database, self._attachment.host)
         finally:
             database.close()
+
+    def _ids(self, mac: str = "", others: tuple[str, ...] = ()) -> dict[str, str]:
+        """Of the port's rows; ovs-vswitchd may make a tap anew, and then it has to be known where it belongs."""
+        ids = ports.external_ids(self._attachment, self._iface_id(), mac, others)
+        request = self._shared.request
+        return {**ids, ports.NETNS_KEY: request.netns} if request.network.tap else ids
 
     def _iface_id(self) -> str:
         request = self._shared.request

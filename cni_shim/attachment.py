@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 NETWORK_KEY, CONTAINER_KEY, IFNAME_KEY = "heddle-network", "heddle-container", "heddle-ifname"
 WITH_KEY = "heddle-with"  # on another interface's row: the one that the runtime asked for, with which it comes and goes
 OTHERS_KEY = "heddle-others"  # on that one's rows: the names of the others
+MTU_KEY = "heddle-mtu"  # on an Interface row: the MTU of the pod's end, if less than the node's
+NETNS_KEY = "heddle-netns"  # on an Interface row of a tap: where it belongs, when ovs-vswitchd has made it anew
+INTERNAL = "internal"  # type of an Interface row whose link ovs-vswitchd makes: a tap, to its userspace data path
 LINK_GROUP = 0x6864  # of every pod's host end; the node's guard rules know it (node/firewall.py)
 ALIAS = "heddle"  # the host end's alias is "heddle NETWORK CONTAINER IFNAME", and "with PRIMARY" for another interface
-_INTERFACE_COLUMNS = ["name", "external_ids", "ofport", "error"]
+_INTERFACE_COLUMNS = ["name", "type", "external_ids", "ofport", "error"]
 
 
 class Attachment:
@@ -140,12 +143,14 @@ def external_ids(attachment: Attachment, pod: str, mac: str, others: tuple[str, 
     return {**found, "attached-mac": mac} if mac else found
 
 
-def add_port(bridge: str, name: str, ids: dict[str, str]) -> list[Operation]:
+def add_port(bridge: str, name: str, ids: dict[str, str], kind: str = "") -> list[Operation]:
     """Put link `name` into `bridge`. Nothing in it waits for the switch; without that bridge, nothing is made.
+
+    `kind`: type of the interface; with INTERNAL, the switch makes the link.
 
     The first result is the bridge's row, with its `datapath_type`.
     """
-    interface = {"name": name, "external_ids": encode_map(ids)}
+    interface = {"name": name, "type": kind, "external_ids": encode_map(ids)}
     port = {"name": name, "interfaces": ["named-uuid", "interface"], "external_ids": encode_map(ids)}
     member = [["ports", "insert", encode_set([["named-uuid", "port"]])]]
     return [

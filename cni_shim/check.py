@@ -37,7 +37,7 @@ def check(request: Request, _log: Log) -> None:
             BAD_CONFIGURATION, "field 'prevResult' of the network configuration is missing", "CHECK needs it"
         )
     mine = Attachment(request.network.name, request.container, request.ifname)
-    parts = _said(previous, mine, request.netns)
+    parts = _said(previous, mine, request)
     if not parts:
         raise _changed(f"prevResult has no {mine.host} with {request.ifname} of {request.netns}", "ADD said so")
     namespace = Namespace(request.netns)
@@ -59,8 +59,8 @@ def check(request: Request, _log: Log) -> None:
 def _check_interface(inside: netlink.Netlink, request: Request, one: _Said, others: tuple[str, ...]) -> Found:
     """`others`: the names of those that ADD said came with the primary interface."""
     link = _check_container(inside, one, request.netns)
-    _check_host(one, link)
-    _check_switch(request, one, others)
+    if _check_switch(request, one, others) != ports.INTERNAL:
+        _check_host(one, link)
     assignment = _check_controller(request, one, others)
     _check_addresses(inside, link, assignment)
     return link, assignment
@@ -146,6 +146,8 @@ def _state(link: netlink.Link) -> str:
 
 def _check_host(one: _Said, peer: netlink.Link) -> None:
     host = one.attachment.host
+    if not one.host:
+        raise _changed(f"prevResult has no {host} with {peer.name}", "ADD said so")
     kernel = netlink.Netlink()
     try:
         link = netlink.links(kernel).get(host)
@@ -158,7 +160,8 @@ def _check_host(one: _Said, peer: netlink.Link) -> None:
     _same(f"the link group of {host}", link.group, ports.LINK_GROUP)
 
 
-def _check_switch(request: Request, one: _Said, others: tuple[str, ...]) -> None:
+def _check_switch(request: Request, one: _Said, others: tuple[str, ...]) -> str:
+    """The type of the interface that the switch has."""
     mine, bridge = one.attachment, request.network.bridge
     database = Database(request.network.ovsdb)
     try:
@@ -175,6 +178,7 @@ def _check_switch(request: Request, one: _Said, others: tuple[str, ...]) -> None
         _same(f"external_ids:{key} of port {mine.host}", ids.get(key, ""), value)
     if row["error"] or not isinstance(row["ofport"], int) or row["ofport"] < 1:
         raise _changed(f"port {mine.host} is not in the switch", str(row["error"] or "ovs-vswitchd has not opened it"))
+    return str(row["type"])
 
 
 def _check_controller(request: Request, one: _Said, others: tuple[str, ...]) -> Assignment:
@@ -211,13 +215,28 @@ class _Said:
         self.addresses: Final = {str(ip.get("address")): str(ip.get("gateway") or "") for ip in ips}
 
 
-def _said(previous: dict[str, Any], primary: Attachment, netns: str) -> list[_Said]:
+def _said(previous: dict[str, Any], primary: Attachment, request: Request) -> list[_Said]:
     """What ADD said, out of a `prevResult`, the primary interface first; empty when it is not in there."""
+    first = _said_of(previous, primary, request.netns)
+    if first is None:
+        return []
     interfaces = previous.get("interfaces") or []
     names = [str(i.get("name")) for i in interfaces if i.get("sandbox") and i.get("name") != primary.ifname]
     others = [Attachment(primary.network, primary.container, name, primary.ifname) for name in dict.fromkeys(names)]
-    found = [_said_of(previous, mine, netns) for mine in (primary, *others)]
-    return [one for one in found if one is not None] if found[0] is not None else []
+    found = [_said_of(previous, mine, request.netns) for mine in others]
+    # Another plugin's interface has no host's end of ours. A tap has none either; its switch knows which are ours.
+    ours = frozenset() if first.host else _others(request, primary)
+    return [first, *(one for one in found if one is not None and (one.host or one.attachment.ifname in ours))]
+
+
+def _others(request: Request, primary: Attachment) -> frozenset[str]:
+    """The names of the interfaces that came with `primary`, as its port in the switch tells them."""
+    database = Database(request.network.ovsdb)
+    try:
+        row = ports.find_port(database, request.network.bridge, primary.host)
+    finally:
+        database.close()
+    return frozenset(row["external_ids"].get(OTHERS_KEY, "").split()) if row is not None else frozenset()
 
 
 def _said_of(previous: dict[str, Any], mine: Attachment, netns: str) -> _Said | None:
@@ -226,7 +245,7 @@ def _said_of(previous: dict[str, Any], mine: Attachment, netns: str) -> _Said | 
     # A runtime may have the namespace under another path than at ADD: the name decides when the path does not.
     inside = [n for n, i in enumerate(interfaces) if i.get("name") == mine.ifname and i.get("sandbox")]
     exact = [n for n in inside if interfaces[n]["sandbox"] == netns] or inside
-    if not hosts or not exact:
+    if not exact:
         return None
     ips = [ip for ip in previous.get("ips") or [] if ip.get("interface") == exact[0]]
-    return _Said(mine, (hosts[0], interfaces[exact[0]]), ips)
+    return _Said(mine, (hosts[0] if hosts else {}, interfaces[exact[0]]), ips)

@@ -22,6 +22,7 @@ NLMSG_ERROR, NLMSG_DONE = 2, 3
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_GETADDR, RTM_NEWROUTE, RTM_GETROUTE = 20, 22, 24, 26
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_AF_SPEC = 1, 3, 4, 18, 20, 26
+IFLA_NEW_IFINDEX = 49
 IFLA_GROUP, IFLA_NET_NS_FD, IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 27, 28, 1, 2, 1
 IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE = 8, 1
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS = 1, 2, 4, 8
@@ -31,6 +32,8 @@ IFF_UP = 0x1
 RT_TABLE_UNSPEC, RT_TABLE_MAIN, RTPROT_STATIC, RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RTN_UNICAST = 0, 254, 4, 0, 253, 1
 SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK, NLM_F_ACK_TLVS, NLMSGERR_ATTR_MSG = 270, 10, 11, 0x200, 1
 _NESTED = 0x8000
+RTNH_F_ONLINK = 4
+_ROUTE_KEPT = (RTA_DST, RTA_OIF, RTA_GATEWAY, 6, 7, 8, RTA_TABLE)  # priority, preferred source, metrics
 
 
 class NetlinkError(ShimError):
@@ -185,6 +188,14 @@ def host_end_up(name: str, alias: str) -> Message:
     return Message(RTM_SETLINK, 0, body, f"bring {name} up")
 
 
+def move(link: int, namespace: int, name: str, index: int = 0) -> Message:
+    """Move the link with index `link` into the namespace with this descriptor, as `name`; `index`: its one there."""
+    body = _link(index=link) + attribute(IFLA_IFNAME, _text(name)) + attribute(IFLA_NET_NS_FD, pack("=I", namespace))
+    if index:
+        body += attribute(IFLA_NEW_IFINDEX, pack("=i", index))
+    return Message(RTM_SETLINK, 0, body, f"move a link into the pod as {name}")
+
+
 def set_mtu(name: str, mtu: int) -> Message:
     body = _link() + attribute(IFLA_IFNAME, _text(name)) + attribute(IFLA_MTU, pack("=I", mtu))
     return Message(RTM_SETLINK, 0, body, f"give {name} an MTU of {mtu} bytes")
@@ -298,6 +309,24 @@ def routes(netlink: Netlink, index: int, table: int = RT_TABLE_MAIN) -> set[tupl
         gateway = inet_ntop(family, attributes[RTA_GATEWAY]) if RTA_GATEWAY in attributes else ""
         found.add((destination, gateway))
     return found
+
+
+def dump_routes(netlink: Netlink) -> list[bytes]:
+    """Every route of the socket's namespace, of all tables, as the kernel tells it."""
+    return netlink.dump(RTM_GETROUTE, pack("=BBBBBBBBI", 0, 0, 0, 0, 0, 0, 0, 0, 0))
+
+
+def route_link(payload: bytes) -> int:
+    """Index of the link that a route from `dump_routes` goes over; 0 when it goes over none, or several."""
+    return int(unpack_from("=i", parse(payload, 12).get(RTA_OIF, bytes(4)))[0])
+
+
+def same_route_again(payload: bytes) -> Message:
+    """Make a route that `dump_routes` told."""
+    attributes = parse(payload, 12)
+    kept = b"".join(attribute(kind, attributes[kind]) for kind in _ROUTE_KEPT if kind in attributes)
+    flags = pack("=I", unpack_from("=I", payload, 8)[0] & RTNH_F_ONLINK)
+    return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, payload[:8] + flags + kept, "make a route again")
 
 
 def same_route(destination: str, gateway: str) -> tuple[str, str]:

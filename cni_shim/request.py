@@ -34,8 +34,8 @@ class Network:
     """The network configuration: how to reach the controller and the switch, and what the runtime adds to it."""
 
     __slots__ = (
-        "bridge", "ca_file", "cni_version", "controllers", "dns", "name", "node", "ovsdb", "prev_result", "timeout",
-        "token_file", "valid_attachments",
+        "bridge", "ca_file", "cni_version", "controllers", "dns", "name", "node", "ovsdb", "prev_result", "tap",
+        "timeout", "token_file", "valid_attachments",
     )  # fmt: skip
 
     def __init__(self, content: dict[str, Any]) -> None:
@@ -47,6 +47,7 @@ class Network:
         self.ca_file: Final = _path(content, "ca_file") if content.get("ca_file") is not None else None
         self.ovsdb: Final = _database(content)
         self.bridge: Final = _bridge(content)
+        self.tap: Final = _interface_kind(content) == "tap"
         self.timeout: Final = _timeout(content)
         self.prev_result: Final = _prev_result(content)
         self.dns: Final = _object(content, "dns")
@@ -225,6 +226,14 @@ def _bridge(content: dict[str, Any]) -> str:
     if not isinstance(value, str) or not is_interface_name(value):
         raise _wrong("field 'bridge'", f"it must be a bridge's name: {value!r}")
     return value
+
+
+def _interface_kind(content: dict[str, Any]) -> str:
+    """What pods' interfaces are: a veth, or an internal port of the switch that is moved into the pod."""
+    value = content.get("interface", "veth")
+    if value not in ("veth", "tap"):
+        raise _wrong("field 'interface'", f"it must be 'veth' or 'tap': {value!r}")
+    return str(value)
 
 
 def _timeout(content: dict[str, Any]) -> float:

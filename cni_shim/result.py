@@ -21,17 +21,21 @@ if TYPE_CHECKING:
 class Part:
     """One interface as it stands in the pod.
 
-    `link`: index of its end there, and bytes of both ends' MTU; `routes`: those of the assignment that were made.
+    `link`: index of its end there, MTU of this end and the host's; `routes`: those of the assignment that were made.
     """
 
-    __slots__ = ("assignment", "attachment", "index", "mtu", "routes")
+    __slots__ = ("assignment", "attachment", "host_mtu", "index", "mtu", "routes")
 
     def __init__(
-        self, attachment: Attachment, assignment: Assignment, link: tuple[int, int], routes: Sequence[tuple[str, str]]
+        self,
+        attachment: Attachment,
+        assignment: Assignment,
+        link: tuple[int, int, int],
+        routes: Sequence[tuple[str, str]],
     ) -> None:
         self.attachment: Final = attachment
         self.assignment: Final = assignment
-        self.index, self.mtu = link
+        self.index, self.mtu, self.host_mtu = link
         self.routes: Final = routes
 
 
@@ -43,7 +47,7 @@ def result(request: Request, parts: Sequence[Part]) -> dict[str, Any]:
     addresses = list(before.get("ips") or ())
     routes = list(before.get("routes") or ())
     for part in parts:
-        interfaces += _interfaces(part, network.cni_version, request.netns)
+        interfaces += _interfaces(part, network.cni_version, request.netns, is_tap=network.tap)
         addresses += _addresses(part, network.cni_version, len(interfaces) - 1)
         routes += [{"dst": dst, "gw": gateway} if gateway else {"dst": dst} for dst, gateway in part.routes]
     return {
@@ -56,14 +60,14 @@ def result(request: Request, parts: Sequence[Part]) -> dict[str, Any]:
     }
 
 
-def _interfaces(part: Part, version: str, netns: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Both ends of the veth: the host's, the container's."""
+def _interfaces(part: Part, version: str, netns: str, is_tap: bool) -> tuple[dict[str, Any], ...]:
+    """Both ends of a veth: the host's, the container's; a tap has the latter alone."""
     mine = part.attachment
     host: dict[str, Any] = {"name": mine.host, "mac": mine.host_mac.hex(":")}
     container: dict[str, Any] = {"name": mine.ifname, "mac": part.assignment.mac, "sandbox": netns}
     if version == "1.1.0":
-        host["mtu"] = container["mtu"] = part.mtu
-    return host, container
+        host["mtu"], container["mtu"] = part.host_mtu, part.mtu
+    return (container,) if is_tap else (host, container)
 
 
 def _addresses(part: Part, version: str, index: int) -> Iterator[dict[str, Any]]:

@@ -14,17 +14,31 @@ import msgspec
 
 from kube.objects import Namespace, Node
 from kube.reading import BY_PLURAL
-from kube.resources import BINDINGS, CONNECTIONS, NETWORKS, PROJECT_NETWORKS, CustomResource, ProjectNetworkAsk
-from store import bindings
+from kube.resources import (
+    BINDINGS,
+    CONNECTIONS,
+    EGRESSES,
+    MIRRORS,
+    NETWORKS,
+    PROJECT_NETWORKS,
+    CustomResource,
+    ProjectNetworkAsk,
+)
+from store import bindings, egresses
 from store.asked import ConnectionCreation, NetworkCreation
+from store.mirrors import MirrorCreation
 from topology.admission import admit
 from topology.model import DEFAULT_NETWORK, NAME_LABEL, Address, ConnectionKey, Prefix
 from topology.requests import (
     CreateBinding,
+    CreateEgress,
+    CreateMirror,
     CreateNetwork,
     CreateNode,
     CreateProject,
     DeleteBinding,
+    DeleteEgress,
+    DeleteMirror,
     DeleteNetwork,
     DeleteNode,
     DeleteProject,
@@ -34,6 +48,7 @@ from topology.requests import (
     Reason,
     Refused,
     Request,
+    SetDscp,
     SetGlobal,
     SetProjectLabels,
     TrackConnection,
@@ -62,6 +77,10 @@ def requests_for(snapshot: Snapshot, ask: Ask) -> tuple[Request, ...]:
         return _connection(snapshot, ask)
     if resource is BINDINGS:
         return _binding(snapshot, ask)
+    if resource is EGRESSES:
+        return _egress(snapshot, ask)
+    if resource is MIRRORS:
+        return _mirror(snapshot, ask)
     assert resource is PROJECT_NETWORKS
     return _home(snapshot, ask)
 
@@ -75,6 +94,10 @@ def is_gone(snapshot: Snapshot, ask: Ask) -> bool:
             return ConnectionKey(*ask.name.split(".", 1)) not in snapshot.connections
         case BINDINGS.plural:
             return ask.name not in snapshot.bindings
+        case EGRESSES.plural:
+            return ask.name not in snapshot.egresses
+        case MIRRORS.plural:
+            return ask.name not in snapshot.mirrors
     return ask.name not in snapshot.projects
 
 
@@ -95,9 +118,12 @@ def _network(snapshot: Snapshot, ask: Ask) -> tuple[Request, ...]:
     if old is None:
         return (wanted,)
     _check_kept(old, wanted)
+    changed: tuple[Request, ...] = ()
     if wanted.is_global != old.is_global:
-        return (SetGlobal(ask.name, wanted.is_global, wanted.provider),)
-    return ()
+        changed = (SetGlobal(ask.name, wanted.is_global, wanted.provider),)
+    if wanted.dscp != old.dscp:
+        changed = (*changed, SetDscp(ask.name, wanted.dscp, wanted.provider))
+    return changed
 
 
 def _check_kept(old: Any, wanted: CreateNetwork) -> None:
@@ -130,6 +156,22 @@ def _binding(snapshot: Snapshot, ask: Ask) -> tuple[Request, ...]:
         return (DeleteBinding(ask.name),) if ask.name in snapshot.bindings else ()
     asked: bindings.Binding = specification(BINDINGS, ask)
     wanted = CreateBinding(asked.value())
+    return (wanted,) if _changes(snapshot, wanted) else ()
+
+
+def _egress(snapshot: Snapshot, ask: Ask) -> tuple[Request, ...]:
+    if ask.is_leaving:
+        return (DeleteEgress(ask.name),) if ask.name in snapshot.egresses else ()
+    asked: egresses.Egress = specification(EGRESSES, ask)
+    wanted = CreateEgress(asked.value())
+    return (wanted,) if _changes(snapshot, wanted) else ()
+
+
+def _mirror(snapshot: Snapshot, ask: Ask) -> tuple[Request, ...]:
+    if ask.is_leaving:
+        return (DeleteMirror(ask.name),) if ask.name in snapshot.mirrors else ()
+    asked: MirrorCreation = specification(MIRRORS, ask)
+    wanted = CreateMirror(asked.asked())
     return (wanted,) if _changes(snapshot, wanted) else ()
 
 

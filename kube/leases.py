@@ -6,6 +6,7 @@ import datetime
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -152,17 +153,38 @@ class Membership:
         self._bury()
         self._publish()
 
-    def leave(self) -> None:
-        """Let go of everything: others need not wait. Errors are passed over."""
-        try:
-            for share in self.view.mine:
-                lease = self._leases.shares[share]
-                self._write(_SHARE + share, lease.version, _Held("", turns=self._turns.get(share, 0)))
-            self._client.delete(LEASES, _REPLICA + self.me.name, self._namespace)
-        except (ApiError, KeyError) as error:
-            log.warning("leases were not let go", why=str(error))
+    def leave(self) -> dict[str, str]:
+        """Let go of everything: others need not wait. Returns, and logs, what was not let go and why.
+
+        One error says nothing of the others; but leases that are over by then, for the API server does not answer, need
+        not be let go.
+        """
+        over = clock() + self._duration
+        kept: dict[str, str] = {}
+        endings: dict[str, Callable[[], None]] = {
+            _SHARE + share: partial(self._let_go, share) for share in self.view.mine
+        }
+        for name, ending in {**endings, _REPLICA + self.me.name: self._end}.items():
+            try:
+                if clock() < over:
+                    ending()
+                else:
+                    kept[name] = "it is over"
+            except (ApiError, KeyError) as error:
+                kept[name] = str(error)
+        if kept:
+            log.warning("leases were not let go", kept=kept)
+        return kept
 
     # --- inside --------------------------------------------------------------------------------
+
+    def _let_go(self, share: str) -> None:
+        lease = self._leases.shares[share]
+        self._write(_SHARE + share, lease.version, _Held("", turns=self._turns.get(share, 0)))
+
+    def _end(self) -> None:
+        with suppress(NotFound):
+            self._client.delete(LEASES, _REPLICA + self.me.name, self._namespace)
 
     def _renew(self) -> None:
         name = _REPLICA + self.me.name

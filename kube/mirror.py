@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from kube.references import Reference, conflict, missing, present, reference, still_named
+from kube.references import Reference, conflict, missing, possible, present, reference, still_named
 from topology.model import Port, Subject
 from topology.snapshot import Event, Put, Remove, Snapshot, apply
 
@@ -140,6 +140,9 @@ class Mirror:
             return None
         self._rest(each)
         self.refusals.pop(name, None)
+        value, left_out = possible(snapshot, value)
+        if left_out is not None:
+            self.refusals[name] = left_out
         return Put(_with_number(snapshot, value))
 
     def _removal(self, snapshot: Snapshot, each: Reference) -> Event | None:

@@ -17,6 +17,8 @@ MULTUS: Final = "k8s.v1.cni.cncf.io"
 SERVICE_NAME: Final = "kubernetes.io/service-name"  # label of an EndpointSlice
 NETWORKS_ASKED: Final = f"{MULTUS}/networks"
 NETWORK_STATUS: Final = f"{MULTUS}/network-status"
+INGRESS_BANDWIDTH: Final = "kubernetes.io/ingress-bandwidth"
+EGRESS_BANDWIDTH: Final = "kubernetes.io/egress-bandwidth"
 
 
 class Shape(msgspec.Struct, frozen=True, rename="camel", kw_only=True, gc=False):
@@ -136,6 +138,11 @@ class ServiceSpec(Shape, frozen=True):
     type: str = "ClusterIP"
     cluster_ips: tuple[str, ...] = field(default=(), name="clusterIPs")
     external_ips: tuple[str, ...] = field(default=(), name="externalIPs")
+    load_balancer_source_ranges: tuple[str, ...] = ()
+    external_traffic_policy: str | None = None
+    load_balancer_class: str | None = None
+    load_balancer_ip: str = field(default="", name="loadBalancerIP")
+    health_check_node_port: int = 0
     ports: tuple[ServicePort, ...] = ()
     session_affinity: str = "None"
     session_affinity_config: AffinityConfig | None = None

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-from kube.resources import BINDINGS, CONNECTIONS, CUSTOM_RESOURCES, GROUP, NETWORKS, PROJECT_NETWORKS
+from kube.resources import BINDINGS, CONNECTIONS, CUSTOM_RESOURCES, EGRESSES, GROUP, MIRRORS, NETWORKS, PROJECT_NETWORKS
 
 FILE: Final = Path("deploy/kubernetes/base/rbac.yaml")
 NAMESPACE: Final = "heddle-system"
@@ -38,7 +38,9 @@ class Permission(NamedTuple):
 
 _PLURALS: Final = tuple(resource.plural for resource in CUSTOM_RESOURCES)
 _WITH_STATUS: Final = tuple(resource.plural for resource in CUSTOM_RESOURCES if resource.decided is not None)
-_ASKED: Final = tuple(resource.plural for resource in (NETWORKS, CONNECTIONS, BINDINGS, PROJECT_NETWORKS))
+_ASKED: Final = tuple(
+    resource.plural for resource in (NETWORKS, CONNECTIONS, BINDINGS, EGRESSES, MIRRORS, PROJECT_NETWORKS)
+)
 
 # A replica, in the whole cluster.
 EVERYWHERE: Final = (
@@ -46,6 +48,7 @@ EVERYWHERE: Final = (
     # A report of a pod that the watch does not know yet is looked up; its networks are written into its annotation.
     Permission("", ("pods",), ("get", "list", "watch", "patch")),
     Permission("", ("nodes/status",), ("patch",)),  # NetworkUnavailable
+    Permission("", ("services/status",), ("patch",)),  # which address of the load balancers' pool one has
     Permission("", ("events",), ("create",)),
     Permission("discovery.k8s.io", ("endpointslices",), ("list", "watch")),
     Permission("networking.k8s.io", ("networkpolicies",), ("list", "watch")),

@@ -11,9 +11,10 @@ from typing import Any, Final
 import msgspec
 
 from kube.mirror import Name, Version
-from kube.objects import NETWORKS_ASKED, Custom, Pod
+from kube.objects import EGRESS_BANDWIDTH, INGRESS_BANDWIDTH, NETWORKS_ASKED, Custom, Pod
 from kube.resources import ADDRESS_SLICES, CUSTOM_RESOURCES, GROUP, VNID_CLAIMS, AddressSlice, CustomResource
 from store.fields import Malformed
+from store.quantities import bandwidth
 from topology import model
 from topology.labels import labels_of
 from topology.model import Subject
@@ -42,14 +43,34 @@ def gone_version(name: Name, resource_version: str) -> Version:
 
 
 def pod_version(found: Pod) -> Version:
-    """Return what a tenant says of a pod: labels, and networks asked for. One that is over is as if it were gone."""
+    """Return what a tenant says of a pod: labels, networks asked for, limits. One that is over is as if gone."""
     meta = found.metadata
     name = Name("pods", f"{meta.namespace}/{meta.name}")
     number = version_number(meta.resource_version)
     if found.is_over or found.spec.host_network:
         return Version(name, number, ())
     key = model.PodKey(meta.namespace, meta.name)
-    return Version(name, number, (model.Pod(key, labels_of(meta.labels), networks_asked(meta.annotations)),))
+    limits = (_limit(meta.annotations, each) for each in (INGRESS_BANDWIDTH, EGRESS_BANDWIDTH))
+    pod = model.Pod(key, labels_of(meta.labels), networks_asked(meta.annotations), *limits)
+    return Version(name, number, (pod,))
+
+
+def limit_faults(found: Pod) -> tuple[str, ...]:
+    """Return what is wrong with the limits that a pod's annotations ask for; one that is wrong is none."""
+    faults: list[str] = []
+    for annotation in (INGRESS_BANDWIDTH, EGRESS_BANDWIDTH):
+        try:
+            bandwidth(found.metadata.annotations.get(annotation, "1k"), annotation)
+        except Malformed as error:
+            faults.append(str(error))
+    return tuple(faults)
+
+
+def _limit(annotations: Mapping[str, str], annotation: str) -> int | None:
+    try:
+        return bandwidth(annotations[annotation], annotation)
+    except (KeyError, Malformed):
+        return None
 
 
 def networks_asked(annotations: Mapping[str, str]) -> tuple[str, ...]:

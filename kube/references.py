@@ -7,17 +7,22 @@ Objects that others have written come one by one, in any order, and may have bee
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from store.objects import KINDS
+from topology.endpoints import of_services
 from topology.model import (
     AddressBlock,
     Binding,
     Connection,
+    Egress,
     EndpointSlice,
+    Mirror,
     Move,
     Network,
     Node,
+    Outage,
     Pod,
     Port,
     Prefix,
@@ -70,11 +75,17 @@ def present(snapshot: Snapshot, value: Subject) -> Subject | None:
             return snapshot.slices.get(slice_key)
         case Port(key=port):
             return snapshot.ports.get(port)
-    return _present_number(snapshot, value)
+    return _present_rest(snapshot, value)
 
 
-def _present_number(snapshot: Snapshot, value: Any) -> Subject | None:
-    """Of what has no reference: a quarantined address, or the number last given from a pool."""
+def _present_rest(snapshot: Snapshot, value: Any) -> Subject | None:
+    """Of what nothing refers to: lost nodes, egresses, mirrors, addresses in quarantine, numbers last given."""
+    if isinstance(value, Outage):
+        return snapshot.outages.get(value.node)
+    if isinstance(value, Egress):
+        return snapshot.egresses.get(value.name)
+    if isinstance(value, Mirror):
+        return snapshot.mirrors.get(value.name)
     if hasattr(value, "pool"):
         last = snapshot.watermarks.get(value.pool)
         return None if last is None else type(value)(value.pool, last)
@@ -104,7 +115,7 @@ def _networks_named(value: Subject) -> tuple[str, ...]:
             return value.networks
         case Connection(key=key):
             return tuple(key)
-        case AddressBlock(network=network) | Port(network=network):
+        case AddressBlock(network=network) | Port(network=network) | Egress(network=network):
             return (network,)
     return ()
 
@@ -131,6 +142,7 @@ def still_named(snapshot: Snapshot, value: Subject) -> bool:
                 snapshot.projects_of,
                 snapshot.moves_of,
                 snapshot.bindings_to,
+                snapshot.egresses_of,
                 snapshot.peers,
                 snapshot.blocks_of,
                 snapshot.hosts,
@@ -149,6 +161,18 @@ def _is_transit_in_use(snapshot: Snapshot, network: Network) -> bool:
     return move is not None and move.transit == network.name
 
 
+def possible(snapshot: Snapshot, value: Subject) -> tuple[Subject, str | None]:
+    """Return what of a value can be, and what is left out, in words: of a slice, endpoints with services' addresses."""
+    wrong = of_services(value, snapshot.cluster.service_cidrs) if isinstance(value, EndpointSlice) else {}
+    if not wrong:
+        return value, None
+    assert isinstance(value, EndpointSlice)
+    kept = tuple(endpoint for endpoint in value.endpoints if endpoint.address not in wrong)
+    first, *others = wrong.values()
+    more = f", and {len(others)} more" if others else ""
+    return replace(value, endpoints=kept), f"left out: {first.cause}{more}; {first.remedy}"
+
+
 def conflict(snapshot: Snapshot, value: Subject) -> str | None:
     """Return which other object has what a value says is its own, as a sentence's end, if one has."""
     return next(_conflicts(snapshot, value), None)
@@ -164,6 +188,12 @@ def _conflicts(snapshot: Snapshot, value: Subject) -> Iterator[str]:
             yield from _of_port(snapshot, value)
         case Service():
             yield from _of_service(snapshot, value)
+        case Egress():
+            yield from _of_egress(snapshot, value)
+        case Mirror():
+            for other in snapshot.mirrors.values():
+                if other.number == value.number and other.name != value.name:
+                    yield f'number {value.number} belongs to mirror "{other.name}"'
 
 
 def _of_network(snapshot: Snapshot, network: Network) -> Iterator[str]:
@@ -191,11 +221,22 @@ def _of_node(snapshot: Snapshot, node: Node) -> Iterator[str]:
 
 def _of_service(snapshot: Snapshot, service: Service) -> Iterator[str]:
     held = [(f"address {service.address}", snapshot.service_by_address.get(service.address))]
-    for protocol, number in service.node_ports:
+    for protocol, number in service.held_ports:
         held.append((f"node port {number}/{protocol}", snapshot.service_by_node_port.get((protocol, number))))
     for what, holder in held:
         if holder is not None and holder != service.key:
             yield f"{what} belongs to service {'/'.join(holder)}"
+
+
+def _of_egress(snapshot: Snapshot, egress: Egress) -> Iterator[str]:
+    for address in egress.addresses:
+        claim = snapshot.claims.get(address)
+        if claim is not None and claim.whose != f'egress "{egress.name}"':
+            yield f"address {address} belongs to {claim.whose}"
+    others = (snapshot.egresses[name] for name in snapshot.egresses_of.get(egress.network, ()))
+    for other in others if egress.pods is None else ():
+        if other.name != egress.name and other.pods is None:
+            yield f'network "{egress.network}" leaves by egress "{other.name}" already'
 
 
 def _overlap(one: Prefix, two: Prefix) -> bool:

@@ -1,8 +1,9 @@
 """Our custom resources: one table of what each is called, what it says, and who writes it. Shapes are those of `store`.
 
-Two sorts. What is *asked* of the network (Network, Connection, Binding, ProjectNetwork) has a spec that people write
-and a status that the controller writes: what is decided (`decided`, the store's shape), the phase and the conditions.
-What is *kept* (VTEPs, address slices, claims, moves) has a spec only, and only the controller writes it.
+Two sorts. What is *asked* of the network (Network, Connection, Binding, Egress, Mirror, ProjectNetwork) has a spec that
+people write and a status that the controller writes: what is decided (`decided`, the store's shape), the phase and the
+conditions.
+What is *kept* (VTEPs, outages, address slices, claims, moves) has a spec only, and only the controller writes it.
 
 The schemas come out of this table (`schema`); how objects become events is in `mirror`, how events are written, in
 `store`.
@@ -17,7 +18,7 @@ from typing import Annotated, Any, Final, Generic, Literal, NamedTuple, TypeVar
 import msgspec
 from msgspec import Meta, field
 
-from store import bindings, connections, moves, objects
+from store import bindings, connections, egresses, mirrors, moves, objects
 from store.asked import ConnectionCreation, NetworkCreation
 from store.fields import Label, Object, OwnVnid, Subdomain
 from topology import model
@@ -202,6 +203,45 @@ BINDINGS: Final = CustomResource(
         _AGE,
     ),
 )
+EGRESSES: Final = CustomResource(
+    "Egress",
+    "egresses",
+    "hegr",
+    egresses.Egress,
+    model.Egress,
+    lambda egress: egress.name,
+    decided=egresses.Egress,
+    named="name",
+    omitted=frozenset({"name"}),
+    columns=(
+        Column("Network", "string", ".spec.network", "Whose pods leave by it."),
+        Column("Addresses", "string", ".spec.addresses[*]", "By which they leave."),
+        Column("Fail", "string", ".spec.fail", "What becomes of packets while no node holds an address.", priority=1),
+        _PHASE,
+        _WHY,
+        _AGE,
+    ),
+)
+MIRRORS: Final = CustomResource(
+    "Mirror",
+    "mirrors",
+    "hmir",
+    mirrors.MirrorCreation,
+    model.Mirror,
+    lambda mirror: mirror.name,
+    decided=mirrors.Mirror,
+    named="name",
+    omitted=frozenset({"name"}),
+    columns=(
+        Column("Network", "string", ".spec.network", "Whose packets are copied: those of its pods."),
+        Column("Pod", "string", ".spec.pod.pod", "Whose packets are copied: those of this pod."),
+        Column("Direction", "string", ".spec.direction", "Which of them.", priority=1),
+        Column("Target", "string", ".spec.target.pod", "The pod that gets the copies."),
+        _PHASE,
+        _WHY,
+        _AGE,
+    ),
+)
 PROJECT_NETWORKS: Final = CustomResource(
     "ProjectNetwork",
     "projectnetworks",
@@ -228,9 +268,19 @@ VTEPS: Final = CustomResource(
     columns=(
         Column("Underlay", "string", ".spec.underlay", "Its tunnels' address."),
         Column("Subnets", "string", ".spec.subnets[*]", "Where its pods' addresses are from."),
+        Column("Encapsulation", "string", ".spec.encapsulation", "That it sends by, if not the cluster's."),
         Column("Datapath", "string", ".spec.dpid", "Its bridge's datapath id."),
         _AGE,
     ),
+)
+OUTAGES: Final = CustomResource(
+    "Outage",
+    "outages",
+    "outage",
+    objects.Outage,
+    model.Outage,
+    lambda outage: outage.node,
+    columns=(_AGE,),
 )
 ADDRESS_SLICES: Final = CustomResource(
     "AddressSlice",
@@ -289,13 +339,17 @@ WATERMARKS: Final = CustomResource(
 )
 
 # In an order in which each comes after those that it refers to. A move comes last: it says how far the others are.
+# That a node is lost comes before it: else, for a moment, it would hold what it cannot.
 CUSTOM_RESOURCES: Final = (
+    OUTAGES,
     VTEPS,
     VNID_CLAIMS,
     NETWORKS,
     PROJECT_NETWORKS,
     BINDINGS,
     CONNECTIONS,
+    EGRESSES,
+    MIRRORS,
     ADDRESS_BLOCKS,
     ADDRESS_SLICES,
     WATERMARKS,

@@ -24,6 +24,7 @@ from kube.resources import (
     CONNECTIONS,
     CUSTOM_RESOURCES,
     GROUP,
+    MIRRORS,
     NETWORKS,
     PROJECT_NETWORKS,
     VERSION,
@@ -71,6 +72,15 @@ RULES: Final = {
         ),
     ),
     BINDINGS.plural: (_NAMED,),
+    MIRRORS.plural: (
+        _NAMED,
+        Rule("has(self.spec.network) != has(self.spec.pod)", "give spec.network or spec.pod, and not both"),
+        Rule(
+            "!has(self.spec.pod) || self.spec.pod.project != self.spec.target.project"
+            " || self.spec.pod.pod != self.spec.target.pod",
+            "a pod is no mirror of itself",
+        ),
+    ),
     PROJECT_NETWORKS.plural: (_NAMED,),
 }
 

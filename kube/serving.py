@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from ipaddress import ip_network
 from typing import Final
 
 from kube.mirror import Name, Version
@@ -22,11 +23,13 @@ from kube.objects import (
 )
 from kube.objects import ServiceSpec as Spec
 from kube.reading import version_number
+from kube.resources import GROUP
 from store.fields import Malformed, address
 from topology import model
 from topology.endpoints import Fault, range_fault, service_fault, slice_fault
-from topology.model import Address, Cluster, Subject
+from topology.model import Address, Cluster, Prefix, Subject
 
+LOAD_BALANCER_CLASS: Final = f"{GROUP}/pool"  # besides none
 USUAL_AFFINITY: Final = 10800  # seconds: v1, ClientIPConfig
 _FAMILIES: Final = ("IPv4", "IPv6")
 
@@ -53,6 +56,8 @@ def _service(found: Service) -> tuple[model.Service, ...]:
     addresses = [text for text in spec.cluster_ips if text not in ("", "None")]
     if not addresses or spec.type == "ExternalName":
         return ()
+    is_balanced = spec.type == "LoadBalancer" and spec.load_balancer_class in (None, LOAD_BALANCER_CLASS)
+    is_local = spec.external_traffic_policy == "Local"
     service = model.Service(
         key=model.ServiceKey(found.metadata.namespace, found.metadata.name),
         address=address(addresses[0], "$.spec.clusterIPs[0]"),
@@ -60,7 +65,13 @@ def _service(found: Service) -> tuple[model.Service, ...]:
         affinity=_affinity(spec),
         internal_local=spec.internal_traffic_policy == "Local",
         publish_not_ready=spec.publish_not_ready_addresses,
-        external=_external(found),
+        external=_external(spec),
+        ingress=_ingress(found),
+        sources=_sources(spec),
+        external_local=is_local,
+        health_port=spec.health_check_node_port if is_local else 0,
+        load_balancer=is_balanced,
+        load_balancer_address=_asked(spec) if is_balanced else None,
     )
     _check(service_fault(service), "$.spec")
     return (service,)
@@ -70,16 +81,40 @@ def _offered(port: ServicePort) -> model.NamedPort:
     return model.NamedPort(port.protocol, port.port, port.name, port.node_port)
 
 
-def _external(found: Service) -> tuple[Address, ...]:
-    """Return the addresses that were asked for, and those of a load balancer that leads them to nodes as they are.
+def _external(spec: Spec) -> tuple[Address, ...]:
+    return model.in_order(address(text, f"$.spec.externalIPs[{at}]") for at, text in enumerate(spec.external_ips))
+
+
+def _ingress(found: Service) -> tuple[Address, ...]:
+    """Return the addresses of a load balancer that leads to nodes what comes there as it is.
 
     Of mode Proxy is one that comes to nodes by node ports (v1, LoadBalancerIngress).
     """
-    asked = [(text, f"$.spec.externalIPs[{at}]") for at, text in enumerate(found.spec.external_ips)]
-    for at, ingress in enumerate(found.status.load_balancer.ingress or ()):
-        if ingress.ip and ingress.ip_mode != "Proxy":
-            asked.append((ingress.ip, f"$.status.loadBalancer.ingress[{at}].ip"))
-    return model.in_order(address(*each) for each in asked)
+    if found.spec.type != "LoadBalancer":
+        return ()  # it was one, and nobody has cleared that away
+    given = enumerate(found.status.load_balancer.ingress or ())
+    asked = ((each.ip, f"$.status.loadBalancer.ingress[{at}].ip") for at, each in given if each.ip_mode != "Proxy")
+    return model.in_order(address(*each) for each in asked if each[0])
+
+
+def _asked(spec: Spec) -> Address | None:
+    """Return the load balancer's address that a service asks for. What is none may be passed over (v1, Service)."""
+    try:
+        return address(spec.load_balancer_ip, "$.spec.loadBalancerIP") if spec.load_balancer_ip else None
+    except Malformed:
+        return None
+
+
+def _sources(spec: Spec) -> tuple[Prefix, ...]:
+    """Return the ranges of clients. The API server takes spaces around them, and bits beyond the prefix."""
+    found = []
+    for at, text in enumerate(spec.load_balancer_source_ranges):
+        try:
+            found.append(ip_network(text.strip(), strict=False))
+        except ValueError:
+            path = f"$.spec.loadBalancerSourceRanges[{at}]"
+            raise Malformed(path, f'"{text}" is no CIDR', "write it as 192.0.2.0/24 or 2001:db8::/64") from None
+    return model.prefixes_in_order(found)
 
 
 def _affinity(spec: Spec) -> int:

@@ -20,6 +20,8 @@ from kube.resources import (
     BINDINGS,
     CONNECTIONS,
     CUSTOM_RESOURCES,
+    EGRESSES,
+    MIRRORS,
     MOVES,
     NETWORKS,
     PROJECT_NETWORKS,
@@ -31,7 +33,7 @@ from kube.resources import (
     VnidClaim,
 )
 from store import objects
-from topology.model import FIRST_VNID, Binding, Connection, Network, Port, Project, Quarantine, Subject
+from topology.model import FIRST_VNID, Binding, Connection, Egress, Mirror, Network, Port, Project, Quarantine, Subject
 from topology.snapshot import Event, Put
 
 _OF_VALUE: Final[Mapping[type[Any], CustomResource]] = {resource.value: resource for resource in CUSTOM_RESOURCES}
@@ -142,13 +144,19 @@ def ask_of(value: Subject) -> dict[str, Any]:
     match value:
         case Network():
             shape: Any = objects.Network.of(value)
-            kept: tuple[str, ...] = ("global", "subnets", "flat", "mtu", "provider")
+            kept: tuple[str, ...] = ("global", "subnets", "flat", "mtu", "provider", "dscp")
         case Connection():
             shape = CONNECTIONS.decided.of(value)  # type: ignore[union-attr]
             kept = ("networks", "forward", "backward", "translated")
         case Binding():
             shape = BINDINGS.spec.of(value)  # type: ignore[attr-defined]
             kept = ("projects", "pods", "primary", "secondary", "optional")
+        case Egress():
+            shape = EGRESSES.spec.of(value)  # type: ignore[attr-defined]
+            kept = ("network", "addresses", "pods", "nodes", "fail")
+        case Mirror():
+            shape = MIRRORS.decided.of(value)  # type: ignore[union-attr]
+            kept = ("target", "network", "pod", "direction")
         case Project():
             return {"network": value.home} if value.is_placed else {}
         case _:
@@ -176,4 +184,4 @@ def document(resource: CustomResource, name: str, metadata: Mapping[str, Any], s
     }
 
 
-ASKED: Final = (NETWORKS, PROJECT_NETWORKS, BINDINGS, CONNECTIONS)
+ASKED: Final = (NETWORKS, PROJECT_NETWORKS, BINDINGS, CONNECTIONS, EGRESSES, MIRRORS)

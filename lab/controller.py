@@ -16,7 +16,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from lab.api import Api
-from lab.description import EXTERNAL
+from lab.description import EXTERNAL, POOL
 from lab.errors import LabError
 from lab.namespaces import Namespace
 
@@ -124,6 +124,7 @@ class Controller:
             f"--heddle-openflow-listen={self._address}:{OPENFLOW_PORT}",
             f"--heddle-advertise={self._address}",
             f"--heddle-external-cidr={EXTERNAL}",
+            f"--heddle-load-balancer-pool={POOL}",
             "--heddle-insecure",
             *self.flags,
         ]

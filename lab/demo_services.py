@@ -6,12 +6,16 @@ Exit status 0 only if everything behaved as expected, 1 if something did not, 2 
 from __future__ import annotations
 
 import itertools
+import signal
 import sys
 import time
 from collections.abc import Sequence
 from functools import partial
 
+from lab import shaping
 from lab.description import EXTERNAL
+from lab.egress import ADDRESSES, Egress, seconds_until_seen, senders
+from lab.frames import Sniffer
 from lab.hosts import Host
 from lab.laboratory import Lab
 from lab.pod import Pod
@@ -39,6 +43,9 @@ TIMES = 600
 CHANCE = 23.5  # chi-square, three degrees of freedom: more than this comes by chance once in 30,000 times
 STICKY_SECONDS = 2
 PER_SECOND = 200
+EGRESS = ADDRESSES[0]
+ASKED = 4471  # a UDP port of the outside host's that nobody asks otherwise
+FAILOVER = 5.0  # seconds
 
 
 def demonstrate(name: str, story: Story) -> None:
@@ -52,6 +59,8 @@ def demonstrate(name: str, story: Story) -> None:
         _refused(lab, story)
         _distribution(lab, story)
         _replacement(lab, story)
+        _way_out(lab, story)
+        shaping.show(lab, story)
         story.say("cleaning up")
 
 
@@ -257,6 +266,41 @@ def _replacement(lab: Lab, story: Story) -> None:
     answered = {outcome.by for outcome in load.outcomes}
     what = f"all endpoints replaced under {PER_SECOND} connections a second: {len(load.outcomes)} made, answered by"
     story.expect(f"{what} {', '.join(sorted(answered))}", "failed: 0", f"failed: {len(load.failed)}")
+
+
+def _way_out(lab: Lab, story: Story) -> None:
+    """Fir leaves by an address of its own; the node that holds it fails, then the others that may."""
+    outside, pods = lab.outside, lab.pods_by_name
+    outside.listen(ASKED)
+    story.say(f"fir leaves by {EGRESS}, which n2 or n3 may hold")
+    egress = Egress(lab.api, "fir", "fir").make(EGRESS, nodes=["n2", "n3"])
+    seconds_until_seen(pods["fir/a"], outside, EGRESS, ASKED)
+    seen_as = {"fir/a": EGRESS, "fir/c": EGRESS, "fir/d": EGRESS, "oak/a": str(lab.node("n1").address)}
+    trials = [
+        Trial(pods[name], outside, "outside", protocol, seen_as=address)
+        for name, address in seen_as.items()
+        for protocol in ("tcp", "udp")
+    ]
+    story.try_out("By an address of its network's, wherever a pod is; other networks by their nodes", trials)
+    holder = str(egress.holders[EGRESS])
+    with Sniffer(outside.namespace) as sniffer:
+        lab.node(holder).ovs.stop_switch(signal.SIGKILL)
+        seconds = seconds_until_seen(pods["fir/a"], outside, EGRESS, ASKED)
+        heir = str(egress.holders[EGRESS])
+        what = f"the switch of {holder}, which held it, is killed: answered by way of {heir} after {seconds:.1f} s"
+        story.expect(what, f"in {FAILOVER:.0f} s", f"in {FAILOVER:.0f} s" if seconds < FAILOVER else "later")
+        egress.make(EGRESS, nodes=[holder])
+        time.sleep(1)
+        closed = udp(pods["fir/a"].namespace, str(outside.address), ASKED)
+        story.expect("no node lives that may hold it, and it fails closed", NOBODY, closed.seen_as or NOBODY)
+    seen = ", ".join(sorted(senders(sniffer.frames, ASKED)))
+    story.expect("sources of all that came from fir meanwhile, captured outside", EGRESS, seen)
+    egress.make(EGRESS, nodes=[holder], fail="open")
+    own = str(lab.node("n1").address)
+    seconds_until_seen(pods["fir/a"], outside, own, ASKED)
+    story.say(f"declared to fail open, it leaves by {own}, its node's")
+    lab.node(holder).ovs.start_switch()
+    egress.remove()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,9 @@ INTERNET = IPv4Interface("198.51.100.1/32")
 EXTERNAL = IPv4Network("203.0.113.0/24")
 """External addresses that services may have: TEST-NET-3 of RFC 5737. Who asks routes them to a node."""
 
+POOL = IPv4Network("203.0.113.224/28")
+"""The part of them that services get which ask for a load balancer; the outside host has it on its link."""
+
 FIRST_NODE = 11
 LARGEST_MTU = 65_535
 SMALLEST_MTU = 626

@@ -27,7 +27,7 @@ TCP_RECEIVE = "4096 65536 131072"
 
 @dataclass(frozen=True)
 class Interface:
-    """One interface of a pod: what ADD said, and what is there. `host_interface`: the link's end on the node."""
+    """One interface of a pod: what ADD said, and what is there. `host_interface`: the other end, "" of a tap."""
 
     name: str
     mac: str
@@ -127,12 +127,14 @@ def described(namespace: Namespace, attachment: Attachment, result: dict[str, An
     ends = result.get("interfaces", [])
     inside = [number for number, one in enumerate(ends) if one.get("sandbox") == str(attachment.netns)]
     names = [ends[number]["name"] for number in inside]
-    there = {link["ifname"]: link for link in _veths(namespace)}
+    taps = _links(namespace, "tun")
+    there = {link["ifname"]: link for link in (*_links(namespace, "veth"), *taps)}
     if names[:1] != [attachment.interface] or len({*names}) != len(names):
         raise LabError(f"ADD of {attachment.pod}: the result does not begin with {attachment.interface}: {result}")
     if there.keys() != {*names}:
         raise LabError(f"ADD of {attachment.pod}: said {names}, but in the pod are {[*there]}")
     hosts = [str(one["name"]) for one in ends if not one.get("sandbox")]
+    hosts += [""] * len(taps)
     if len(hosts) != len(names):
         raise LabError(f"ADD of {attachment.pod}: said {names}, but on the node {hosts}")
     told = {
@@ -144,9 +146,9 @@ def described(namespace: Namespace, attachment: Attachment, result: dict[str, An
     ]
 
 
-def _veths(namespace: Namespace) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(namespace.run(["ip", "-json", "address", "show", "type", "veth"]).stdout)
-    return found
+def _links(namespace: Namespace, kind: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(namespace.run(["ip", "-json", "address", "show", "type", kind]).stdout)
+    return [link for link in found if link]
 
 
 def _interface(attachment: Attachment, link: dict[str, Any], said: tuple[str, list[str]], host: str) -> Interface:

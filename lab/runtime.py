@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from lab.description import PodName
@@ -17,6 +19,7 @@ from lab.errors import LabError
 from lab.namespaces import Namespace
 
 COMMAND_TIMEOUT = 60.0
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class CniError(LabError):
@@ -56,12 +59,19 @@ class Attachment:
 
 
 class Runtime:
-    """A runtime in the node's namespace, with its two directories: configurations, and plugin executables."""
+    """A runtime in the node's namespace, with its directories: of configurations, and of plugins' executables.
 
-    def __init__(self, namespace: Namespace, configurations: Path, plugins: Path) -> None:
+    Plugins that declare capabilities are given what is in `capabilities` for them, the same for every container.
+    """
+
+    def __init__(
+        self, namespace: Namespace, configurations: Path, *plugins: Path, capabilities: Mapping[str, Any] = NOTHING
+    ) -> None:
         self._namespace = namespace
         self._configurations = configurations
         self._plugins = plugins
+        self._capabilities = capabilities
+        self.overrides: dict[str, Any] = {}  # fields of the plugins' configurations that are otherwise for what comes
 
     def ready(self) -> bool:
         """Whether there is a network configuration: runtimes take that for the network's readiness."""
@@ -118,14 +128,22 @@ class Runtime:
             raise LabError(f"{self._namespace.name}: not ready: no network configuration in {self._configurations}")
         conflist = json.loads(conflists[0].read_text())
         common = {"cniVersion": conflist["cniVersion"], "name": conflist["name"]}
-        return [{**plugin, **common} for plugin in conflist["plugins"]]
+        return [{**self._derived(plugin), **self.overrides, **common} for plugin in conflist["plugins"]]
+
+    def _derived(self, plugin: dict[str, Any]) -> dict[str, Any]:
+        """A plugin's configuration with runtimeConfig in place of the capabilities that it declares."""
+        declared = {name for name, wanted in plugin.get("capabilities", {}).items() if wanted}
+        given = {name: value for name, value in self._capabilities.items() if name in declared}
+        rest = {name: value for name, value in plugin.items() if name != "capabilities"}
+        return {**rest, "runtimeConfig": given} if given else rest
 
     def _execute(
         self, command: str, plugin: dict[str, Any], attachment: Attachment | None, previous: dict[str, Any] | None
     ) -> dict[str, Any]:
         """Run one plugin; its result, or {} when it printed nothing."""
-        executable = self._plugins / plugin["type"]
-        environment = {"CNI_COMMAND": command, "CNI_PATH": str(self._plugins)}
+        found = (folder / plugin["type"] for folder in self._plugins)
+        executable = next((path for path in found if path.exists()), self._plugins[0] / plugin["type"])
+        environment = {"CNI_COMMAND": command, "CNI_PATH": ":".join(map(str, self._plugins))}
         if attachment is not None:
             environment |= attachment.environment
         configuration = plugin if previous is None else {**plugin, "prevResult": previous}

@@ -41,6 +41,12 @@ class Service:
         self.serve(pods)
         return self
 
+    @property
+    def ingress(self) -> str:
+        """The address of the pool that it has."""
+        (address,) = self.api.get(f"/v1/services/{self.project}/{self.name}")["ingress"]
+        return str(address)
+
     def serve(self, pods: Iterable[Pod], leaving: Iterable[Pod] = ()) -> None:
         """Let these pods be the endpoints, and `leaving` end what they are at; returns when that is in force."""
         ending = {"ready": False, "serving": True, "terminating": True}

@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 from store.fields import (
     AddressText,
     DatapathId,
+    Dscp,
     InterfaceName,
     Label,
     Object,
@@ -19,7 +20,7 @@ from store.fields import (
     PrefixText,
     Subdomain,
 )
-from topology.model import DEFAULT_PROVIDER
+from topology.model import DEFAULT_PROVIDER, Encapsulation
 
 Seconds = Annotated[float, Meta(ge=0, le=60)]
 ObjectName = Annotated[str, Meta(description="`project/pod`, or an IP address where it says so.", max_length=320)]
@@ -121,10 +122,27 @@ class NodeCreation(Object, frozen=True):
     subnets: Annotated[tuple[PrefixText, ...], Meta(max_length=2)] = ()
 
 
-class NetworkChange(Object, frozen=True):
-    """Let a network talk with all, or no longer; in the name of a provider."""
+class NodeReport(Object, frozen=True):
+    """What a node says of itself: bytes that a pod's packet may have there, and what may go wrong, in words."""
 
-    is_global: bool = field(name="global")
+    mtu: Annotated[int, Meta(ge=0, le=65535)]
+    warnings: Annotated[tuple[Annotated[str, Meta(max_length=500)], ...], Meta(max_length=32)] = ()
+
+
+class NodeChange(Object, frozen=True):
+    """Let a node send by an encapsulation of its own; null: by the cluster's."""
+
+    encapsulation: Encapsulation | None
+
+
+class NetworkChange(Object, frozen=True):
+    """Let a network talk with all, or no longer, or (one at a time) its pods' packets carry a DSCP, null for their own.
+
+    In the name of a provider.
+    """
+
+    is_global: bool | None = field(default=None, name="global")
+    dscp: Dscp | UnsetType | None = UNSET
     provider: Label = DEFAULT_PROVIDER
 
 

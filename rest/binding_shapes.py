@@ -39,7 +39,7 @@ class MoveView(Object, frozen=True, rename={"source": "from", "target": "to"}):
     source: Label
     target: Label
     transit: Label
-    stage: Literal["preparing", "crossing", "arriving"]
+    stage: Literal["preparing", "crossing", "serving", "arriving"]
 
 
 class ProjectView(Object, frozen=True):

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from immutables import Map
 
+from rest.reports import Reports
 from store.base import Mark, Record
 from topology.compiler import FlowTable, SectionKey, Tables
 from topology.model import Address, PortKey
@@ -98,6 +99,7 @@ class SwitchStatus(NamedTuple):
     desired_revision: int  # the last revision that changed its flows
     last_error: str | None = None
     synchronised: bool = True  # whether it has had what it must have at some time since it connected
+    takes_geneve: bool = True  # whether it has a port for it; one that is away is supposed to
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,11 @@ class Control(Protocol):
     @property
     def published(self) -> Published:
         """The newest published state."""
+        ...
+
+    @property
+    def reports(self) -> Reports:
+        """What nodes have said of themselves to this replica."""
         ...
 
     def submit(self, request: Request) -> Submitted:

@@ -6,7 +6,7 @@ Each application has a registry of its own; nothing is global.
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -14,6 +14,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from rest.control import Control, Published, SwitchPhase
+from rest.reports import Report, usual_mtu, warnings
 from rest.routing import Access, Answer, Call, Empty, Route, Text
 from rest.views import switch_status
 from topology.allocation import free_addresses
@@ -80,6 +81,7 @@ class _State(Collector):
         yield GaugeMetricFamily("heddle_networks", "Networks.", len(snapshot.networks))
         yield GaugeMetricFamily("heddle_connections", "Connections of networks.", len(snapshot.connections))
         yield from _switches(published)
+        yield from _reports(published, self._control.reports)
         yield from _pods(published)
         yield from _own_ranges(published)
         yield self._flows(published)
@@ -134,6 +136,16 @@ def _switches(published: Published) -> Iterator[Metric]:
         conflicts.add_metric((name,), len(published.tables.get(name, FlowTable()).conflicts))
         faults.add_metric((name,), len(published.tables.get(name, FlowTable()).faults))
     yield from (connected, phases, committed, desired, conflicts, faults)
+
+
+def _reports(published: Published, reports: Mapping[str, Report]) -> Iterator[Metric]:
+    mtus = _gauge("heddle_node_mtu", "Bytes that a packet of a node's pods may have.", "node")
+    warned = _gauge("heddle_node_warnings", "What a node warns of; GET /v1/nodes has the words.", "node")
+    usual = usual_mtu(reports)
+    for name in sorted(reports.keys() & published.snapshot.nodes.keys()):
+        mtus.add_metric((name,), reports[name].mtu)
+        warned.add_metric((name,), len(warnings(name, reports, usual)))
+    yield from (mtus, warned)
 
 
 def _pods(published: Published) -> Iterator[Metric]:

@@ -23,14 +23,20 @@ _WORDS: Final = {
     FeatureId.BLOCKS: "address block",
     FeatureId.TRACKING: "tracking of",
     FeatureId.ERRORS: "ICMP errors",
+    FeatureId.EGRESS: "egress",
+    FeatureId.LIMITS: "limits of port",
+    FeatureId.MIRRORS: "mirror",
 }
+
+
+_OF_PORTS: Final = frozenset({FeatureId.PORTS, FeatureId.LIMITS, FeatureId.MIRRORS})
 
 
 def owner_text(section: SectionKey, snapshot: Snapshot) -> str:
     """Return the owner of a section in words; a port by its pod, as long as it is known."""
     feature = FeatureId(section.feature)
     subject = "/".join(map(str, section.subject))
-    if feature is FeatureId.PORTS:
+    if feature in _OF_PORTS and len(section.subject) == len(PortKey._fields):
         key = PortKey(*map(str, section.subject))
         port = snapshot.ports.get(key)
         attachment = f"{key.container}/{key.interface}"

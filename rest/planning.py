@@ -23,7 +23,9 @@ from topology.model import (
     Binding,
     Cluster,
     Connection,
+    Egress,
     EndpointSlice,
+    Mirror,
     Network,
     Node,
     Pod,
@@ -46,6 +48,8 @@ _KINDS: Final[dict[type, str]] = {
     AddressBlock: "address block",
     Service: "service",
     EndpointSlice: "endpoints",
+    Egress: "egress",
+    Mirror: "mirror",
 }
 
 
@@ -128,7 +132,14 @@ def _name(subject: Subject) -> str:
             return "/".join(key)
         case AddressBlock(network=network, prefix=prefix, node=node):
             return f"{prefix} of {network} on {node}"
-        case Node(name=name) | Network(name=name) | Project(name=name) | Binding(name=name):
+        case (
+            Node(name=name)
+            | Network(name=name)
+            | Project(name=name)
+            | Binding(name=name)
+            | Egress(name=name)
+            | Mirror(name=name)
+        ):
             return name
         case _:
             return "settings"

@@ -122,6 +122,8 @@ PARAMETERS: Final[dict[str, Any]] = {
     "other": Label,
     "project": Label,
     "binding": Label,
+    "egress": Label,
+    "mirror": Label,
     "pod": Subdomain,
     "service": Label,
     "slice": Subdomain,

@@ -13,6 +13,7 @@ from store.connections import Scope, Translation
 from store.fields import (
     AddressText,
     DatapathId,
+    Dscp,
     InterfaceName,
     L4Port,
     Label,
@@ -27,6 +28,7 @@ from store.fields import (
 )
 from store.objects import Subnet
 from store.services import EndpointSlice, NodePort, Service
+from topology.model import Encapsulation
 
 Counter = Annotated[int, Meta(ge=0)]
 LateNodes = Annotated[
@@ -41,17 +43,30 @@ class Late(Object, frozen=True):
 
 
 class NodeView(Object, frozen=True):
-    """A node. `gateways` are the addresses of its tun0, with prefix length."""
+    """A node. `gateways` are the addresses of its tun0, with prefix length; `encapsulation` is that it sends by.
+
+    `mtu` (bytes that a pod's packet may have there; null: not known yet) and `warnings` (what may go wrong) are the
+    node's own word.
+    """
 
     name: Subdomain
     dpid: DatapathId
     underlay: AddressText
     subnets: tuple[PrefixText, ...]
     gateways: tuple[str, ...]
+    encapsulation: Encapsulation
     connected: bool
     phase: str
     ports: Counter
     free_addresses: Counter
+    mtu: int | None
+    warnings: tuple[str, ...]
+
+
+class NodeChanged(NodeView, frozen=True):
+    """A node that was changed."""
+
+    late: LateNodes = ()
 
 
 class NodeMade(NodeView, frozen=True):
@@ -81,6 +96,7 @@ class NetworkView(Object, frozen=True):
     subnets: tuple[Subnet, ...]
     flat: bool
     mtu: Mtu | None
+    dscp: Dscp | None
     provider: Label
     phase: Literal["Initializing", "Active", "Pending", "Failed", "Terminating"]
     projects: tuple[Label, ...]
@@ -241,7 +257,7 @@ class TunnelView(Object, frozen=True, rename={"source": "from", "destination": "
 
     source: Subdomain
     destination: Subdomain
-    kind: Literal["vxlan"]
+    kind: Literal["vxlan", "geneve", "mixed"]
     up: bool
 
 
@@ -264,13 +280,38 @@ class NodePortsView(Object, frozen=True):
 
 
 class DoorView(Object, frozen=True):
-    """A port of an external address, and where a node leads it: to its `node_port`, or if that is 0 to `service`."""
+    """A port of an external address, and where a node leads it: to its `node_port`, or if that is 0 to `service`.
+
+    `sources`: where the clients are whom it leads in; null: anywhere.
+    """
 
     address: AddressText
     protocol: Protocol
     port: L4Port
     service: AddressText
     node_port: NodePort
+    sources: tuple[PrefixText, ...] | None
+
+
+class LocalPortView(Object, frozen=True):
+    """A port of a service to which a node leads clients from outside by their own addresses.
+
+    So it does by every external address of the service, and by `node_port`, if that is not 0.
+    """
+
+    service: AddressText
+    protocol: Protocol
+    port: L4Port
+    node_port: NodePort
+
+
+class HealthView(Object, frozen=True):
+    """A port at which a node tells by HTTP how many endpoints of a service it has."""
+
+    port: L4Port
+    project: Label
+    service: Label
+    endpoints: int
 
 
 class Configuration(Object, frozen=True):
@@ -278,7 +319,7 @@ class Configuration(Object, frozen=True):
 
     `controllers` are its switch's OpenFlow targets; `api`, where there are several replicas, the URLs of their APIs.
     `hairpin`, one for each address family: from where the node is met that reaches itself by a service. `node_ports`
-    null: somebody else leads them to services.
+    null: somebody else leads them to services. `held`: addresses that are no interface's, and that it is to answer for.
     """
 
     revision: int
@@ -292,6 +333,10 @@ class Configuration(Object, frozen=True):
     hairpin: tuple[AddressText, ...]
     node_ports: NodePortsView | None
     external: tuple[DoorView, ...]
+    local: tuple[LocalPortView, ...]
+    health: tuple[HealthView, ...]
+    control_plane: tuple[AddressText, ...]
+    held: tuple[AddressText, ...]
     mtu_overhead: int
     controllers: tuple[str, ...]
     api: tuple[str, ...]
@@ -423,10 +468,11 @@ class Place(Object, frozen=True):
 
 
 class TraceView(Object, frozen=True):
-    """What becomes of a packet, by the flows that the switches must have."""
+    """What becomes of a packet, by the flows that the switches must have. `copies`: pods that mirrors copy it to."""
 
     destination: Annotated[AddressText, Meta(description="What the pod dials: the address by which it knows `to`.")]
     verdict: Literal["delivered", "sent", "dropped"]
     at: Place
     steps: tuple[Step, ...]
     reason: str
+    copies: tuple[str, ...] = ()

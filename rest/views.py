@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_interface
 from itertools import combinations
+from typing import Literal
 
 import msgspec
 
@@ -12,6 +13,7 @@ from rest.binding_views import other_interfaces
 from rest.control import Published, SwitchPhase, SwitchStatus
 from rest.owners import owner_text
 from rest.phases import Condition, conditions, outdated, phase
+from rest.reports import Report, usual_mtu, warnings
 from rest.shapes import (
     AddressView,
     Assignment,
@@ -36,6 +38,7 @@ from topology.model import (
     SHARED_SPACE,
     Address,
     Connection,
+    Encapsulation,
     Network,
     Node,
     Port,
@@ -48,8 +51,18 @@ from topology.requests import Refused
 from topology.snapshot import Snapshot
 
 
-def node_view(published: Published, node: Node) -> NodeView:
+def node_views(published: Published, nodes: Iterable[Node], reports: Mapping[str, Report]) -> tuple[NodeView, ...]:
+    """Return nodes as they are shown; `reports` are all nodes'."""
+    usual = usual_mtu(reports)
+    return tuple(_node_view(published, node, reports, usual) for node in nodes)
+
+
+def node_view(published: Published, node: Node, reports: Mapping[str, Report]) -> NodeView:
     """Return a node as it is shown."""
+    return _node_view(published, node, reports, usual_mtu(reports))
+
+
+def _node_view(published: Published, node: Node, reports: Mapping[str, Report], usual: int | None) -> NodeView:
     status = switch_status(published, node)
     return NodeView(
         name=node.name,
@@ -57,10 +70,13 @@ def node_view(published: Published, node: Node) -> NodeView:
         underlay=str(node.underlay),
         subnets=tuple(map(str, node.subnets)),
         gateways=gateways(node),
+        encapsulation=node.encapsulation or published.snapshot.cluster.encapsulation,
         connected=status.phase is not SwitchPhase.AWAY,
         phase=status.phase.value,
         ports=len(published.snapshot.ports_on.get(node.name, ())),
         free_addresses=free_addresses(published.snapshot, node.name),
+        mtu=reports[node.name].mtu if node.name in reports else None,
+        warnings=warnings(node.name, reports, usual),
     )
 
 
@@ -91,6 +107,7 @@ def _network_view(published: Published, network: Network, found: tuple[Condition
         subnets=tuple(map(Subnet.of, network.subnets)),
         flat=network.flat,
         mtu=network.mtu,
+        dscp=network.dscp,
         provider=network.provider,
         phase=phase(found).value,
         projects=tuple(sorted(snapshot.projects_of.get(network.name, ()))),
@@ -206,14 +223,14 @@ def is_programmed(published: Published, node: str) -> bool:
     return SectionKey(int(FeatureId.BASE), ()) in published.committed.get(node, FlowTable()).sections
 
 
-def topology(published: Published, *, with_tunnels: bool = True) -> Topology:
+def topology(published: Published, reports: Mapping[str, Report], *, with_tunnels: bool = True) -> Topology:
     """Return the whole network as a graph."""
     snapshot = published.snapshot
     names = sorted(snapshot.nodes)
     pairs = combinations(names, 2) if with_tunnels else ()
     return Topology(
         revision=published.revision,
-        nodes=tuple(node_view(published, snapshot.nodes[name]) for name in names),
+        nodes=node_views(published, (snapshot.nodes[name] for name in names), reports),
         tunnels=tuple(_tunnel(published, first, second) for first, second in pairs),
         networks=tuple(network_view(published, network) for network in networks(snapshot)),
         connections=tuple(connection_view(connection) for connection in connections(snapshot)),
@@ -236,7 +253,10 @@ def connections(snapshot: Snapshot, *, transit: bool = False) -> list[Connection
 
 def _tunnel(published: Published, first: str, second: str) -> TunnelView:
     up = _knows(published, first, second) and _knows(published, second, first)
-    return TunnelView(source=first, destination=second, kind="vxlan", up=up)
+    nodes, cluster = published.snapshot.nodes, published.snapshot.cluster
+    first_by, second_by = (nodes[name].encapsulation or cluster.encapsulation for name in (first, second))
+    kind: Encapsulation | Literal["mixed"] = first_by if first_by == second_by else "mixed"
+    return TunnelView(source=first, destination=second, kind=kind, up=up)
 
 
 def _knows(published: Published, node: str, peer: str) -> bool:

@@ -32,9 +32,11 @@ from ryu_apps.logs import configure_logs
 from ryu_apps.moves import Conductor
 from ryu_apps.openflow import channel, decode, messages
 from ryu_apps.openflow.encode import Encoder
-from ryu_apps.openflow.wire import ALL_TABLES, MessageType, MultipartType
+from ryu_apps.openflow.meters import delete_meters
+from ryu_apps.openflow.wire import ALL_TABLES, BEAT_XID, MessageType, MultipartType
 from ryu_apps.owner import Owner
 from ryu_apps.plane import ControlPlane
+from ryu_apps.pulse import BEAT_SECONDS
 from ryu_apps.server import serve
 from ryu_apps.session import SwitchSession
 from ryu_apps.settings import Settings
@@ -43,9 +45,10 @@ from store.base import Store, StoreError
 from store.sqlite import SqliteStore
 from topology.admission import admit
 from topology.compiler import Delta
+from topology.egress import Left
 from topology.fields import TRANSPORT
 from topology.model import Cluster
-from topology.pipeline import SERVICE_ZONE
+from topology.pipeline import EGRESS_ZONE, NODE_ZONE, SERVICE_ZONE
 from topology.requests import Refused, SetCluster
 from topology.snapshot import Snapshot, apply_all, empty
 from topology.targets import Gone
@@ -62,7 +65,7 @@ class OpenFlowWire:
         self._encoder = Encoder()
 
     def bundle(self, delta: Delta) -> Iterable[bytes]:
-        """Return one ordered atomic bundle, from open to commit, in parts."""
+        """Return one ordered atomic bundle, from open to commit, in parts; what must precede it is before it."""
         return self._encoder.parts(delta)
 
     def read_flows(self, xid: int, table: int | None, cookie: int, mask: int) -> bytes:
@@ -77,14 +80,29 @@ class OpenFlowWire:
         """Return a request for all groups."""
         return messages.group_desc_request(xid)
 
-    def forget(self, xid: int, gone: Gone) -> bytes:
-        """Return a request to forget the connections that a service led to an endpoint that is gone."""
+    def read_meters(self, xid: int) -> bytes:
+        """Return a request for all meters."""
+        return messages.meter_desc_request(xid)
+
+    def delete_meters(self, meters: Iterable[int]) -> bytes:
+        """Return requests to delete meters."""
+        return delete_meters(meters)
+
+    def forget(self, xid: int, gone: Gone | Left) -> bytes:
+        """Return a request to forget what a service led to an endpoint that is gone, or what left by an address."""
+        if isinstance(gone, Left):
+            return messages.ct_flush_to(xid, EGRESS_ZONE, *gone)
         protocol, _, _ = TRANSPORT[gone.protocol]
-        return messages.ct_flush(xid, SERVICE_ZONE, protocol, *gone.target)
+        zone = NODE_ZONE if gone.from_outside else SERVICE_ZONE
+        return messages.ct_flush(xid, zone, protocol, *gone.target)
 
     def ask_role(self, xid: int, role: messages.Role, generation: int) -> bytes:
         """Return a request for a role."""
         return messages.role_request(xid, role, generation)
+
+    def ask_echo(self) -> bytes:
+        """Return a request that is answered at once."""
+        return messages.echo_request()
 
 
 class HeddleController(RyuApp):
@@ -109,7 +127,7 @@ class HeddleController(RyuApp):
     def start(self) -> None:
         """Called by Ryu when all applications exist."""
         super().start()
-        for thread in (self._owner.run, *self._started.threads, self._audit):
+        for thread in (self._owner.run, *self._started.threads, self._audit, self._beat):
             eventlet.spawn(thread)
 
     def close(self) -> None:
@@ -154,6 +172,8 @@ class HeddleController(RyuApp):
                 if tell is None:
                     return False
                 owner.switch_says(datapath, tell)
+            case MessageType.ECHO_REPLY:
+                return xid == BEAT_XID  # what is not ours is Ryu's
             case MessageType.ERROR:
                 owner.switch_says(datapath, _refusal(raw))
             case MessageType.ROLE_REPLY:
@@ -165,6 +185,12 @@ class HeddleController(RyuApp):
             case _:
                 return False
         return True
+
+    def _beat(self) -> None:
+        """Let the owner look for signs of life."""
+        while True:
+            eventlet.sleep(BEAT_SECONDS)
+            self._owner.beat()
 
     def _audit(self) -> None:
         """Read one switch after the other back, each once in _AUDIT_SECONDS."""
@@ -219,6 +245,9 @@ def _answer(raw: bytes) -> Callable[[SwitchSession], None] | None:
     if found.kind == MultipartType.GROUP_DESC:
         groups = list(decode.groups(raw))
         return lambda session: session.groups_read(groups)
+    if found.kind == MultipartType.METER_DESC:
+        meters = list(decode.meters(raw))
+        return lambda session: session.meters_read(meters)
     return None
 
 

@@ -12,14 +12,33 @@ from immutables import Map
 
 from rest.control import Published
 from topology.compiler import Dirty, Tables, compile_each, update
-from topology.requests import AdvanceMove, ForgetPort, PortSeen, PortVanished, ReleaseAddresses, Request, SwitchPorts
+from topology.requests import (
+    AdvanceMove,
+    ForgetPort,
+    NodeFound,
+    NodeLost,
+    PortSeen,
+    PortVanished,
+    ReleaseAddresses,
+    Request,
+    SwitchPorts,
+)
 from topology.snapshot import Change, Snapshot
 from topology.verification import Step, Unsafe, passed, provable
 
 log = structlog.get_logger(__name__)
 
 # To refuse what has happened would only hide it, and a move that does not go on holds up two networks.
-_HAPPENED = (PortSeen, PortVanished, SwitchPorts, ForgetPort, ReleaseAddresses, AdvanceMove)
+_HAPPENED = (
+    PortSeen,
+    PortVanished,
+    SwitchPorts,
+    ForgetPort,
+    ReleaseAddresses,
+    AdvanceMove,
+    NodeLost,
+    NodeFound,
+)
 
 
 def compiled(snapshot: Snapshot, pause: Callable[[], object] = lambda: None) -> Tables:

@@ -82,12 +82,26 @@ def _of_the_cluster() -> tuple[cfg.Opt, ...]:
             help="ports of every node's own addresses that lead to services, the same as the API server's"
             " --service-node-port-range; none: somebody else leads them (default: 30000-32767)",
         ),
+        cfg.StrOpt(
+            "encapsulation",
+            metavar="vxlan|geneve",
+            default="vxlan",
+            help="that nodes send to each other by, unless one has its own (heddle set-node); all nodes accept both"
+            " (default: vxlan)",
+        ),
         cfg.ListOpt(
             "external-cidr",
             metavar="CIDR[,...]",
             default=[],
             help="external and load balancers' addresses that services may have: whoever makes a service gets what is"
             " sent to such an address (default: none)",
+        ),
+        cfg.ListOpt(
+            "load-balancer-pool",
+            metavar="CIDR[,...]",
+            default=[],
+            help="addresses inside --heddle-external-cidr that services get which ask for a load balancer; each is"
+            " answered for by one of the nodes, and by another one when that fails (default: none)",
         ),
         cfg.BoolOpt(
             "own-networks",

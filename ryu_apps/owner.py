@@ -26,13 +26,17 @@ from ryu_apps.keeping import Keeper
 from ryu_apps.lost import LostInterfaces
 from ryu_apps.openflow.decode import FlowStats
 from ryu_apps.publication import Publication, topics_of
+from ryu_apps.pulse import Pulse
 from ryu_apps.session import Link, SwitchSession, Wire
 from store.base import Mark, Outdated, Store, StoreError
 from topology.admission import admit
 from topology.compiler import FlowTable, SectionKey, Tables
+from topology.egress import forgotten
 from topology.model import EndpointSlice, Node, Port, PortKey, Quarantine
 from topology.requests import (
     ForgetPort,
+    NodeFound,
+    NodeLost,
     PortSeen,
     PortVanished,
     Refused,
@@ -101,6 +105,7 @@ class Owner:
         # Ports of an earlier run: what their switch does not have when it first connects went away meanwhile.
         self._restored: dict[str, tuple[PortKey, ...]] = {node: tuple(keys) for node, keys in snapshot.ports_on.items()}
         self._standing_by: set[str] = set()  # switches that were not led when they should have been, last time
+        self._pulse, self._beating = Pulse(), False
         self._lost = LostInterfaces(lambda: self.publication.current.snapshot)
         tables = compiled(snapshot)
         self.publication = Publication(Published(1, snapshot, tables))
@@ -183,6 +188,12 @@ class Owner:
     def audit(self, node: str) -> None:
         """Let a switch be read back and repaired, if nothing else is under way there."""
         self.call(lambda: self._audit(node))
+
+    def beat(self) -> None:
+        """Look which switches give signs of life, unless that is still to be done. Every `pulse.BEAT_SECONDS`."""
+        if not self._beating:
+            self._beating = True
+            self.call(self._beat)
 
     # --- the thread ----------------------------------------------------------------------------
 
@@ -343,7 +354,11 @@ class Owner:
             submission.reply.send_exception(refusal)
 
     def _forget_connections(self, batch: _Batch) -> None:
-        """Let switches forget what they led to endpoints that are gone; connections to others go on."""
+        """Let switches forget what they led to endpoints that are gone, or out by addresses; others go on."""
+        before = self.publication.current.snapshot
+        for node, left in forgotten(batch.changes, before, batch.snapshot):
+            if node in self._sessions and self._sessions[node].leads:
+                self._sessions[node].forget((left,))
         slices = (change.before for change in batch.changes if isinstance(change.before, EndpointSlice))
         found = [each for before in slices for each in gone(before, batch.snapshot)]
         for session in self._sessions.values() if found else ():
@@ -469,13 +484,12 @@ class Owner:
         if session is None:
             return
         request: Request
+        self._told(session, lambda told: told.see_port(interface, ofport))
         if ofport is None:
-            session.ofports.pop(interface, None)
             forget = self._domain.answers_for(session.node)
             self._lost.went(session.node, interface)
             request = PortVanished(session.node, interface, forget)
         else:
-            session.ofports[interface] = ofport
             request = PortSeen(session.node, interface, ofport)
         self._quietly(request)
 
@@ -487,6 +501,23 @@ class Owner:
         session = self._sessions.get(node)
         if session is not None:
             self._told(session, SwitchSession.audit)
+
+    def _beat(self) -> None:
+        """Where addresses are to be held, let nodes be lost and found."""
+        self._beating = False
+        snapshot = self.publication.current.snapshot
+        watched = bool(snapshot.claims or snapshot.outages)
+        alive = {session.node for session in self._sessions.values() if session.is_alive(ask=watched)}
+        sound = {node for node in alive if self._sessions[node].status.synchronised}
+        verdict = self._pulse.beat(snapshot.nodes, alive, sound)
+        for node in verdict.lost if snapshot.claims else ():
+            if node not in snapshot.outages and self._domain.answers_for(node):
+                log.warning("a node is lost: others hold its addresses", node=node)
+                self._quietly(NodeLost(node))
+        for node in verdict.found:
+            if node in snapshot.outages and self._domain.answers_for(node):
+                log.info("a node is found: it may hold addresses", node=node)
+                self._quietly(NodeFound(node))
 
     def _ask(self, node: str, done: GreenEvent) -> None:
         session = self._sessions.get(node)

@@ -12,6 +12,7 @@ import eventlet
 from eventlet.event import Event as GreenEvent
 
 from rest.control import Forwarded, Published, Replica, Reply, Submitted, SwitchPhase
+from rest.reports import Reports
 from ryu_apps.owner import Owner
 from store.base import Mark, Record, Store
 from topology.model import Address
@@ -29,6 +30,7 @@ class ControlPlane:
         self._owner = owner
         self._store = store
         self._asked: GreenEvent | None = None
+        self.reports = Reports()
 
     @property
     def published(self) -> Published:

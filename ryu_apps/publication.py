@@ -12,7 +12,7 @@ import eventlet
 from eventlet.event import Event as GreenEvent
 
 from rest.control import Published
-from topology.model import Cluster, Move, Node, Project
+from topology.model import Cluster, Held, Move, Node, Project
 from topology.snapshot import Change
 
 Found = TypeVar("Found")
@@ -99,6 +99,8 @@ def topics_of(changes: Iterable[Change]) -> set[str]:
             topics.add("moves")
         if isinstance(subject, Project):
             topics.add("projects")
+        if isinstance(change.before, Held):  # who has it no more has to hear of it as well
+            topics.add(change.before.node)
         node = subject.name if isinstance(subject, Node) else getattr(subject, "node", None)
         if node is not None:
             topics.add(node)

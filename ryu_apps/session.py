@@ -34,7 +34,10 @@ from ryu_apps.openflow.decode import FlowStats
 from ryu_apps.openflow.messages import Role
 from ryu_apps.openflow.wire import WireError
 from topology.compiler import Delta, FlowTable, SectionKey, diff, reconcile, unlike
-from topology.flow import DIGEST_MASK, Entry, Group, owner_class, sentinel
+from topology.egress import Left
+from topology.flow import DIGEST_MASK, Entry, Group, Meter, owner_class, sentinel
+from topology.meters import by_id
+from topology.model import GENEVE_OFPORT
 from topology.pipeline import APART, Table
 from topology.targets import Gone
 
@@ -52,7 +55,10 @@ class Wire(Protocol):
     """What a session needs of OpenFlow: bytes of a bundle, and of a request for flows."""
 
     def bundle(self, delta: Delta) -> Iterable[bytes]:
-        """Return one ordered atomic bundle, from open to commit, in parts to be sent one after the other."""
+        """Return one ordered atomic bundle, from open to commit, in parts to be sent one after the other.
+
+        What a bundle cannot carry and its flows need, meters, precedes it.
+        """
         ...
 
     def read_flows(self, xid: int, table: int | None, cookie: int, mask: int) -> bytes:
@@ -67,12 +73,24 @@ class Wire(Protocol):
         """Return a request for all groups."""
         ...
 
-    def forget(self, xid: int, gone: Gone) -> bytes:
-        """Return a request to forget the connections that a service led to an endpoint that is gone."""
+    def read_meters(self, xid: int) -> bytes:
+        """Return a request for all meters."""
+        ...
+
+    def delete_meters(self, meters: Iterable[int]) -> bytes:
+        """Return requests to delete meters, by id."""
+        ...
+
+    def forget(self, xid: int, gone: Gone | Left) -> bytes:
+        """Return a request to forget what a service led to an endpoint that is gone, or what left by an address."""
         ...
 
     def ask_role(self, xid: int, role: Role, generation: int) -> bytes:
         """Return a request for a role."""
+        ...
+
+    def ask_echo(self) -> bytes:
+        """Return a request that is answered at once, and whose answer nobody is told of."""
         ...
 
 
@@ -81,6 +99,10 @@ class Link(Protocol):
 
     def send(self, data: bytes) -> None:
         """Queue bytes; it does not wait for the switch to read them."""
+        ...
+
+    def has_spoken(self) -> bool:
+        """Whether the switch has sent anything since this was asked last."""
         ...
 
     def close(self) -> None:
@@ -93,6 +115,7 @@ class _InFlight:
     table: FlowTable
     revision: int
     owners: frozenset[int]
+    meters: tuple[int, ...] = ()  # those that go when it is committed: a flow that has one goes with it
 
 
 class SwitchSession:
@@ -113,6 +136,7 @@ class SwitchSession:
         self.failures = 0  # in a row; the owner spaces out retries by it
         self._wire = wire
         self._link: Link | None = None
+        self._echo_is_due = False
         self._xids = itertools.count(1)
         self._desired = FlowTable()
         self._revision = 0
@@ -131,14 +155,18 @@ class SwitchSession:
         self._scope: frozenset[int] | None = frozenset()  # classes being read; None: all
         self._found: list[FlowStats] = []
         self._counts: dict[int, int] = {}  # flows by table, as the switch counts them
-        self._gone: dict[Gone, None] = {}  # endpoints whose connections are to be forgotten, once none is led there
+        self._gone: dict[
+            Gone | Left, None
+        ] = {}  # of which connections are to be forgotten, once none is begun any more
         self._groups: dict[int, Group] | None = None  # those that the switch has, once they were asked for
+        self._meters: dict[int, Meter] = {}  # those that it had when it was last asked
 
     # --- what the owner tells it ---------------------------------------------------------------
 
     def connect(self, link: Link) -> None:
         """The switch is here: ask for its sentinels, and how many flows it has."""
         self._link = link
+        self._echo_is_due = False
         self._asked_role = False
         self._in_flight = None
         self._refused = None
@@ -209,15 +237,35 @@ class SwitchSession:
         if self.phase is SwitchPhase.IN_SYNC:
             self._program()
 
-    def forget(self, gone: Iterable[Gone]) -> None:
-        """After what the switch was told just now: forget what services led to endpoints that are gone.
+    def forget(self, gone: Iterable[Gone | Left]) -> None:
+        """After what the switch was told just now: forget connections of services and of egresses.
 
-        Whoever goes on there is sent to another endpoint, which refuses what it does not know.
+        Who goes on is sent to another endpoint, which refuses what it does not know, or leaves by another address.
         """
         self._gone.update(dict.fromkeys(gone))
         for oldest in tuple(self._gone)[: max(0, len(self._gone) - _MOST_GONE)]:
             del self._gone[oldest]
         self._forget()
+
+    def is_alive(self, *, ask: bool) -> bool:
+        """Whether the switch has said anything since this was asked last; with `ask` it is let say something.
+
+        Without, it is alive if it is connected. What it has not answered yet is not asked again.
+        """
+        if self._link is None:
+            return False
+        spoken = self._link.has_spoken()
+        if ask and (spoken or not self._echo_is_due):
+            self._transmit(self._wire.ask_echo())
+        self._echo_is_due = ask
+        return spoken or not ask
+
+    def see_port(self, interface: str, ofport: int | None) -> None:
+        """The switch has an interface, or (None) has it no more."""
+        if ofport is None:
+            self.ofports.pop(interface, None)
+        else:
+            self.ofports[interface] = ofport
 
     def is_connected_by(self, link: Link) -> bool:
         """Whether `link` is its present connection."""
@@ -228,7 +276,8 @@ class SwitchSession:
         """The switch as it is published; one that is being audited passes for what it was."""
         phase = SwitchPhase.IN_SYNC if self._auditing else self.phase
         revisions = (self.committed_revision, self._revision)
-        return SwitchStatus(self.node, self.dpid, phase, *revisions, self._last_error, self._synchronised)
+        takes_geneve = self._link is None or GENEVE_OFPORT in self.ofports.values()
+        return SwitchStatus(self.node, self.dpid, phase, *revisions, self._last_error, self._synchronised, takes_geneve)
 
     # --- what the switch says ------------------------------------------------------------------
 
@@ -295,6 +344,10 @@ class SwitchSession:
         if self._groups is not None:
             self._groups.update((group.group_id, group) for group in groups)
 
+    def meters_read(self, meters: Iterable[Meter]) -> None:
+        """A part of the answer to the request for meters."""
+        self._meters.update((meter.meter_id, meter) for meter in meters)
+
     def committed_reply(self) -> None:
         """The switch has committed the bundle in flight."""
         flight = self._in_flight
@@ -306,6 +359,8 @@ class SwitchSession:
         self._in_flight = None
         self._last_error = None
         self.failures = 0
+        if flight.meters:
+            self._transmit(self._wire.delete_meters(flight.meters))
         self.committed, self.committed_revision = flight.table, flight.revision
         self._program()
 
@@ -402,17 +457,21 @@ class SwitchSession:
         self._found = []
         self._counts = {}
         self._groups = None
+        self._meters = {}
+        # Answers come in the order of the requests: these are there when the sentinels or flows are.
+        self._transmit(self._wire.read_meters(next(self._xids)))
         if everything:
             self._read_classes(None)
         else:
             self._scope = frozenset()
-            # Answers come in the order of the requests: the counts are there when the sentinels are.
+            # So are the counts.
             self._transmit(self._wire.read_counts(next(self._xids)))
             self._read(int(Table.SENTINELS), None)
 
     def _compare_sentinels(self, found: list[FlowStats]) -> None:
         differing = unlike(self._base, _sums(found))
-        if not differing and self._counts == Counter(entry.flow.table for entry in self._base.entries()):
+        counted = Counter(entry.flow.table for entry in self._base.entries())
+        if not differing and self._counts == counted and self._meters == by_id(self._base.entries()):
             self._in_sync()
             return
         # Where sentinels agree and numbers do not, somebody edited flows by hand: only reading all of them tells which.
@@ -421,8 +480,9 @@ class SwitchSession:
     def _repair(self, found: list[FlowStats]) -> None:
         sentinels = [flow for flow in found if flow.table == Table.SENTINELS]
         flows = {flow.cookie for flow in found if flow.table not in APART}
-        delta = reconcile(self._base, flows, self._scope, self._groups)
-        as_wanted = not delta.deletes and not delta.groups and all(_is_sentinel(entry) for entry in delta.adds)
+        delta = reconcile(self._base, flows, self._scope, self._groups, self._meters)
+        unchanged = not (delta.deletes or delta.groups or delta.meters)
+        as_wanted = unchanged and all(_is_sentinel(entry) for entry in delta.adds)
         if self._scope is None and as_wanted and not unlike(self._base, _sums(sentinels)):
             self._in_sync()
         else:
@@ -454,7 +514,8 @@ class SwitchSession:
     def _commit(self, delta: Delta, table: FlowTable, revision: int) -> None:
         self._enter(SwitchPhase.PROGRAMMING)
         owners = frozenset(owner_class(entry.cookie) for entry in delta.adds if not _is_sentinel(entry))
-        self._in_flight = _InFlight(table, revision, owners | {owner_class(cookie) for cookie in delta.deletes})
+        owners |= {owner_class(cookie) for cookie in delta.deletes}
+        self._in_flight = _InFlight(table, revision, owners, delta.meters.gone)
         self._refused = None
         self._transmit_bundle(delta)
 

@@ -20,5 +20,5 @@ class Started:
     owner: Owner
     control: Control
     threads: tuple[Callable[[], None], ...]
-    leave: Callable[[], None]
+    leave: Callable[[], object]
     reviewer: Reviewer | None = None

@@ -10,7 +10,7 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from store.connections import Scope, ServicePort
-from store.fields import AddressText, Label, Mtu, Object, OwnVnid, PrefixText, address, prefix
+from store.fields import AddressText, Dscp, Label, Mtu, Object, OwnVnid, PrefixText, address, prefix
 from topology import model
 from topology.model import DEFAULT_PROVIDER
 from topology.requests import CreateNetwork, JoinNetworks
@@ -41,7 +41,8 @@ class NetworkCreation(Object, frozen=True):
     """Make a network, with the projects that are to be on it; the VNID is allotted unless given.
 
     With `subnets` its pods have addresses of those, which may overlap any other network's; `flat`: an address may be on
-    any node; `mtu` (bytes) bounds that of its pods; `provider` supplies its specification.
+    any node; `mtu` (bytes) bounds that of its pods; `provider` supplies its specification. `dscp`: what its pods'
+    packets carry; null: their own.
     """
 
     name: Label
@@ -52,6 +53,7 @@ class NetworkCreation(Object, frozen=True):
     flat: bool = False
     mtu: Mtu | None = None
     provider: Label = DEFAULT_PROVIDER
+    dscp: Dscp | None = None
 
     def request(self) -> CreateNetwork:
         """Return the request that this is. Raises Malformed."""
@@ -65,6 +67,7 @@ class NetworkCreation(Object, frozen=True):
             flat=self.flat,
             mtu=self.mtu,
             provider=self.provider,
+            dscp=self.dscp,
         )
 
 

@@ -20,6 +20,7 @@ from store.fields import (
     Subdomain,
     addresses,
 )
+from store.quantities import Bandwidth, bandwidth, bandwidth_text
 from topology import model
 from topology.labels import Labels, Operator, Requirement, Selector, labels_of
 from topology.model import format_mac
@@ -119,19 +120,38 @@ class Binding(Object, frozen=True):
 
 
 class Pod(Object, frozen=True):
-    """What a tenant says of a pod: its labels, and the networks that it asks for besides."""
+    """What a tenant says of a pod: its labels, the networks that it asks for besides, and its limits.
+
+    By each of its ports it gets (ingress) and sends (egress) so many bits a second at most; null: any.
+    """
 
     project: Label
     pod: Subdomain
     labels: LabelMap = field(default_factory=dict)
     networks: Annotated[tuple[Label, ...], Meta(max_length=64)] = ()
+    ingress_bandwidth: Bandwidth | None = None
+    egress_bandwidth: Bandwidth | None = None
 
     @classmethod
     def of(cls, value: model.Pod) -> Pod:
         """Return the shape of a value."""
         project, pod = value.key
-        return cls(project=project, pod=pod, labels=label_map(value.labels), networks=value.networks)
+        return cls(
+            project=project,
+            pod=pod,
+            labels=label_map(value.labels),
+            networks=value.networks,
+            ingress_bandwidth=bandwidth_text(value.ingress_bandwidth),
+            egress_bandwidth=bandwidth_text(value.egress_bandwidth),
+        )
 
     def value(self) -> model.Pod:
-        """Return the value of this shape."""
-        return model.Pod(model.PodKey(self.project, self.pod), labels_of(self.labels), self.networks)
+        """Return the value of this shape. Raises Malformed."""
+        ingress, egress = self.ingress_bandwidth, self.egress_bandwidth
+        return model.Pod(
+            key=model.PodKey(self.project, self.pod),
+            labels=labels_of(self.labels),
+            networks=self.networks,
+            ingress_bandwidth=None if ingress is None else bandwidth(ingress, "$.ingress_bandwidth"),
+            egress_bandwidth=None if egress is None else bandwidth(egress, "$.egress_bandwidth"),
+        )

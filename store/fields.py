@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from topology.model import FIRST_VNID, LAST_VNID, Address, Prefix
+from topology.model import FIRST_VNID, LAST_VNID, MOST_DSCP, Address, Prefix
 
 # In Python `$` also matches before a last newline, in JSON Schema (ECMA-262) it does not; `(?!\n)` makes them equal.
 END: Final = r"$(?!\n)"
@@ -53,6 +53,7 @@ OwnVnid = Annotated[int, Meta(ge=FIRST_VNID, le=LAST_VNID, description="VXLAN ne
 Space = Annotated[int, Meta(ge=0, le=(1 << 32) - 1, description="Address space; 0 is the shared one.")]
 # At least what every host of IPv4 must accept (RFC 791, section 3.1); at most what its length field can say.
 Mtu = Annotated[int, Meta(ge=576, le=65535, description="Most bytes of an IP packet.")]
+Dscp = Annotated[int, Meta(ge=0, le=MOST_DSCP, description="Differentiated services code point (RFC 2474).")]
 Zone = Annotated[int, Meta(ge=1, le=65535, description="Conntrack zone; 16 bits.")]
 PortName = Annotated[str, Meta(pattern=PORT_NAME, max_length=63, examples=["web"])]
 NodeName = Annotated[str, Meta(pattern=NODE_NAME, max_length=253, examples=["node-1"])]

@@ -15,7 +15,7 @@ class Move(Object, frozen=True):
     source: Label
     target: Label
     transit: Label
-    stage: Literal["preparing", "crossing", "arriving"]
+    stage: Literal["preparing", "crossing", "serving", "arriving"]
 
     @classmethod
     def of(cls, value: model.Move) -> Move:

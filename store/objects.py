@@ -14,10 +14,12 @@ from msgspec import Meta
 
 from store.bindings import Binding, LabelMap, Pod, label_map
 from store.connections import Connection
+from store.egresses import Egress
 from store.fields import (
     AddressText,
     ContainerId,
     DatapathId,
+    Dscp,
     InterfaceName,
     L4Port,
     Label,
@@ -36,11 +38,12 @@ from store.fields import (
     prefix,
     prefixes,
 )
+from store.mirrors import Mirror
 from store.moves import Move
 from store.services import EndpointSlice, Service
 from topology import model
 from topology.labels import labels_of
-from topology.model import SHARED_SPACE, format_mac
+from topology.model import SHARED_SPACE, Encapsulation, format_mac
 
 _USUAL: Final = model.Cluster()  # what stores say that are older than a setting
 _TRANSLATION_CIDRS: Final = tuple(map(str, _USUAL.translation_cidrs))
@@ -79,7 +82,9 @@ class Cluster(Object, frozen=True):
     own_networks: bool = False
     translation_cidrs: tuple[PrefixText, ...] = _TRANSLATION_CIDRS
     external_cidrs: tuple[PrefixText, ...] = ()
+    load_balancer_pool: tuple[PrefixText, ...] = ()
     node_ports: PortRange | None = _NODE_PORTS
+    encapsulation: Encapsulation = "vxlan"
 
     @classmethod
     def of(cls, value: model.Cluster) -> Cluster:
@@ -94,7 +99,9 @@ class Cluster(Object, frozen=True):
             own_networks=value.own_networks,
             translation_cidrs=tuple(map(str, value.translation_cidrs)),
             external_cidrs=tuple(map(str, value.external_cidrs)),
+            load_balancer_pool=tuple(map(str, value.load_balancer_pool)),
             node_ports=None if value.node_ports is None else PortRange.of(value.node_ports),
+            encapsulation=value.encapsulation,
         )
 
     def value(self) -> model.Cluster:
@@ -109,7 +116,9 @@ class Cluster(Object, frozen=True):
             own_networks=self.own_networks,
             translation_cidrs=prefixes(self.translation_cidrs, "$.translation_cidrs"),
             external_cidrs=prefixes(self.external_cidrs, "$.external_cidrs"),
+            load_balancer_pool=prefixes(self.load_balancer_pool, "$.load_balancer_pool"),
             node_ports=None if self.node_ports is None else self.node_ports.value("$.node_ports"),
+            encapsulation=self.encapsulation,
         )
 
 
@@ -120,12 +129,19 @@ class Node(Object, frozen=True):
     dpid: DatapathId
     underlay: AddressText
     subnets: Annotated[tuple[PrefixText, ...], Meta(min_length=1, max_length=2)]
+    encapsulation: Encapsulation | None = None  # that it sends by; none: the cluster's
 
     @classmethod
     def of(cls, value: model.Node) -> Node:
         """Return the shape of a value."""
         subnets = tuple(map(str, value.subnets))
-        return cls(name=value.name, dpid=f"{value.dpid:016x}", underlay=str(value.underlay), subnets=subnets)
+        return cls(
+            name=value.name,
+            dpid=f"{value.dpid:016x}",
+            underlay=str(value.underlay),
+            subnets=subnets,
+            encapsulation=value.encapsulation,
+        )
 
     def value(self) -> model.Node:
         """Return the value of this shape. Raises Malformed."""
@@ -134,7 +150,23 @@ class Node(Object, frozen=True):
             dpid=int(self.dpid, 16),
             underlay=address(self.underlay, "$.underlay"),
             subnets=prefixes(self.subnets, "$.subnets"),
+            encapsulation=self.encapsulation,
         )
+
+
+class Outage(Object, frozen=True):
+    """That a node is lost: it holds no address that the outside sends to."""
+
+    node: Subdomain
+
+    @classmethod
+    def of(cls, value: model.Outage) -> Outage:
+        """Return the shape of a value."""
+        return cls(node=value.node)
+
+    def value(self) -> model.Outage:
+        """Return the value of this shape."""
+        return model.Outage(self.node)
 
 
 class Subnet(Object, frozen=True):
@@ -155,7 +187,10 @@ class Subnet(Object, frozen=True):
 
 
 class Network(Object, frozen=True):
-    """A tenant's network. It keeps its VNID for life; being global is an attribute of it. `mtu` is in bytes."""
+    """A tenant's network. It keeps its VNID for life; being global is an attribute of it. `mtu` is in bytes.
+
+    `dscp`: what its pods' packets carry; null: what they have written there themselves.
+    """
 
     name: Label
     vnid: Vnid
@@ -167,6 +202,7 @@ class Network(Object, frozen=True):
     provider: Label = model.DEFAULT_PROVIDER
     terminating: bool = False
     transit_for: Label | None = None
+    dscp: Dscp | None = None
 
     @classmethod
     def of(cls, value: model.Network) -> Network:
@@ -182,6 +218,7 @@ class Network(Object, frozen=True):
             provider=value.provider,
             terminating=value.terminating,
             transit_for=value.transit_for,
+            dscp=value.dscp,
         )
 
     def value(self) -> model.Network:
@@ -198,6 +235,7 @@ class Network(Object, frozen=True):
             provider=self.provider,
             terminating=self.terminating,
             transit_for=self.transit_for,
+            dscp=self.dscp,
         )
 
 
@@ -346,6 +384,7 @@ class Kind(NamedTuple):
 # In an order in which each object comes after those it refers to.
 KINDS: Final = (
     Kind("cluster", Cluster, model.Cluster, lambda cluster: "cluster"),
+    Kind("outage", Outage, model.Outage, lambda outage: outage.node),
     Kind("node", Node, model.Node, lambda node: node.name),
     Kind("network", Network, model.Network, lambda network: network.name),
     Kind("project", Project, model.Project, lambda project: project.name),
@@ -356,6 +395,8 @@ KINDS: Final = (
     Kind("block", AddressBlock, model.AddressBlock, lambda block: f"{block.network}/{block.prefix}"),
     Kind("service", Service, model.Service, lambda service: "/".join(service.key)),
     Kind("endpoints", EndpointSlice, model.EndpointSlice, lambda found: "/".join(found.key)),
+    Kind("egress", Egress, model.Egress, lambda egress: egress.name),
+    Kind("mirror", Mirror, model.Mirror, lambda mirror: mirror.name),
     Kind("port", Port, model.Port, lambda port: "/".join(port.key)),
     Kind("quarantine", Quarantine, model.Quarantine, lambda item: f"{item.space}/{item.address}"),
     Kind("watermark", Watermark, model.Watermark, lambda watermark: watermark.pool),

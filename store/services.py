@@ -8,14 +8,30 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from store.fields import AddressText, L4Port, Label, NodeName, Object, PortName, Protocol, Subdomain, address, addresses
+from store.fields import (
+    AddressText,
+    L4Port,
+    Label,
+    NodeName,
+    Object,
+    PortName,
+    PrefixText,
+    Protocol,
+    Subdomain,
+    address,
+    addresses,
+    prefixes,
+)
 from topology import model
-from topology.model import MOST_AFFINITY, MOST_ENDPOINT_PORTS, MOST_ENDPOINTS, MOST_EXTERNAL
+from topology.model import MOST_AFFINITY, MOST_ENDPOINT_PORTS, MOST_ENDPOINTS, MOST_EXTERNAL, MOST_SOURCES
 
 Affinity = Annotated[
     int, Meta(ge=0, le=MOST_AFFINITY, description="Seconds a client stays with its endpoint; 0: none.")
 ]
 NodePort = Annotated[int, Meta(ge=0, le=65535, description="Port on every node's own addresses; 0: none.")]
+HealthPort = Annotated[
+    int, Meta(ge=0, le=65535, description="Where each node tells how many endpoints it has; 0: nowhere.")
+]
 
 
 class NamedPort(Object, frozen=True):
@@ -37,7 +53,10 @@ class Service(Object, frozen=True):
 
     `affinity` in seconds is for how long a client stays with its endpoint; `internal_local`: only endpoints on the
     client's own node; `publish_not_ready`: endpoints count whether they are ready or not. `external`: addresses by
-    which others reach it, where what is sent to one comes to a node.
+    which others reach it, where what is sent to one comes to a node; `sources`: where clients are whom those lead in,
+    by default anywhere. `external_local`: from outside, only endpoints on the node that the client came to, who see the
+    client's own address. `load_balancer`: it is to have an address of the pool, `load_balancer_address` if that is
+    given; which it has is said in `ingress`, and is for nobody to ask.
     """
 
     name: Label
@@ -48,6 +67,12 @@ class Service(Object, frozen=True):
     internal_local: bool = False
     publish_not_ready: bool = False
     external: Annotated[tuple[AddressText, ...], Meta(max_length=MOST_EXTERNAL)] = ()
+    sources: Annotated[tuple[PrefixText, ...], Meta(max_length=MOST_SOURCES)] = ()
+    external_local: bool = False
+    health_port: HealthPort = 0
+    load_balancer: bool = False
+    load_balancer_address: AddressText | None = None
+    ingress: Annotated[tuple[AddressText, ...], Meta(max_length=MOST_EXTERNAL)] = ()
 
     @classmethod
     def of(cls, value: model.Service) -> Service:
@@ -61,6 +86,12 @@ class Service(Object, frozen=True):
             internal_local=value.internal_local,
             publish_not_ready=value.publish_not_ready,
             external=tuple(map(str, value.external)),
+            sources=tuple(map(str, value.sources)),
+            external_local=value.external_local,
+            health_port=value.health_port,
+            load_balancer=value.load_balancer,
+            load_balancer_address=None if value.load_balancer_address is None else str(value.load_balancer_address),
+            ingress=tuple(map(str, value.ingress)),
         )
 
     def value(self) -> model.Service:
@@ -68,6 +99,7 @@ class Service(Object, frozen=True):
 
         Of several ports, those without a name are named: services that are older than names have none.
         """
+        asked = self.load_balancer_address
         return model.Service(
             key=model.ServiceKey(self.project, self.name),
             address=address(self.address, "$.address"),
@@ -76,6 +108,12 @@ class Service(Object, frozen=True):
             internal_local=self.internal_local,
             publish_not_ready=self.publish_not_ready,
             external=model.in_order(addresses(self.external, "$.external")),
+            sources=model.prefixes_in_order(prefixes(self.sources, "$.sources")),
+            external_local=self.external_local,
+            health_port=self.health_port,
+            load_balancer=self.load_balancer,
+            load_balancer_address=None if asked is None else address(asked, "$.load_balancer_address"),
+            ingress=model.in_order(addresses(self.ingress, "$.ingress")),
         )
 
 

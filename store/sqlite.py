@@ -27,7 +27,7 @@ from topology.model import Address, Hosting
 from topology.snapshot import Event, Put, Snapshot
 
 APPLICATION_ID: Final = 0x48644C65  # "HdLe": tells our files from other programs' SQLite files
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 
 _SCHEMA: Final = f"""
 CREATE TABLE object (kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID;
@@ -44,6 +44,8 @@ _MIGRATIONS: Final = {
     2: history.SCHEMA,
     # Endpoints: another such kind. What an older version cannot read in services are names of ports, and more.
     3: "",
+    # Egresses, lost nodes and mirrors: others; a DSCP of networks, and limits of pods.
+    4: "",
 }
 # An object that is as it was costs no write.
 _PUT: Final = """

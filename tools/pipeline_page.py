@@ -16,7 +16,20 @@ from topology.admission import admit
 from topology.compiler import compile_node
 from topology.fields import spec
 from topology.flow import NO_TABLE, Flow, Op
-from topology.model import Endpoint, EndpointSlice, NamedPort, PortKey, Service, ServiceKey, SliceKey, Subnet
+from topology.model import (
+    Egress,
+    Endpoint,
+    EndpointSlice,
+    Mirror,
+    NamedPort,
+    Pod,
+    PodKey,
+    PortKey,
+    Service,
+    ServiceKey,
+    SliceKey,
+    Subnet,
+)
 from topology.pipeline import FeatureId, Stage, Table
 from topology.snapshot import Snapshot, apply_all, empty
 
@@ -82,10 +95,15 @@ def _numbers() -> str:
                 "|---|---|",
                 *registers,
             ),
+            *("", "## Meters", "", "A port with ofport n has, as far as it has limits,"),
+            f"meter {pipeline.METERS_OF_PORT}·n + {pipeline.FROM_POD} for what the pod sends,",
+            f"and {pipeline.METERS_OF_PORT}·n + {pipeline.TO_POD} for what it gets.",
             *("", "## Conntrack zones", "", f"Zone {pipeline.NODE_ZONE} has what pods began through tun0,"),
             f"{pipeline.SERVICE_ZONE} what services led to endpoints,",
             f"{pipeline.HAIRPIN_ZONE} what they led from a pod to itself,",
-            f"{pipeline.NODE_HAIRPIN_ZONE} and from a node out by the tun0 that it came by.",
+            f"{pipeline.NODE_HAIRPIN_ZONE} and from a node out by the tun0 that it came by,",
+            f"{pipeline.EGRESS_ZONE} what left by an address of its network's,",
+            f"{pipeline.GATEWAY_ZONE} what was given to a gateway pod.",
             f"Those from {pipeline.FIRST_NETWORK_ZONE} on belong to networks that are asked less than they may ask.",
             *(
                 "",
@@ -121,7 +139,7 @@ def _flows() -> list[Flow]:
 
 
 def _sample() -> Snapshot:
-    """Return two nodes, a network with a range of its own that may ask another, a pod of it, and two services."""
+    """Return two nodes, a network with a range of its own that may ask another, and one of all else."""
     key = PortKey("n1", "c1", "eth0")
     own = Subnet("default", IPv4Network("10.0.0.0/24"), IPv4Address("10.0.0.1"))
     offer = Service(ServiceKey("red", "web"), IPv4Address("172.30.0.10"), (NamedPort("TCP", 80),))
@@ -139,8 +157,12 @@ def _sample() -> Snapshot:
         requests.CreateService(offer),
         requests.CreateService(kept),
         *map(requests.PutEndpoints, endpoints),
+        requests.CreateEgress(Egress("red", "red", (IPv4Address("203.0.113.5"),), nodes=("n1",))),
+        requests.CreateEgress(Egress("blue", "blue", via=PodKey("red", "a"))),
         requests.ReportPort(key, "red", "a", "v1"),
         requests.PortSeen("n1", "v1", 3),
+        requests.CreateMirror(Mirror("all", 0, PodKey("red", "b"), "red")),
+        requests.SetPod(Pod(PodKey("red", "a"), ingress_bandwidth=10**6, egress_bandwidth=10**6)),
     )
     snapshot = empty()
     for request in asked:

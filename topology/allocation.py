@@ -13,7 +13,9 @@ from typing import Final
 
 from topology.model import (
     FIRST_VNID,
+    LAST_MIRROR,
     LAST_VNID,
+    MIRRORS,
     SHARED_SPACE,
     TRANSLATIONS,
     VNIDS,
@@ -51,6 +53,14 @@ def free_vnid(snapshot: Snapshot) -> int:
     if free is None:
         raise Refused(Reason.EXHAUSTED, "VNIDs", "all 24-bit numbers are taken", "delete networks that are not used")
     return free
+
+
+def free_mirror(snapshot: Snapshot) -> int:
+    """Return a number that no mirror has, after the one last given."""
+    last: int = snapshot.watermarks.get(MIRRORS, 0)
+    taken = {mirror.number for mirror in snapshot.mirrors.values()}
+    candidates = chain(range(last + 1, LAST_MIRROR + 1), range(1, last + 1))
+    return next(number for number in candidates if number not in taken)
 
 
 def free_zone(snapshot: Snapshot) -> int:

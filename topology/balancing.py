@@ -11,14 +11,15 @@ from hashlib import blake2b
 from typing import Final
 
 from topology.flow import Actions, Bucket, Group, select
-from topology.model import Address, Cluster
+from topology.model import Address, Cluster, Service
 from topology.targets import Target
 
 # What Open vSwitch chooses from by the data path's hash; at some 88 bytes each they fit a message of 64 KB, too.
 MOST_BUCKETS: Final = 256
-# Group ids: one bit for the address family, the address's place in the service ranges, and the service's own groups.
-# A service address is given to one service only, so that its groups need no numbers of their own.
-_OWN_BITS: Final = 11
+# Group ids: one bit for the address family, the address's place in the service ranges, and the service's own groups,
+# which have all bits that the ranges leave. A service address is given to one service only, so that its groups need no
+# numbers of their own.
+_ID_BITS: Final = 31  # without the family
 PLACE_BITS: Final = 20  # the largest range that Kubernetes takes: /12, or /108 in IPv6
 SMALLEST: Final = 0  # the id of the bucket that says how small a part of the hash counts
 _BUCKET_IDS: Final = 0xFFFFFF00  # the largest: OpenFlow 1.5.1, 7.3.4.3.1: OFPG_BUCKET_MAX
@@ -33,7 +34,28 @@ def first_group(address: Address, cluster: Cluster) -> int:
                 place += int(address) - int(cidr.network_address)
                 break
             place += cidr.num_addresses
-    return (address.version == 6) << 31 | place << _OWN_BITS
+    return (address.version == 6) << _ID_BITS | place << _own_bits(address.version, cluster)
+
+
+def room(version: int, cluster: Cluster) -> int:
+    """Return how many groups a service of an address family can have."""
+    return 1 << _own_bits(version, cluster)
+
+
+def room_for(service: Service, cluster: Cluster) -> int:
+    """Return how many groups a service can have for clients inside: half, where those outside have groups apart."""
+    there = room(service.address.version, cluster)
+    return there // 2 if service.external_local else there
+
+
+def _own_bits(version: int, cluster: Cluster) -> int:
+    places = sum(cidr.num_addresses for cidr in cluster.service_cidrs if cidr.version == version)
+    return _ID_BITS - max(places - 1, 0).bit_length()
+
+
+def first_outer_group(address: Address, cluster: Cluster) -> int:
+    """Return the first of those that are for endpoints on one node only, for whom comes from outside: half of them."""
+    return first_group(address, cluster) + room(address.version, cluster) // 2
 
 
 def balanced(targets: Mapping[int, Target], first: int, actions: Callable[[int, Target], Actions]) -> tuple[Group, ...]:
@@ -79,13 +101,29 @@ def _finely(buckets: tuple[Bucket, ...]) -> tuple[Bucket, ...]:
     return ((SMALLEST, 1, actions), (first, share - 1, actions), *equally)
 
 
+def most_groups(endpoints: int) -> int:
+    """Return how many groups so many endpoints of a port need at most."""
+    parts = most_parts(endpoints)
+    return parts if parts == 1 else parts + 1
+
+
+def most_parts(buckets: int) -> int:
+    """Return into how many parts so many buckets are divided at most: by chance they fit a half of that."""
+    return 1 if buckets <= MOST_BUCKETS else 2 << (-(-buckets // MOST_BUCKETS) - 1).bit_length()
+
+
 def _parts(buckets: tuple[Bucket, ...]) -> tuple[tuple[Bucket, ...], ...]:
-    """Divide buckets by their ids into as few parts as fit: a power of two, so that most stay where they are."""
+    """Divide buckets by their ids into as few parts as fit: a power of two, so that most stay where they are.
+
+    Whose addresses were chosen so that their ids fall together are divided in the order of these: then one more
+    endpoint moves others, and there are not more parts than buckets need.
+    """
     count = 1
-    while True:
+    while count <= most_parts(len(buckets)):
         parts: list[list[Bucket]] = [[] for _ in range(count)]
         for bucket in buckets:
             parts[bucket[0] % count].append(bucket)
         if max(map(len, parts)) <= MOST_BUCKETS:
             return tuple(map(tuple, parts))
         count *= 2
+    return tuple(buckets[at : at + MOST_BUCKETS] for at in range(0, len(buckets), MOST_BUCKETS))

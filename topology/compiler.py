@@ -14,16 +14,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple, TypeAlias
+from types import MappingProxyType
+from typing import Final, NamedTuple, TypeAlias
 from zlib import crc32
 
 from immutables import Map
 
+from topology import meters as metering
 from topology.features import BY_ID, COMMON, FEATURES
 from topology.features.section import SubjectKey
-from topology.flow import DIGEST_MASK, SHARDS, Entry, FlowKey, Group, entries, owner_class, sentinel
+from topology.flow import DIGEST_MASK, SHARDS, Entry, FlowKey, Group, Meter, entries, owner_class, sentinel
 from topology.groups import NO_GROUPS, GroupChanges, by_id, changes, restored
 from topology.layered import Layered, LayeredSet, Persistent, Sums, over, plus, sums_over
+from topology.meters import NO_METERS, MeterChanges
 from topology.model import Node
 from topology.snapshot import Change, Snapshot
 
@@ -55,7 +58,7 @@ class FlowTable:
     """What one switch must hold. `sums` has the sum of the cookies' digests per feature and shard (owner class)."""
 
     sections: Persistent[SectionKey, tuple[Entry, ...]] = Map()
-    # By flow key, by cookie, and by group id, which no cookie can be.
+    # By flow key, by cookie, by group id, which no cookie can be, and by meter id as a number below 0.
     owners: Persistent[FlowKey | int, SectionKey] = Map()
     sums: Map[int, int] | Sums = Map()
     conflicts: tuple[Conflict, ...] = ()
@@ -90,6 +93,7 @@ class FlowTable:
         return FlowTable(sections, owners, sums_over(self.sums, common.sums))
 
 
+_NONE_READ: Final[Mapping[int, Meter]] = MappingProxyType({})
 Tables: TypeAlias = Map[str, FlowTable]
 Dirty: TypeAlias = dict[str, Set[SectionKey]]
 
@@ -103,9 +107,10 @@ class Delta(NamedTuple):
     adds: tuple[Entry, ...]
     deletes: tuple[int, ...]
     groups: GroupChanges = NO_GROUPS
+    meters: MeterChanges = NO_METERS
 
     def __bool__(self) -> bool:
-        return bool(self.adds or self.deletes or self.groups)
+        return bool(self.adds or self.deletes or self.groups or self.meters)
 
 
 def shard_of(subject: SubjectKey) -> int:
@@ -341,7 +346,8 @@ def diff(old: FlowTable, new: FlowTable, dirty: Iterable[SectionKey] | None = No
     deletes = tuple(entry.cookie for entry in gone if entry.flow.key not in new.owners)
     owners = {owner_class(entry.cookie) for entry in (*adds, *gone)}
     sentinels = (sentinel(owner, new.sums.get(owner, 0)) for owner in sorted(owners))
-    return Delta((*adds, *sentinels), deletes, changes(by_id(gone), by_id(adds)))
+    meters = metering.changes(metering.by_id(gone), metering.by_id(adds))
+    return Delta((*adds, *sentinels), deletes, changes(by_id(gone), by_id(adds)), meters)
 
 
 def unlike(table: FlowTable, sums: Mapping[int, int]) -> frozenset[int]:
@@ -355,21 +361,24 @@ def reconcile(
     installed: Set[int],
     owners: Set[int] | None = None,
     groups: Mapping[int, Group] | None = None,
+    meters: Mapping[int, Meter] = _NONE_READ,
 ) -> Delta:
     """Return what brings a switch to `table`, given the cookies `installed` on it, sentinels' left out.
 
     Only classes in `owners` are looked at (None: all), and `installed` holds the cookies of those. A flow that is
     both unknown and in the way of one of ours goes by the ADD; its deletion by cookie then finds nothing.
     `groups` are those that were read there, by id; None where they were not: then a group is as the flow it is for.
+    `meters` are those that were read there; whatever classes are looked at, these are all.
     """
     wanted = {entry.cookie: entry for entry in table.entries() if owners is None or owner_class(entry.cookie) in owners}
     adds = tuple(entry for cookie, entry in wanted.items() if cookie not in installed)
     deletes = tuple(sorted(cookie for cookie in installed if cookie not in wanted))
     scope = {*table.sums} | {owner_class(cookie) for cookie in installed} if owners is None else owners
     sentinels = (sentinel(owner, table.sums.get(owner, 0)) for owner in sorted(scope))
+    limits = metering.changes(meters, metering.by_id(table.entries()))
     if groups is None:
-        return Delta((*adds, *sentinels), deletes, changes({}, by_id(adds)))
-    return Delta((*adds, *sentinels), deletes, restored(by_id(table.entries()), groups))
+        return Delta((*adds, *sentinels), deletes, changes({}, by_id(adds)), limits)
+    return Delta((*adds, *sentinels), deletes, restored(by_id(table.entries()), groups), limits)
 
 
 class _Draft:
@@ -430,8 +439,5 @@ class _Draft:
 
 
 def identities(entry: Entry) -> tuple[FlowKey | int, ...]:
-    """Return what nobody else may have on a switch: the flow's key, its cookie, and the ids of its groups."""
-    groups = entry.flow.groups
-    if not groups:
-        return (entry.flow.key, entry.cookie)
-    return (entry.flow.key, entry.cookie, *(group.group_id for group in groups))
+    """Return what nobody else may have on a switch: the flow's key, its cookie, the ids of its groups and meters."""
+    return (entry.flow.key, entry.cookie, *entry.flow.numbers)

@@ -17,11 +17,13 @@ from topology.model import (
     MOST_ENDPOINT_PORTS,
     MOST_ENDPOINTS,
     MOST_EXTERNAL,
+    MOST_SOURCES,
     Address,
     Cluster,
     Endpoint,
     EndpointSlice,
     NamedPort,
+    Prefix,
     Service,
 )
 from topology.names import label_fault, subdomain_fault
@@ -58,6 +60,17 @@ def slice_fault(found: EndpointSlice) -> Fault | None:
     return next(_of_slice(found), None)
 
 
+def of_services(found: EndpointSlice, ranges: Iterable[Prefix]) -> dict[Address, Fault]:
+    """Return the endpoints of a slice that have addresses of services, each with what is wrong: nobody is there."""
+    remedy = "give the addresses of those who answer; a service leads to no other service"
+    return {
+        endpoint.address: Fault(f"endpoint {endpoint.address} is inside the service CIDR {cidr}", remedy)
+        for cidr in ranges
+        for endpoint in found.endpoints
+        if endpoint.address.version == cidr.version and endpoint.address in cidr
+    }
+
+
 def _of_service(service: Service) -> Iterator[Fault]:
     if not service.ports:
         yield Fault("has no ports", "give at least one")
@@ -70,11 +83,25 @@ def _of_service(service: Service) -> Iterator[Fault]:
         if not 1 <= number <= _LAST_PORT:
             remedy = f"give a number from 1 to {_LAST_PORT}, or none"
             yield Fault(f"node port {number}/{protocol} is out of range", remedy)
+    yield from _of_health_port(service)
     if len(service.external) > MOST_EXTERNAL:
         yield Fault(f"has {len(service.external)} external addresses", f"give at most {MOST_EXTERNAL}")
+    if len(service.sources) > MOST_SOURCES:
+        yield Fault(f"has {len(service.sources)} ranges of clients", f"give at most {MOST_SOURCES}")
     if not 0 <= service.affinity <= MOST_AFFINITY:
         remedy = f"give 1 to {MOST_AFFINITY}, or 0 for none"
         yield Fault(f"affinity of {service.affinity} seconds is out of range", remedy)
+
+
+def _of_health_port(service: Service) -> Iterator[Fault]:
+    port = service.health_port
+    if not 0 <= port <= _LAST_PORT:
+        yield Fault(f"health port {port} is out of range", f"give a number from 1 to {_LAST_PORT}, or none")
+    if port and not service.external_local:
+        remedy = "give none, or let clients from outside get to endpoints on the node that they come to"
+        yield Fault(f"has health port {port}, but leads to all nodes' endpoints from each", remedy)
+    if ("TCP", port) in service.node_ports:
+        yield Fault(f"health port {port} is one of its node ports", "give another one")
 
 
 def _of_slice(found: EndpointSlice) -> Iterator[Fault]:

@@ -36,6 +36,8 @@ _SPECS: Final[tuple[FieldSpec, ...]] = (
     FieldSpec("reg5", "reg5", 32),
     FieldSpec("reg6", "reg6", 32),
     FieldSpec("reg7", "reg7", 32),
+    FieldSpec("reg8", "reg8", 32),
+    FieldSpec("reg9", "reg9", 32),
     FieldSpec("pkt_mark", "pkt_mark", 32),
     FieldSpec("ct_state", "ct_state", 32),
     FieldSpec("ct_zone", "ct_zone", 16),
@@ -98,12 +100,15 @@ REG3: Final = BY_NAME["reg3"]
 REG4: Final = BY_NAME["reg4"]
 REG5: Final = BY_NAME["reg5"]
 REG6: Final = BY_NAME["reg6"]
+REG7: Final = BY_NAME["reg7"]
+REG8: Final = BY_NAME["reg8"]
 CT_STATE: Final = BY_NAME["ct_state"]
 CT_ZONE: Final = BY_NAME["ct_zone"]
 CT_MARK: Final = BY_NAME["ct_mark"]
 ETH_DST: Final = BY_NAME["eth_dst"]
 ETH_SRC: Final = BY_NAME["eth_src"]
 ETH_TYPE: Final = BY_NAME["eth_type"]
+IP_DSCP: Final = BY_NAME["ip_dscp"]
 IP_PROTO: Final = BY_NAME["ip_proto"]
 ICMP_TYPE: Final = BY_NAME["icmpv4_type"]
 IPV4_SRC: Final = BY_NAME["ipv4_src"]

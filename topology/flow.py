@@ -52,6 +52,7 @@ class Op:
     # matches besides, (field, value), and what it loads as this packet has it, (field,).
     LEARN: Final = 15
     NO_IN_PORT: Final = 14  # from now on it came by no port, so that it may leave by any
+    CLONE: Final = 16  # nested actions: done to a copy
 
 
 NO_TABLE: Final = 255
@@ -65,8 +66,16 @@ class Group(NamedTuple):
     is_lower: bool = False  # another group leads here, so that this one must not choose by the same hash
 
 
+class Meter(NamedTuple):
+    """What passes it is bounded: what is above `rate` (kilobits a second) is dropped, but for `burst` (kilobits)."""
+
+    meter_id: int
+    rate: int
+    burst: int
+
+
 class Flow(NamedTuple):
-    """One flow: the value of its key (table, priority, match) is its actions, and the groups that are for it alone.
+    """One flow: the value of its key (table, priority, match) is its actions, and the groups and meters for it alone.
 
     A group comes before those whose buckets lead to it are made, so `groups` are in the order in which they are made.
     """
@@ -76,11 +85,24 @@ class Flow(NamedTuple):
     match: Match
     actions: Actions
     groups: tuple[Group, ...] = ()
+    meters: tuple[Meter, ...] = ()
 
     @property
     def key(self) -> FlowKey:
         """What a switch identifies a flow by."""
         return (self.table, self.priority, self.match)
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """What it does: its actions, and behind them its groups and meters."""
+        return self.actions + self.groups + self.meters
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The ids of its groups, and those of its meters as numbers below 0: in an index, they are not to be mixed."""
+        if not (self.groups or self.meters):
+            return ()
+        return (*(group.group_id for group in self.groups), *(-meter.meter_id for meter in self.meters))
 
 
 class Entry(NamedTuple):
@@ -108,9 +130,11 @@ def match_fields(*terms: tuple[Field, int | tuple[int, int]]) -> Match:
     return tuple(sorted(full))
 
 
-def at(stage: Stage, terms: Match, actions: Actions, groups: tuple[Group, ...] = ()) -> Flow:
-    """Return the flow with `terms`, `actions` and the groups that it uses, in a stage of the pipeline."""
-    return Flow(int(stage.table), stage.priority, terms, actions, groups)
+def at(
+    stage: Stage, terms: Match, actions: Actions, groups: tuple[Group, ...] = (), meters: tuple[Meter, ...] = ()
+) -> Flow:
+    """Return the flow with `terms`, `actions`, and the groups and meters that it uses, in a stage of the pipeline."""
+    return Flow(int(stage.table), stage.priority, terms, actions, groups, meters)
 
 
 def load(field: Field, value: int, mask: int | None = None) -> Action:
@@ -187,6 +211,16 @@ def select(group_id: int) -> Action:
     return (Op.GROUP, group_id)
 
 
+def cloned(*actions: Action) -> Action:
+    """Do something to a copy of the packet, which goes on as it is."""
+    return (Op.CLONE, actions)
+
+
+def metered(meter_id: int) -> Action:
+    """Drop what is above the rate of a meter."""
+    return (Op.METER, meter_id)
+
+
 # The cookie: 8 bits feature, 8 bits shard, 48 bits digest.
 DIGEST_MASK: Final = (1 << 48) - 1
 SHARDS: Final = 16
@@ -195,11 +229,14 @@ SHARDS: Final = 16
 def cookie(feature: int, shard: int, flow: Flow) -> int:
     """Return the cookie (64 bits) of `flow`, which `feature` (0..255) owns in `shard` (0..SHARDS-1).
 
-    The digest is blake2b over the marshalled tuple, with the groups where there are any: a group has no cookie of its
-    own. Marshal's version 2 has no back references, so equal flows give equal bytes.
+    The digest is blake2b over the marshalled tuple, with the groups and meters where there are any: these have no
+    cookies of their own. Marshal's version 2 has no back references, so equal flows give equal bytes.
     """
     content = flow[:4]
-    body = marshal.dumps((*content, tuple(map(tuple, flow.groups))) if flow.groups else content, 2)
+    if flow.meters:
+        body = marshal.dumps((*content, tuple(map(tuple, flow.groups)), tuple(map(tuple, flow.meters))), 2)
+    else:
+        body = marshal.dumps((*content, tuple(map(tuple, flow.groups))) if flow.groups else content, 2)
     digest = int.from_bytes(blake2b(body, digest_size=6).digest(), "big")
     return (feature << 56) | (shard << 48) | digest
 

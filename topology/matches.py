@@ -19,6 +19,12 @@ def to_prefix(cidr: Prefix, *more: tuple[Field, int | tuple[int, int]]) -> Match
     return match_fields((ETH_TYPE, kind.eth_type), (kind.destination, masked(cidr)), *more)
 
 
+def from_prefix(cidr: Prefix, *more: tuple[Field, int | tuple[int, int]]) -> Match:
+    """Match packets of the prefix's family whose source is in it, and `more` (field, value) terms."""
+    kind = family(cidr.version)
+    return match_fields((ETH_TYPE, kind.eth_type), (kind.source, masked(cidr)), *more)
+
+
 def to_address(address: Address, *more: tuple[Field, int | tuple[int, int]]) -> Match:
     """Match packets to one address, and `more` (field, value) terms."""
     kind = family(address.version)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple, TypeAlias
 
-from topology.model import PortKey
+from topology.model import Address, PortKey
 
 
 class Where(Enum):
@@ -24,10 +24,11 @@ class Delivered(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """The packet left by a node's tun0."""
+    """The packet left by a node's tun0; `source`: by which address of an egress, if it has got one."""
 
     node: str
     where: Where
+    source: Address | None = None
 
 
 class Dropped(NamedTuple):

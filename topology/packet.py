@@ -23,7 +23,7 @@ _BESIDE: Final = frozenset(
     BY_NAME[name]
     for name in (
         *("in_port", "tunnel_id", "tun_ipv4_src", "tun_ipv4_dst", "tun_ipv6_src", "tun_ipv6_dst", "pkt_mark"),
-        *(f"reg{number}" for number in range(8)),
+        *(f"reg{number}" for number in range(10)),
         *("ct_state", "ct_zone", "ct_mark", "ct_label"),
     )
 )
@@ -73,7 +73,7 @@ def requoted(packet: Packet) -> Packet | None:
 
 
 def tunnelled(packet: Packet, vnid: int, source: Address, destination: Address, space: int | None = None) -> Packet:
-    """Return a packet as a switch gets it by its tunnel port, from one VTEP to another of one family.
+    """Return a packet as a switch gets it by vxlan0, from one VTEP to another of one family.
 
     `space` is the address space that the inner destination MAC is to name, by no service; None leaves both MACs as they
     are.

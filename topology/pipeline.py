@@ -17,6 +17,13 @@ takes it back. ARRIVING_ERRORS does so where LOCAL changed the destination. EGRE
 ROUTING decides between this node's pods (LOCAL), other nodes' pods (TUNNEL_EGRESS), the nodes themselves (NODE_GUARD)
 and everything outside (out by tun0).
 
+Of a pod that may send or get so much a second only, a meter drops what is above that: in DISPATCH before anything else
+is done for it, in OUTPUT when everything is decided.
+
+Where a mirror says so, SENT copies what a pod sends as soon as it is believed, and RECEIVED what it gets. A copy has
+the mirror's number for its destination MAC and goes straight to the target's port, or by the tunnel to the target's
+node with the VNID of copies, by which it is accepted as a copy and as nothing else.
+
 SERVICES asks conntrack about what goes to a service address: what belongs to a connection gets the endpoint's address
 right there (SERVICE_CONNECTIONS). What begins one is a packet to the service's network until DELIVERY has decided the
 pair; then BALANCING chooses an endpoint, commits, and the packet goes on to EGRESS_POLICY with its address. Where
@@ -31,12 +38,31 @@ What others send to a node port, the node's kernel hands over by tun0: from the 
 for this node and, with the node port, for the service. To us it is the node that asks, so that whoever reaches a node
 reaches its node ports, in whichever network; the answers are the kernel's to give back.
 
-A tunnel packet is believed only from the address of a known node; its tunnel id is the sender's VNID, and its inner
-destination MAC tells the space of the destination. It goes to LOCAL, where the destination's VNID (reg1) and port
-(reg2) are found among this node's pods, by space and address; a cluster address becomes the pod's own there.
-INGRESS_POLICY is the receiver's policy, and DELIVERY decides the pair (reg0, reg1): no flow for the pair, no delivery.
-Where a pair may not begin everything, DELIVERY asks conntrack in the receiver's zone, and REPLIES lets pass what
-answers to something that the receiver began.
+Where a service leads who comes from outside to endpoints on the node that he came to, the kernel hands him over by his
+own address, to the service's. NODE_INGRESS marks him (reg8) and asks the node's conntrack zone, in which ROUTING asks
+who it is that his endpoint answers; the rest is as for any service, among the node's own endpoints. Where there is none
+he is dropped.
+
+What pods send to the outside may have to leave by an address of their network's (an egress), which one of the nodes
+holds. ROUTING says which address that is, by the pod (reg7), and EGRESS, where it is: on another node, to which the
+packet goes by the tunnel, with the address in its inner source MAC; or here, where conntrack gives it that source, and
+EGRESS_OUTPUT lets it out by tun0 only if it has it then. What comes back to the address, EGRESS_REPLIES knows by
+conntrack, and it goes on from ROUTING with the VNID of the network that asked. While no node holds the address,
+EGRESS drops.
+
+An egress may lead by a pod instead, a gateway: reg7 is then that pod's cluster address, by which its node knows it in
+the same way (GATEWAY_BY, GATEWAY_ARRIVES). There the packet is committed with its VNID and given to the pod as it is.
+What the pod sends from other addresses than its own is believed only as the answer to that (GATEWAY_REPLIES).
+
+What goes to another node leaves by the tunnel port that ENCAPSULATION names, so that one flow says whether a node sends
+by VXLAN or by Geneve; a node takes both.
+
+A tunnel packet is believed only from the address of a known node, and only if both inner MACs are such as a node
+writes; its tunnel id is the sender's VNID, and its inner destination MAC tells the space of the destination. It goes to
+LOCAL, where the destination's VNID (reg1) and port (reg2) are found among this node's pods, by space and address; a
+cluster address becomes the pod's own there. INGRESS_POLICY is the receiver's policy, and DELIVERY decides the pair
+(reg0, reg1): no flow for the pair, no delivery. Where a pair may not begin everything, DELIVERY asks conntrack in the
+receiver's zone, and REPLIES lets pass what answers to something that the receiver began.
 
 The node's packets (NODE_INGRESS) carry VNID 0. From tun0 only the node's own source addresses are accepted, and
 what NODE_REPLIES recognises as the answer to a connection that a pod began (OUTPUT committed it to conntrack).
@@ -54,7 +80,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from topology.fields import REG0, REG1, REG2, REG3, REG4, REG5, REG6, Field
+from topology.fields import REG0, REG1, REG2, REG3, REG4, REG5, REG6, REG7, REG8, Field
 
 
 class Table(IntEnum):
@@ -64,8 +90,11 @@ class Table(IntEnum):
     TUNNEL_INGRESS = 10
     NODE_INGRESS = 20
     NODE_REPLIES = 25
+    EGRESS_REPLIES = 26
     ICMP_INGRESS = 28
     POD_INGRESS = 30
+    GATEWAY_REPLIES = 31
+    SENT = 33
     ARP_RESPONDER = 35
     TRACKING = 36
     CROSSING = 38
@@ -83,7 +112,11 @@ class Table(IntEnum):
     DELIVERY = 80
     REPLIES = 85
     TUNNEL_EGRESS = 90
+    EGRESS = 95
+    EGRESS_OUTPUT = 97
+    ENCAPSULATION = 98
     OUTPUT = 100
+    RECEIVED = 102
     AFFINITY = 105
     BALANCING = 110
     ENDPOINTS = 112
@@ -96,8 +129,11 @@ TABLE_PURPOSE: Final[dict[Table, str]] = {
     Table.TUNNEL_INGRESS: "Accepts tunnel packets from known nodes to this subnet; the tunnel id is the source VNID.",
     Table.NODE_INGRESS: "Accepts what the node itself sends by tun0.",
     Table.NODE_REPLIES: "Accepts from tun0 the replies to connections that pods began.",
+    Table.EGRESS_REPLIES: "Accepts from tun0 the replies to what left by an address of its network's.",
     Table.ICMP_INGRESS: "Takes back ICMP errors from the translator of quotes (icmp0), and what was known of them.",
     Table.POD_INGRESS: "Anti-spoofing; tags a pod's packets with VNID and address space.",
+    Table.GATEWAY_REPLIES: "Accepts from a gateway pod the replies to what it was given, for networks that it serves.",
+    Table.SENT: "Copies what pods send, where a mirror says so.",
     Table.ARP_RESPONDER: "Answers ARP, per address space.",
     Table.TRACKING: "Commits what pods begin of networks that may begin more than they may be asked.",
     Table.CROSSING: "From one address space to another: a pod's own, a connected network's, the shared one.",
@@ -115,7 +151,11 @@ TABLE_PURPOSE: Final[dict[Table, str]] = {
     Table.DELIVERY: "Decides whether the source VNID may talk to the destination VNID.",
     Table.REPLIES: "Lets the replies pass where the pair may not begin anything.",
     Table.TUNNEL_EGRESS: "Sends to the node that has the destination, with the source VNID as tunnel id.",
+    Table.EGRESS: "Lets pods leave by an address of their network's: here, by the node that holds it, or not at all.",
+    Table.EGRESS_OUTPUT: "Sends out by tun0 what has got that address as its source, and nothing else.",
+    Table.ENCAPSULATION: "Sends to another node, by the tunnel port of this node's encapsulation.",
     Table.OUTPUT: "Sends out through the port that was decided; connections to the outside are committed.",
+    Table.RECEIVED: "Sends out to a pod what is for it; copies it, where a mirror says so.",
     Table.AFFINITY: "Holds what a switch has learnt by itself: which endpoint a client of a service stays with.",
     Table.BALANCING: "Chooses an endpoint of a service for a connection that may begin, and commits it.",
     Table.ENDPOINTS: "Of services whose clients stay with an endpoint: the one that is known by now, or any.",
@@ -131,15 +171,21 @@ SPACE: Final[Field] = REG3
 SCRATCH: Final[Field] = REG4
 CLUSTER_SOURCE: Final[Field] = REG5
 BY_SERVICE: Final[Field] = REG6
+EGRESS_ADDRESS: Final[Field] = REG7
+OUTSIDE: Final[Field] = REG8
 
 REGISTER_PURPOSE: Final[dict[Field, str]] = {
     SOURCE_VNID: "source VNID",
     DESTINATION_VNID: "destination VNID",
     OUTPUT_PORT: "ofport to send out by",
     SPACE: "address space of the destination",
-    SCRATCH: "scratch inside one table; from CROSSING to LEAVING_ERRORS the sender's own address; the endpoint learnt",
+    SCRATCH: "scratch inside one table; from CROSSING to LEAVING_ERRORS the sender's own address; the endpoint learnt; "
+    "of an error that comes back by icmp0, VNID of the service that answers",
     CLUSTER_SOURCE: "cluster address of a sender whose address is in a space of its own",
     BY_SERVICE: "VNID of the service by whose address the destination was named",
+    EGRESS_ADDRESS: "address by which the packet is to leave for the outside, or of the gateway pod",
+    OUTSIDE: "1: to a service, from outside by the client's own address; what may be answers to such clients: 2 of the "
+    "node, 3 of an endpoint",
 }
 
 # Conntrack zones: of the pipeline itself, and those that are allotted to networks.
@@ -147,8 +193,20 @@ NODE_ZONE: Final = 1
 SERVICE_ZONE: Final = 2
 HAIRPIN_ZONE: Final = 3
 NODE_HAIRPIN_ZONE: Final = 4  # apart, or what one answers would be taken for the other's
+EGRESS_ZONE: Final = 5
+GATEWAY_ZONE: Final = 6
 FIRST_NETWORK_ZONE: Final = 16
 LAST_NETWORK_ZONE: Final = 0xFFFF
+
+# A port has two meters, whose ids follow from its ofport: twice that for what it sends, one more for what it gets.
+FROM_POD: Final = 0
+TO_POD: Final = 1
+METERS_OF_PORT: Final = 2
+# Rates are in kilobits a second. What may come at once is a quarter of a second's, but at least two of the largest
+# segments that a kernel hands over as one.
+MOST_RATE: Final = 0xFFFF_FFFF
+BURSTS_IN_SECOND: Final = 4
+LEAST_BURST: Final = 1100
 
 # Between nodes the inner destination MAC carries the address space: this prefix, and the number in the low 24 bits.
 SPACE_MAC: Final = 0x0A59_0000_0000
@@ -157,15 +215,31 @@ VNID_BITS: Final = 24
 # The inner source MAC carries BY_SERVICE in the same way.
 SERVICE_MAC: Final = 0x0A5A_0000_0000
 
+# Or it carries EGRESS_ADDRESS: this prefix, and the address.
+EGRESS_MAC: Final = 0x0A5B_0000_0000
+
+# Copies of mirrors go between nodes with this VNID, which no network has; the inner destination MAC is then this prefix
+# and the mirror's number. No pod has such a MAC, so no kernel takes a copy for its own.
+MIRROR_VNID: Final = 1
+MIRROR_MAC: Final = 0x0A5C_0000_0000
+
 # In OUTPUT_PORT, no port: the load balancer. Ports have numbers up to 0xffffff00 (OpenFlow 1.5.1, 7.2.1).
 BALANCER: Final = 0xFFFF_FF10
 
+# In OUTSIDE.
+FROM_OUTSIDE: Final = 1
+ANSWERED_BY_NODE: Final = 2
+ASKED: Final = 3
+
 # What goes to the translator of quotes and comes back by icmp0 says in its MACs what the switch would forget:
 # destination: ICMP_MAC, VNID of the sender (24 bits), high 16 bits of the sender's address before it was changed;
-# source: LEAVING_MAC or ARRIVING_MAC, space of the destination (24 bits), low 16 bits of that address.
+# source: one of the three others, space of the destination (24 bits), low 16 bits of that address.
+# What arrives has its sender's address still. A service's VNID stands in its place, which is nobody's address
+# (0.0.0.0/8): the one by which the destination was named, or the one whose endpoint sent what the error answers.
 ICMP_MAC: Final = 0x0E
 LEAVING_MAC: Final = 0x0E
 ARRIVING_MAC: Final = 0x1E
+ANSWERING_MAC: Final = 0x2E
 ICMP_ERRORS: Final = (3, 11, 12)  # unreachable (fragmentation needed too), time exceeded, parameter problem (IANA)
 
 
@@ -185,6 +259,11 @@ class FeatureId(IntEnum):
     BLOCKS = 11
     TRACKING = 12
     ERRORS = 20
+    EGRESS = 21
+    GATEWAYS = 22
+    LIMITS = 30
+    MIRRORS = 31
+    OUTSIDE = 40
     LEARNT = 254
     SENTINEL = 255
 
@@ -202,15 +281,24 @@ _BASE, _NODE, _GUARD, _ARP = FeatureId.BASE, FeatureId.NODE, FeatureId.GUARD, Fe
 _TUNNELS, _PORTS, _NETWORKS = FeatureId.TUNNELS, FeatureId.PORTS, FeatureId.NETWORKS
 _CONNECTIONS, _SERVICES = FeatureId.CONNECTIONS, FeatureId.SERVICES
 _SPACES, _BLOCKS, _TRACKING = FeatureId.SPACES, FeatureId.BLOCKS, FeatureId.TRACKING
-_ERRORS = FeatureId.ERRORS
+_ERRORS, _EGRESS, _OUTSIDE = FeatureId.ERRORS, FeatureId.EGRESS, FeatureId.OUTSIDE
+_LIMITS, _MIRRORS, _GATEWAYS = FeatureId.LIMITS, FeatureId.MIRRORS, FeatureId.GATEWAYS
 
-DISPATCH_TUNNEL: Final = Stage(Table.DISPATCH, 110, _BASE, "from vxlan0: TUNNEL_INGRESS")
+DISPATCH_TUNNEL: Final = Stage(Table.DISPATCH, 110, _BASE, "from vxlan0 or geneve0: TUNNEL_INGRESS")
 DISPATCH_ICMP: Final = Stage(Table.DISPATCH, 105, _ERRORS, "from icmp0: ICMP_INGRESS")
 DISPATCH_NODE: Final = Stage(Table.DISPATCH, 100, _BASE, "from tun0: NODE_INGRESS")
+DISPATCH_LIMITED: Final = Stage(Table.DISPATCH, 20, _LIMITS, "from a pod that may send so much only: metered, as any")
 DISPATCH_POD: Final = Stage(Table.DISPATCH, 10, _BASE, "from any other port: POD_INGRESS")
 
+TUNNEL_COPY: Final = Stage(
+    Table.TUNNEL_INGRESS, 110, _MIRRORS, "a copy that a mirror's node sent, by the mirror's number: to its target"
+)
+TUNNEL_NO_COPY: Final = Stage(Table.TUNNEL_INGRESS, 105, _BASE, "any other copy: dropped")
 TUNNEL_PEER: Final = Stage(
-    Table.TUNNEL_INGRESS, 100, _TUNNELS, "from a known node: VNID from the tunnel id, space from the inner MAC"
+    Table.TUNNEL_INGRESS,
+    100,
+    _TUNNELS,
+    "from a known node, in MACs of ours: VNID from the tunnel id, the rest from them",
 )
 
 NODE_ARP: Final = Stage(Table.NODE_INGRESS, 110, _NODE, "ARP of the node itself")
@@ -220,15 +308,43 @@ NODE_SERVICE: Final = Stage(
     Table.NODE_INGRESS, 90, _NODE, "the node's own source address, to a service or a node port: VNID 0"
 )
 NODE_TRACK: Final = Stage(Table.NODE_INGRESS, 50, _NODE, "any other source, to this node's subnet: conntrack decides")
+NODE_INSIDE: Final = Stage(
+    Table.NODE_INGRESS,
+    45,
+    _OUTSIDE,
+    "from an address of pods, services or what stands for a node, to a service: dropped",
+)
+NODE_OUTSIDE: Final = Stage(
+    Table.NODE_INGRESS, 40, _OUTSIDE, "from any other address, to a service: conntrack, and its endpoint if it has one"
+)
+EGRESS_BACK: Final = Stage(
+    Table.NODE_INGRESS, 60, _EGRESS, "to an address that this node holds: conntrack, and the pod that left by it"
+)
 NODE_REPLY: Final = Stage(Table.NODE_REPLIES, 100, _NODE, "reply of a connection that a pod began")
 NODE_RELATED: Final = Stage(Table.NODE_REPLIES, 90, _NODE, "ICMP error that belongs to such a connection")
 
+EGRESS_REPLY: Final = Stage(
+    Table.EGRESS_REPLIES, 100, _BASE, "reply of a connection that left by the address: VNID of who began it"
+)
+EGRESS_RELATED: Final = Stage(Table.EGRESS_REPLIES, 90, _BASE, "ICMP error that belongs to such a connection")
+
 ICMP_BACK: Final = Stage(
-    Table.ICMP_INGRESS, 100, _ERRORS, "an error with its quote translated: VNID and space from the MACs"
+    Table.ICMP_INGRESS, 100, _ERRORS, "an error with its quote translated: VNID, space and service from the MACs"
 )
 
 POD_ADDRESS: Final = Stage(Table.POD_INGRESS, 100, _PORTS, "the port's own MAC and address: tagged with VNID and space")
 POD_ARP: Final = Stage(Table.POD_INGRESS, 90, _PORTS, "ARP request with the port's own MAC and address")
+POD_GATEWAY: Final = Stage(
+    Table.POD_INGRESS, 80, _GATEWAYS, "from a gateway pod, of any other address: conntrack tells what it answers"
+)
+
+GATEWAY_REPLY: Final = Stage(
+    Table.GATEWAY_REPLIES, 100, _GATEWAYS, "reply to what the gateway was given of a network that it serves: its VNID"
+)
+GATEWAY_RELATED: Final = Stage(Table.GATEWAY_REPLIES, 90, _GATEWAYS, "ICMP error that belongs to such a connection")
+
+SENT_COPIED: Final = Stage(Table.SENT, 100, _MIRRORS, "from a pod that is mirrored: copies to targets, and on")
+SENT_NONE: Final = Stage(Table.SENT, 10, _BASE, "from any other: on to TRACKING")
 
 ARP_ANSWER: Final = Stage(
     Table.ARP_RESPONDER, 100, _ARP, "a request for an address of the space: the MAC is derived from it"
@@ -265,6 +381,13 @@ SERVICE_PORT: Final = Stage(
     _SERVICES,
     "to a service's address and port, or to its node port: DELIVERY decides, for its VNID",
 )
+OUTSIDE_NEAR: Final = Stage(
+    Table.SERVICE_CONNECTIONS, 120, _OUTSIDE, "from outside, by an address that the service's network knows: dropped"
+)
+OUTSIDE_PORT: Final = Stage(
+    Table.SERVICE_CONNECTIONS, 110, _OUTSIDE, "from outside, to a service with endpoints here: DELIVERY decides"
+)
+OUTSIDE_NONE: Final = Stage(Table.SERVICE_CONNECTIONS, 105, _OUTSIDE, "from outside, to any other service: dropped")
 NODE_PORT_NONE: Final = Stage(Table.SERVICE_CONNECTIONS, 50, _BASE, "to a node port of no service: refused")
 
 EGRESS_POLICY_NONE: Final = Stage(Table.EGRESS_POLICY, 10, _BASE, "no policy: on to ROUTING")
@@ -276,8 +399,24 @@ ROUTE_LOCAL: Final = Stage(Table.ROUTING, 150, _NODE, "this node's subnet: SERVI
 ROUTE_BLOCK: Final = Stage(Table.ROUTING, 140, _BLOCKS, "addresses of a network's own on this node: LOCAL")
 ROUTE_CLUSTER: Final = Stage(Table.ROUTING, 100, _BASE, "the rest of the cluster CIDR: TUNNEL_EGRESS")
 ROUTE_SPACE: Final = Stage(Table.ROUTING, 90, _SPACES, "the rest of a network's own range: TUNNEL_EGRESS")
+ROUTE_ANSWER: Final = Stage(
+    Table.ROUTING, 25, _OUTSIDE, "everything else, said by such an endpoint: from the service if it answers; again"
+)
+ROUTE_NODE_PORTS: Final = Stage(Table.ROUTING, 30, _BASE, "what stands for a node: out by tun0")
+ROUTE_GATEWAY: Final = Stage(
+    Table.ROUTING, 22, _GATEWAYS, "everything else, of a pod that leaves by a gateway pod: EGRESS"
+)
+ROUTE_EGRESS: Final = Stage(
+    Table.ROUTING, 20, _EGRESS, "everything else, of a pod that leaves by an address of its network's: EGRESS"
+)
 ROUTE_OUTSIDE: Final = Stage(Table.ROUTING, 10, _BASE, "everything else: out by tun0")
 
+GATEWAY_ARRIVES: Final = Stage(
+    Table.SERVICE_REPLIES, 115, _GATEWAYS, "from another node, for a gateway pod on this one: EGRESS"
+)
+EGRESS_ARRIVES: Final = Stage(
+    Table.SERVICE_REPLIES, 110, _EGRESS, "from another node, to leave by an address that this one holds: EGRESS"
+)
 SERVICE_REPLY: Final = Stage(
     Table.SERVICE_REPLIES, 100, _BASE, "in the shared space: conntrack, and the service's address if it is an answer"
 )
@@ -289,9 +428,20 @@ HAIRPIN_NONE: Final = Stage(Table.HAIRPIN, 10, _BASE, "any other: on to LOCAL")
 LOCAL_GATEWAY: Final = Stage(Table.LOCAL, 200, _GUARD, "the gateway address of this node: NODE_GUARD")
 LOCAL_POD: Final = Stage(Table.LOCAL, 100, _PORTS, "a pod's address: its VNID, port and MAC")
 
+LOCAL_ITSELF: Final = Stage(Table.LOCAL, 60, _OUTSIDE, "the node's answer to nobody's question: dropped")
+LOCAL_ANSWER: Final = Stage(
+    Table.LOCAL, 50, _OUTSIDE, "the node's answer to who came from outside: from the service again, out by tun0"
+)
+
 GUARDED_PORT: Final = Stage(Table.NODE_GUARD, 100, _GUARD, "a guarded port: dropped")
 GUARD_PASS: Final = Stage(Table.NODE_GUARD, 10, _GUARD, "any other port of a node: out by tun0")
 
+ANSWERING_AGAIN: Final = Stage(
+    Table.ARRIVING_ERRORS, 130, _ERRORS, "an answer by a service that came by icmp0: there again, with its mark"
+)
+ANSWERING_ERROR: Final = Stage(
+    Table.ARRIVING_ERRORS, 120, _ERRORS, "an ICMP error that answers by a service: to the translator, with its mark"
+)
 ARRIVING_AGAIN: Final = Stage(Table.ARRIVING_ERRORS, 110, _ERRORS, "an ICMP error that came by icmp0: there again")
 ARRIVING_ERROR: Final = Stage(Table.ARRIVING_ERRORS, 100, _ERRORS, "an ICMP error: by icmp0 to the translator")
 ARRIVING_NONE: Final = Stage(Table.ARRIVING_ERRORS, 10, _ERRORS, "anything else: on to policy")
@@ -299,6 +449,9 @@ ARRIVING_NONE: Final = Stage(Table.ARRIVING_ERRORS, 10, _ERRORS, "anything else:
 INGRESS_POLICY_NONE: Final = Stage(Table.INGRESS_POLICY, 10, _BASE, "no policy: on to DELIVERY")
 
 DELIVER_WITHIN: Final = Stage(Table.DELIVERY, 100, _NETWORKS, "within one network")
+DELIVER_ERROR: Final = Stage(
+    Table.DELIVERY, 96, _CONNECTIONS, "an ICMP error that answers by a service, back from the translator"
+)
 DELIVER_PORT: Final = Stage(Table.DELIVERY, 95, _CONNECTIONS, "to a port that a connection names")
 DELIVER_SERVICE: Final = Stage(Table.DELIVERY, 94, _CONNECTIONS, "by a service, where a connection is for services")
 DELIVER_ANSWER: Final = Stage(
@@ -316,11 +469,27 @@ TUNNEL_ROUTE: Final = Stage(Table.TUNNEL_EGRESS, 100, _TUNNELS, "another node's 
 
 TUNNEL_BLOCK: Final = Stage(Table.TUNNEL_EGRESS, 90, _BLOCKS, "addresses of a network on another node: its VTEP")
 
+EGRESS_BY: Final = Stage(
+    Table.EGRESS, 100, _EGRESS, "by an address of the network's: translated here, or to the node that holds it"
+)
+GATEWAY_BY: Final = Stage(
+    Table.EGRESS, 95, _GATEWAYS, "by a gateway pod: committed and given to it here, or to the node that it is on"
+)
+EGRESS_CLOSED: Final = Stage(Table.EGRESS, 90, _EGRESS, "by an address that no node holds: dropped")
+EGRESS_LEAVES: Final = Stage(Table.EGRESS_OUTPUT, 100, _EGRESS, "with that address as its source: out by tun0")
+
+ENCAPSULATE: Final = Stage(Table.ENCAPSULATION, 10, _NODE, "out by vxlan0, or by geneve0, as this node is to send")
+
 OUTPUT_BALANCER: Final = Stage(Table.OUTPUT, 120, _BASE, "to the load balancer: BALANCING")
 OUTPUT_HAIRPIN: Final = Stage(Table.OUTPUT, 115, _NODE, "by tun0 what came by it: from the hairpin address")
 OUTPUT_OWN: Final = Stage(Table.OUTPUT, 110, _NODE, "by tun0 to the node itself")
+OUTPUT_ANSWER: Final = Stage(Table.OUTPUT, 105, _OUTSIDE, "by tun0 from a service, to who came from outside")
 OUTPUT_TUN: Final = Stage(Table.OUTPUT, 100, _NODE, "by tun0 to anywhere else: committed, so that replies are known")
-OUTPUT_POD: Final = Stage(Table.OUTPUT, 10, _BASE, "to a pod")
+OUTPUT_LIMITED: Final = Stage(Table.OUTPUT, 20, _LIMITS, "to a pod that may get so much only: metered")
+OUTPUT_POD: Final = Stage(Table.OUTPUT, 10, _BASE, "to a pod: RECEIVED")
+
+RECEIVED_COPIED: Final = Stage(Table.RECEIVED, 100, _MIRRORS, "to a pod that is mirrored: copies to targets, and out")
+RECEIVED_NONE: Final = Stage(Table.RECEIVED, 10, _BASE, "to any other: out by its port")
 
 BALANCE: Final = Stage(
     Table.BALANCING,
@@ -329,6 +498,13 @@ BALANCE: Final = Stage(
     "to a service's address and port, or to its node port: one of its endpoints; without any, refused",
 )
 
+BALANCE_OUTSIDE: Final = Stage(
+    Table.BALANCING, 110, _OUTSIDE, "from outside: one of the endpoints here; refused where there is none anywhere"
+)
+
+OUTSIDE_KNOWN: Final = Stage(Table.ENDPOINTS, 110, _OUTSIDE, "from outside, to the endpoint that the client stays with")
+OUTSIDE_ANY: Final = Stage(Table.ENDPOINTS, 105, _OUTSIDE, "from outside, to any of the endpoints here, by LEARNING")
+OUTSIDE_LEARNT: Final = Stage(Table.LEARNING, 110, _OUTSIDE, "from outside: the client stays with this endpoint")
 ENDPOINT_KNOWN: Final = Stage(Table.ENDPOINTS, 100, _SERVICES, "to the endpoint that the client stays with")
 ENDPOINT_ANY: Final = Stage(Table.ENDPOINTS, 50, _SERVICES, "to any of the endpoints, by LEARNING")
 ENDPOINT_LEARNT: Final = Stage(Table.LEARNING, 100, _SERVICES, "the client stays with this endpoint from now on")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from topology.model import Address, Connection, ConnectionKey, Port, Prefix, Scope
 from topology.snapshot import Snapshot
 
@@ -19,6 +21,24 @@ def is_one_way(source: str, destination: str, snapshot: Snapshot) -> bool:
     if there is None or (there.services_only and not there.ports):
         return False
     return back is None or not back.is_everything
+
+
+def services_at(source: str, destination: str, snapshot: Snapshot) -> tuple[str, ...]:
+    """Return the networks by whose services `source` may get to pods of `destination`: that one, if it may by services.
+
+    No service belongs to a transit network. Pods there are reached by those of the move's source while it begins, and
+    by those of its target from then on, each as far as that network's services may be used.
+    """
+    pairs = zip(_ends(source, snapshot), _ends(destination, snapshot), strict=True)
+    used = ((there, scope(here, there, snapshot)) for here, there in dict.fromkeys(pairs))
+    return tuple(dict.fromkeys(there for there, may in used if may is not None and may.services_only))
+
+
+def _ends(network: str, snapshot: Snapshot) -> tuple[str, str]:
+    """Return what a network stands for, before and after moves: a transit network for source and target of its own."""
+    project = snapshot.networks[network].transit_for if network in snapshot.networks else None
+    move = None if project is None else snapshot.moves.get(project)
+    return (network, network) if move is None or move.transit != network else (move.source, move.target)
 
 
 def begins_tracked(source: str, destination: str, snapshot: Snapshot) -> bool:
@@ -49,6 +69,18 @@ def needs_zone(network: str, snapshot: Snapshot) -> bool:
 def ranges_known(network: str, connection: Connection, snapshot: Snapshot) -> tuple[Prefix, ...]:
     """Return the prefixes by which the other network of a connection knows the subnets of `network`."""
     return tuple(connection.seen_as(network, subnet.cidr) for subnet in snapshot.networks[network].subnets)
+
+
+def ranges_seen(network: str, snapshot: Snapshot) -> Iterator[Prefix]:
+    """Yield the prefixes that pods of a network know by themselves: of it and of connected networks, if it has any."""
+    home = snapshot.networks[network]
+    if not home.subnets:
+        return
+    yield from (subnet.cidr for subnet in home.subnets)
+    for peer in snapshot.peers.get(network, {}):
+        connection = snapshot.connections.get(ConnectionKey.between(network, peer))
+        if connection is not None and peer in snapshot.networks:  # events come in any order
+            yield from ranges_known(peer, connection, snapshot)
 
 
 def known_as(target: Port, source: Port, snapshot: Snapshot) -> tuple[Address, ...]:

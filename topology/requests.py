@@ -17,7 +17,10 @@ from topology.model import (
     Address,
     Binding,
     Cluster,
+    Egress,
+    Encapsulation,
     EndpointSlice,
+    Mirror,
     Pod,
     PodKey,
     PortKey,
@@ -74,6 +77,14 @@ class CreateNode:
 
 
 @dataclass(frozen=True, slots=True)
+class SetNode:
+    """Let a node send to others by an encapsulation of its own; None: by the cluster's."""
+
+    name: str
+    encapsulation: Encapsulation | None
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteNode:
     """Forget a node. Refused while it has ports, unless they may go with it."""
 
@@ -82,10 +93,24 @@ class DeleteNode:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeLost:
+    """A node's switch gives no sign of life: others are to hold the addresses that it holds."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFound:
+    """A node's switch is there and has its flows: it may hold addresses again."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class CreateNetwork:
     """Make a network, with projects that are to be on it (they are made too); the VNID is allotted unless given.
 
-    For `subnets`, `flat`, `mtu` (bytes) and `provider` see `model.Network`.
+    For `subnets`, `flat`, `mtu` (bytes), `provider` and `dscp` see `model.Network`.
     """
 
     name: str
@@ -96,6 +121,7 @@ class CreateNetwork:
     flat: bool = False
     mtu: int | None = None
     provider: str = DEFAULT_PROVIDER
+    dscp: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +142,15 @@ class SetGlobal:
 
     name: str
     is_global: bool
+    provider: str = DEFAULT_PROVIDER
+
+
+@dataclass(frozen=True, slots=True)
+class SetDscp:
+    """Let the packets of a network's pods carry a DSCP; None: their own. `provider` is who asks."""
+
+    name: str
+    dscp: int | None
     provider: str = DEFAULT_PROVIDER
 
 
@@ -260,6 +295,34 @@ class DeleteEndpoints:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateEgress:
+    """Make or replace an egress."""
+
+    egress: Egress
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteEgress:
+    """Remove an egress: what it was for leaves by the nodes' own addresses again."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateMirror:
+    """Make or replace a mirror; the number is allotted, whatever it says."""
+
+    mirror: Mirror
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteMirror:
+    """Remove a mirror."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReportPort:
     """A node says that a pod is to be attached. Idempotent; addresses are allotted at the first report."""
 
@@ -317,10 +380,14 @@ class ReleaseAddresses:
 Request: TypeAlias = (
     SetCluster
     | CreateNode
+    | SetNode
     | DeleteNode
+    | NodeLost
+    | NodeFound
     | CreateNetwork
     | DeleteNetwork
     | SetGlobal
+    | SetDscp
     | CreateProject
     | SetProjectLabels
     | DeleteProject
@@ -337,6 +404,10 @@ Request: TypeAlias = (
     | DeleteService
     | PutEndpoints
     | DeleteEndpoints
+    | CreateEgress
+    | DeleteEgress
+    | CreateMirror
+    | DeleteMirror
     | ReportPort
     | ForgetPort
     | PortSeen

@@ -9,17 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from topology import fields
+from topology.holding import holder, spread
 from topology.model import (
     DEFAULT_NETWORK,
     HAIRPIN,
     NODE_PORTS,
     SHARED_SPACE,
     Address,
+    Egress,
+    Mirror,
     Network,
     Node,
+    PodKey,
     Port,
     PortKey,
     Prefix,
@@ -29,7 +33,7 @@ from topology.model import (
 from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
 from topology.packet import Packet
 from topology.snapshot import Snapshot
-from topology.targets import Target, targets
+from topology.targets import Target, any_place, targets, targets_on
 from topology.tracker import begins, talk_of
 
 
@@ -96,16 +100,69 @@ def may(
     match ingress:
         case FromPort(ofport=ofport):
             port = next((p for p in snapshot.ports.values() if (p.node, p.ofport) == (node.name, ofport)), None)
-            if port is None or not _is_own(port, packet):
+            if port is None:
                 return Dropped(node.name)
-            return world.from_pod(node, port, packet)
+            own = _is_own(port, packet)
+            return world.from_pod(node, port, packet) if own else world.forwarded(node, port, packet)
         case FromNode(is_answer=is_answer):
             return world.from_node(node, packet, is_answer=is_answer)
+        case FromTunnel(vnid=vnid) if vnid == COPIES:
+            return Dropped(node.name)
         case FromTunnel(vtep=vtep, vnid=vnid, space=space):
             known = any(peer.underlay == vtep for peer in snapshot.nodes.values() if peer.name != node.name)
             network = next((network.name for network in snapshot.networks.values() if network.vnid == vnid), None)
             message = _Message(packet, network, space=space)
             return world.arrive(node, message) if known else Dropped(node.name)
+
+
+COPIES: Final = 1  # the VNID of what mirrors send between nodes, which is never taken for a packet itself
+
+
+def copies(snapshot: Snapshot, packet: Packet, ingress: Ingress, outcome: Outcome) -> tuple[PortKey, ...]:
+    """Return who gets a copy of a packet, given what becomes of it: as it is sent by a pod, and as it gets to one.
+
+    ARP is nobody's to copy, and so is what a pod sends to its own cluster address, which comes straight back. An error
+    does not, for it has to be translated.
+    """
+    if _ends(packet)[0] is None:
+        return ()
+    found: list[Port | None] = []
+    sender = None
+    if isinstance(ingress, FromPort):
+        place = (ingress.node, ingress.ofport)
+        sender = next((port for port in snapshot.ports.values() if (port.node, port.ofport) == place), None)
+    if sender is not None and is_believed(sender, packet):
+        found += [_target(snapshot, mirror) for mirror in _mirrors(snapshot, sender) if mirror.sent]
+    if isinstance(outcome, Delivered):
+        receiver = snapshot.ports[outcome.port]
+        is_back = receiver == sender and _ends(packet)[1] in receiver.cluster_addresses
+        if not is_back or _is_error(packet):
+            found += [_target(snapshot, mirror) for mirror in _mirrors(snapshot, receiver) if mirror.received]
+    return tuple(sorted(port.key for port in found if port is not None))
+
+
+def _mirrors(snapshot: Snapshot, port: Port) -> list[Mirror]:
+    pod = PodKey(port.project, port.pod)
+    every = (mirror for mirror in snapshot.mirrors.values() if mirror.target != pod)
+    return [mirror for mirror in every if pod == mirror.pod or port.network == mirror.network]
+
+
+def _target(snapshot: Snapshot, mirror: Mirror) -> Port | None:
+    """The target's primary port, once it is on its switch."""
+    ports = [port for port in snapshot.ports.values() if PodKey(port.project, port.pod) == mirror.target]
+    there = [port for port in ports if port.ofport is not None and not port.is_secondary]
+    return min(there, key=lambda port: port.key, default=None)
+
+
+def dscp(snapshot: Snapshot, packet: Packet, ingress: Ingress) -> int | None:
+    """Return the DSCP that a packet arrives with, if it arrives: its network's, if a pod sent it; else its own."""
+    own = packet.get(fields.IP_DSCP)
+    if not isinstance(ingress, FromPort) or _ends(packet)[0] is None:
+        return own
+    place = (ingress.node, ingress.ofport)
+    port = next((port for port in snapshot.ports.values() if (port.node, port.ofport) == place), None)
+    given = None if port is None or not is_believed(port, packet) else snapshot.networks[port.network].dscp
+    return own if given is None else given
 
 
 def is_believed(port: Port, packet: Packet) -> bool:
@@ -171,6 +228,10 @@ class _World:
             return self._to_node_port(node, message)
         if is_answer and _within(destination, node.subnets):
             return self.arrive(node, message)
+        if _within(destination, self.snapshot.cluster.service_cidrs):
+            return self._from_outside(node, message)
+        if any(destination in egress.addresses for egress in self.snapshot.egresses.values()):
+            return self._come_back(node, message)
         return Dropped(node.name)
 
     def arrive(self, node: Node, message: _Message) -> Outcome:
@@ -247,6 +308,33 @@ class _World:
                     return self._to_port(node, message, service, found)
         return Sent(node.name, Where.SERVICE) if begins(message.packet) else Dropped(node.name)
 
+    def _from_outside(self, node: Node, message: _Message) -> Outcome:
+        """Others, by addresses of their own: to endpoints on this node, of services that are offered in this way."""
+        source, destination = _ends(message.packet)
+        cluster = self.snapshot.cluster
+        if _within(source, (*cluster.cluster_cidrs, *cluster.service_cidrs, *NODE_PORTS.values())):
+            return Dropped(node.name)
+        if source in HAIRPIN.values() or not begins(message.packet):
+            return Dropped(node.name)
+        for service in self.snapshot.services.values():
+            for port in service.ports if service.address == destination and service.external_local else ():
+                network = self.snapshot.networks[self.snapshot.projects[service.key.project].network]
+                if _is_to(message.packet, port.protocol, port.port):
+                    here = targets_on(node.name, service, port, self.snapshot)
+                    if not here and any_place(service, port, self.snapshot):
+                        return Dropped(node.name)
+                    is_near = bool(here) and _within(source, self._ranges_of(network))
+                    return Dropped(node.name) if is_near else self._to_port(node, message, service, here)
+        return Dropped(node.name)
+
+    def _ranges_of(self, home: Network) -> list[Prefix]:
+        """By which prefixes pods of a network know it and connected networks."""
+        if not home.subnets:
+            return []
+        peers = (self.snapshot.networks[key.other(home.name)] for key in self.snapshot.connections if home.name in key)
+        others = [self._known(each.cidr, peer, home.name) for peer in peers for each in peer.subnets]
+        return [*(subnet.cidr for subnet in home.subnets), *others]
+
     def _to_port(self, node: Node, message: _Message, service: Service, options: tuple[Target, ...]) -> Outcome:
         """One of the endpoints gets it as its own; without any, the node's kernel refuses it."""
         network = self.snapshot.projects[service.key.project].network
@@ -286,10 +374,113 @@ class _World:
         if _within(destination, NODE_PORTS.values()):
             return Sent(node.name, Where.SERVICE)
         if not _within(destination, self.snapshot.cluster.cluster_cidrs):
-            return Sent(node.name, Where.OUTSIDE)
+            return self._leave(node, message)
         for place in self.snapshot.nodes.values():
             if _within(destination, place.subnets):
                 return self._go(node, place, message)
+        return Dropped(node.name)
+
+    def _leave(self, node: Node, message: _Message) -> Outcome:
+        """To the outside: by the pod's own node, or by an address of its network's, from the node that holds that."""
+        egress = None if message.port is None else self._egress(message.port)
+        if egress is not None and egress.via is not None:
+            gateway = self._gateway(egress.via)
+            if gateway is not None:
+                return Delivered(gateway.node, gateway.key)
+            return Sent(node.name, Where.OUTSIDE) if egress.fail_open else Dropped(node.name)
+        source = None if message.port is None else self._source(message.port)
+        if source is None:
+            return Sent(node.name, Where.OUTSIDE)
+        holder = self._holder(source)
+        # What cannot be the first of a connection is nobody's unless it is of one: then it has no such source.
+        if holder is None or not (begins(message.packet) or self._is_under_way(message)):
+            return Dropped(node.name if holder is None else holder)
+        return Sent(holder, Where.OUTSIDE, source)
+
+    def forwarded(self, node: Node, port: Port, packet: Packet) -> Outcome:
+        """A gateway pod sends by another address than its own: as the answer to what it was given, and only so."""
+        if packet.get(fields.ETH_SRC) != port.mac or _ends(packet)[0] is None:
+            return Dropped(node.name)
+        for each in self.said:
+            client, asked = self.snapshot.ports.get(each.port), self._as_asked(each)
+            if client is None or asked is None or not _answers(packet, asked):
+                continue
+            egress = self._egress(client)
+            if egress is not None and egress.via == (port.project, port.pod) and self._was_given(each, client, port):
+                return self._route(node, _Message(packet, client.network))
+        return Dropped(node.name)
+
+    def _was_given(self, said: Said, client: Port, gateway: Port) -> bool:
+        """Whether what a pod said went to a gateway, and not to where the gateway is a pod as any other."""
+        world = replace(self, said=(), choose=lambda options: said.endpoint or min(options))
+        asked = self._as_asked(said)
+        there = world.from_pod(self.snapshot.nodes[client.node], client, said.packet)
+        own = gateway.cluster_addresses or gateway.addresses
+        is_for_it = asked is not None and _ends(asked)[1] in (*own, *gateway.addresses)
+        return there == Delivered(gateway.node, gateway.key) and not is_for_it and begins(said.packet)
+
+    def _gateway(self, pod: PodKey) -> Port | None:
+        """The port by which a pod is a gateway, once it is on its switch."""
+        ports = [port for port in self.snapshot.ports.values() if PodKey(port.project, port.pod) == pod]
+        there = [port for port in ports if port.ofport is not None and not port.is_secondary]
+        return min(there, key=lambda port: port.key, default=None)
+
+    def _source(self, port: Port) -> Address | None:
+        """By which address a pod leaves, if by one of its network's."""
+        egress = self._egress(port)
+        if egress is None or egress.via is not None:
+            return None
+        address = spread(egress.addresses, f"{port.project}/{port.pod}")
+        return None if egress.fail_open and self._holder(address) is None else address
+
+    def _egress(self, port: Port) -> Egress | None:
+        """The first egress that selects a pod, or that of its whole network; gateways leave by no other gateway."""
+        networks, moves = self.snapshot.networks, self.snapshot.moves
+        transit = networks[port.network].transit_for
+        move = None if transit is None else moves.get(transit)
+        home = port.network if move is None or move.transit != port.network else move.source
+        found = sorted((each for each in self.snapshot.egresses.values() if each.network == home), key=lambda e: e.name)
+        if any(each.via == (port.project, port.pod) for each in self.snapshot.egresses.values()):
+            found = [each for each in found if each.via is None]
+        pod = next((each for each in self.snapshot.pods.values() if each.key == (port.project, port.pod)), None)
+        labels = () if pod is None else pod.labels
+        chosen = [each for each in found if each.pods is not None and each.pods.selects(labels)]
+        return next(iter((*chosen, *(each for each in found if each.pods is None))), None)
+
+    def _holder(self, address: Address) -> str | None:
+        """Of the nodes that live and may hold an address, the one that does."""
+        egress = next((each for each in self.snapshot.egresses.values() if address in each.addresses), None)
+        if egress is None:
+            return None
+        living = {name for name in self.snapshot.nodes if name not in self.snapshot.outages}
+        return holder(address, living.intersection(egress.nodes) if egress.nodes else living)
+
+    def _is_under_way(self, message: _Message) -> bool:
+        """Whether a packet that begins nothing belongs to what its pod began."""
+        port = message.port
+        own = [each for each in self.said if port is not None and each.port == port.key]
+        known = [_known_to_all(port, each.packet) for each in own if port is not None]
+        return any(_belongs(message.packet, asked) for asked in (*known, *map(self._as_asked, own)))
+
+    def _as_asked(self, said: Said) -> Packet | None:
+        """What a pod said, as it went on: from its cluster address, to an endpoint if it was for a service."""
+        port = self.snapshot.ports.get(said.port)
+        known = None if port is None else _known_to_all(port, said.packet)
+        return known if known is None or said.endpoint is None else _sent_to(known, said.endpoint)
+
+    def _come_back(self, node: Node, message: _Message) -> Outcome:
+        """What answers to an address that the node holds goes to the pod that left by it, and nothing else does."""
+        address = _ends(message.packet)[1]
+        for each in self.said:
+            port, asked = self.snapshot.ports.get(each.port), self._as_asked(each)
+            if port is None or asked is None or address is None or self._source(port) != address:
+                continue
+            if self._holder(address) != node.name or not _answers(message.packet, _from(asked, address)):
+                continue
+            known_as = _ends(asked)[0]
+            assert known_as is not None
+            back = _back_to(message.packet, known_as)
+            return self._route(node, _Message(back, port.network))
         return Dropped(node.name)
 
     def _named_again(self, message: _Message) -> tuple[_Message, bool]:
@@ -298,8 +489,7 @@ class _World:
             asked = None if each.endpoint is None else self._as_served(each)
             if asked is not None and _answers(message.packet, asked):
                 known = self._known_service(_ends(each.packet)[1])
-                scope = None if message.network is None else self._scope(self.snapshot.ports[each.port].network, known)
-                allowed = message.network == known and scope is not None and scope.services_only
+                allowed = known in self._used_at(self.snapshot.ports[each.port].network, message.network)
                 return replace(message, packet=_from_service(message.packet, each.packet)), allowed
         return message, False
 
@@ -332,7 +522,7 @@ class _World:
         return self.arrive(there, message if here == there else replace(message, port=None, is_node=False))
 
     def _may_deliver(self, message: _Message, port: Port) -> bool:
-        by_service = message.service == port.network
+        by_service = message.service in self._used_at(message.network, port.network)
         return self._may_begin(message, port.network, by_service=by_service) or self._may_reply(message, port)
 
     def _may_begin(self, message: _Message, to: str, *, by_service: bool = False) -> bool:
@@ -358,6 +548,27 @@ class _World:
         about = talk_of(answer if answer.quoted is None else answer.quoted, 0)
         ways = () if about is None else (about.reverse(),) if answer.quoted is None else (about, about.reverse())
         return any(way in known for way in ways)
+
+    def _used_at(self, source: str | None, destination: str | None) -> set[str]:
+        """The networks by whose services a network gets to pods of another, where it may do so: that other one.
+
+        Pods that are between two networks are reached by the services of either, as far as these may be used.
+        """
+        if source is None or destination is None or not self._may_use(source, destination):
+            return set()
+        ways = zip(self._ends_of(source), self._ends_of(destination), strict=True)
+        return {there for here, there in ways if self._may_use(here, there)}
+
+    def _may_use(self, source: str, destination: str) -> bool:
+        scope = self._scope(source, destination)
+        return scope is not None and scope.services_only
+
+    def _ends_of(self, network: str) -> tuple[str, str]:
+        """Where pods of a network came from and where they go, if it is one on the way."""
+        for move in self.snapshot.moves.values():
+            if move.transit == network:
+                return move.source, move.target
+        return network, network
 
     def _scope(self, source: str, destination: str) -> Scope | None:
         for connection in self.snapshot.connections.values():
@@ -407,6 +618,24 @@ def _from_service(answer: Packet, said: Packet) -> Packet:
     return Packet(answer.set(kind.source, int(address)).values, quoted)
 
 
+def _from(packet: Packet, address: Address) -> Packet:
+    """The same packet from an address."""
+    return packet.set(fields.family(address.version).source, int(address))
+
+
+def _back_to(answer: Packet, pod: Address) -> Packet:
+    """An answer goes to who asked, and an error about what it sent quotes that as it sent it."""
+    back = answer.set(fields.family(pod.version).destination, int(pod))
+    return back if answer.quoted is None else Packet(back.values, _from(answer.quoted, pod))
+
+
+def _belongs(packet: Packet, asked: Packet | None) -> bool:
+    """Whether a packet goes on with what was asked, or is an error about an answer to that."""
+    about = talk_of(packet if packet.quoted is None else packet.quoted, 0)
+    known = None if asked is None else talk_of(asked, 0)
+    return about is not None and known is not None and about == (known if packet.quoted is None else known.reverse())
+
+
 def _addressed(packet: Packet, port: Port) -> Packet:
     """A pod gets every packet at the address that it has itself."""
     for address in port.addresses if port.cluster_addresses else ():
@@ -419,8 +648,7 @@ def _quoting(before: Packet, after: Packet) -> Packet | None:
 
     None: it is an error without a quote, of which nobody can make sense.
     """
-    is_error = before.get(fields.IP_PROTO) == fields.PROTO_ICMP and before.get(fields.ICMP_TYPE) in (3, 11, 12)
-    if _ends(before) == _ends(after) or not is_error:
+    if _ends(before) == _ends(after) or not _is_error(before):
         return after
     quoted, (source, destination) = before.quoted, _ends(after)
     if quoted is None or source is None or destination is None:
@@ -429,6 +657,11 @@ def _quoting(before: Packet, after: Packet) -> Packet | None:
     assert asked is not None
     ends = {fields.IPV4.source: int(destination), fields.IPV4.destination: int(asked)}
     return replace(after, quoted=Packet(quoted.values.update(ends), quoted.quoted))
+
+
+def _is_error(packet: Packet) -> bool:
+    """Unreachable, time exceeded, parameter problem: errors about a packet that they quote."""
+    return packet.get(fields.IP_PROTO) == fields.PROTO_ICMP and packet.get(fields.ICMP_TYPE) in (3, 11, 12)
 
 
 def _moved(address: Address, old: Prefix, new: Prefix) -> Address:

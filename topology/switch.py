@@ -48,11 +48,12 @@ class Step(NamedTuple):
 
 
 class Passage(NamedTuple):
-    """What became of a packet: no output means that it was dropped at the last step."""
+    """What became of a packet: no output means that it was dropped at the last step. Copies leave besides."""
 
     outputs: tuple[Output, ...]
     steps: tuple[Step, ...]
     tracker: Tracker
+    copies: tuple[Output, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +132,13 @@ class _Walk:
     def __init__(self, switch: Switch, tracker: Tracker) -> None:
         self._switch, self._tracker = switch, tracker
         self._outputs: list[Output] = []
+        self._copies: list[Output] = []
         self._steps: list[Step] = []
         self._groups: dict[int, Group] = {}  # of the flows that it met
 
     def run(self, packet: Packet) -> Passage:
         self._visit(int(Table.DISPATCH), packet)
-        return Passage(tuple(self._outputs), tuple(self._steps), self._tracker)
+        return Passage(tuple(self._outputs), tuple(self._steps), self._tracker, tuple(self._copies))
 
     def _visit(self, table: int, packet: Packet) -> Packet:
         if len(self._steps) >= _MOST_TABLES:
@@ -167,8 +169,10 @@ class _Walk:
                 return self._track(packet, zone, table, commit=bool(commit), nested=_Nested.of(nested))
             case (Op.GROUP, int(number)) if number in self._groups:
                 self._choose(self._groups[number], packet)
-            case (Op.LEARN, *_):
-                return packet  # what is learnt is about later packets; here each is the first
+            case (Op.LEARN, *_) | (Op.METER, _):
+                return packet  # both are about later packets; here each is the first
+            case (Op.CLONE, tuple(nested)):
+                self._copy(nested, packet)
             case (Op.NO_IN_PORT,):
                 return packet.set(fields.IN_PORT, 0)
             case (Op.CT_CLEAR,):
@@ -183,6 +187,14 @@ class _Walk:
             self._outputs.append(Output(came_by, packet))
         elif port not in (0, came_by):  # a switch sends nothing back unless told by IN_PORT (OpenFlow 1.5.1, 7.2.1)
             self._outputs.append(Output(port, packet))
+
+    def _copy(self, actions: Actions, packet: Packet) -> None:
+        """Let a copy of the packet leave, by whichever way it does."""
+        outputs, self._outputs = self._outputs, []
+        for action in actions:
+            packet = self._act(action, packet)
+        self._copies += self._outputs
+        self._outputs = outputs
 
     def _track(self, packet: Packet, zone: int, table: int, *, commit: bool, nested: _Nested) -> Packet:
         look, self._tracker = self._tracker.look_up(packet, zone)

@@ -5,10 +5,10 @@ Its documentation of EndpointSlices, "Conditions", and of services, "Internal Tr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-from topology.model import Address, Endpoint, EndpointSlice, NamedPort, Service
+from topology.model import Address, Endpoint, EndpointSlice, NamedPort, Service, ServiceKey
 from topology.snapshot import Snapshot
 
 
@@ -26,31 +26,61 @@ def targets(
 
     What comes from outside, by a node port, has no node that its endpoint should be on.
     """
-    slices = tuple(_slices(service, snapshot))
     near = node if service.internal_local and not from_outside else None
-    usable = _usable(service, (endpoint for each in slices for endpoint in each.endpoints), near)
-    found = {
-        Target(endpoint.address, number)
-        for each in slices
+    return _found(service, port, snapshot, near)
+
+
+def targets_on(node: str, service: Service, port: NamedPort, snapshot: Snapshot) -> tuple[Target, ...]:
+    """Return where a connection to a port of a service may go among the endpoints on a node."""
+    return _found(service, port, snapshot, node)
+
+
+def any_place(service: Service, port: NamedPort, snapshot: Snapshot) -> bool:
+    """Whether a port of a service has an endpoint, on whichever node, that a connection may go to."""
+    return bool(_found(service, port, snapshot, None))
+
+
+def _found(service: Service, port: NamedPort, snapshot: Snapshot, near: str | None) -> tuple[Target, ...]:
+    """Return where those on a node listen, or on any (None): each once, in their order."""
+    found = [
+        (Target(endpoint.address, number), endpoint)
+        for each in _slices(service, snapshot)
         for number in _numbers(each, port)
         for endpoint in each.endpoints
-        if endpoint in usable and endpoint.address.version == service.address.version
-    }
-    return tuple(sorted(found))
+        if endpoint.address.version == service.address.version and near in (None, endpoint.node)
+    ]
+    return tuple(sorted(_usable(service, found)))
 
 
 class Gone(NamedTuple):
-    """Where nobody listens for a service any more."""
+    """Where nobody listens for a service any more; `from_outside`: for those who come by addresses of their own."""
 
     protocol: str
     target: Target
+    from_outside: bool = False
 
 
 def gone(before: EndpointSlice, after: Snapshot) -> frozenset[Gone]:
     """Return what a slice as it was has of endpoints that its service does not have any more, ready or not."""
     key = before.service_key
     present = {each for name in after.slices_of.get(key, {}) for each in _places(after.slices[name])}
-    return frozenset(each for each in _places(before) if each not in present)
+    absent = frozenset(each for each in _places(before) if each not in present)
+    service = after.services.get(key)
+    if service is None or not service.external_local:
+        return absent
+    return absent | {each._replace(from_outside=True) for each in absent}
+
+
+def places_on(node: str, key: ServiceKey, snapshot: Snapshot) -> frozenset[tuple[str, Target]]:
+    """Return where the endpoints of a service on a node listen, ready or not, each with its protocol."""
+    service = snapshot.services[key]
+    return frozenset(
+        (port.protocol, Target(endpoint.address, port.port))
+        for each in _slices(service, snapshot)
+        for port in each.ports
+        for endpoint in each.endpoints
+        if endpoint.node == node and endpoint.address.version == service.address.version
+    )
 
 
 def _places(of: EndpointSlice) -> Iterator[Gone]:
@@ -71,8 +101,7 @@ def _numbers(of: EndpointSlice, port: NamedPort) -> Iterator[int]:
             yield each.port
 
 
-def _usable(service: Service, endpoints: Iterable[Endpoint], node: str | None) -> frozenset[Endpoint]:
-    """Return the ready ones on a node, or on any (None); where there is none, those that go away and still serve."""
-    near = [endpoint for endpoint in endpoints if node is None or endpoint.node == node]
-    ready = frozenset(endpoint for endpoint in near if endpoint.ready or service.publish_not_ready)
-    return ready or frozenset(endpoint for endpoint in near if endpoint.serving and endpoint.terminating)
+def _usable(service: Service, found: Collection[tuple[Target, Endpoint]]) -> set[Target]:
+    """Return where endpoints are ready; where none of this port and family is, those that go away and still serve."""
+    ready = {target for target, endpoint in found if endpoint.ready or service.publish_not_ready}
+    return ready or {target for target, endpoint in found if endpoint.serving and endpoint.terminating}

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from topology import fields
 from topology.fields import FULL_MASK, Field
-from topology.flow import NO_TABLE, Action, Actions, Flow, Group, Match, MatchTerm, Op
+from topology.flow import NO_TABLE, Action, Actions, Flow, Group, Match, MatchTerm, Meter, Op
 from topology.model import format_mac
 from topology.pipeline import LEARNT_PRIORITY, Table
 
@@ -72,6 +72,11 @@ def group_text(group: Group, *, names: bool = False) -> str:
     method, by = ("hash", ("fields(ip_src,ipv6_src,tcp_src,udp_src,sctp_src)",)) if group.is_lower else ("dp_hash", ())
     chosen = (f"selection_method={method}", f"selection_method_param={group.group_id}", *by)
     return ",".join((f"group_id={group.group_id}", "type=select", *chosen, *buckets))
+
+
+def meter_text(meter: Meter) -> str:
+    """Return a meter in one line, in the syntax of `ovs-ofctl add-meter`."""
+    return f"meter={meter.meter_id},kbps,burst,band=type=drop,rate={meter.rate},burst_size={meter.burst}"
 
 
 def match_text(match: Match) -> str:
@@ -242,6 +247,7 @@ _ACTIONS: Final[dict[int, Callable[[Any, bool], str]]] = {
     Op.DEC_TTL: lambda action, names: "dec_ttl",
     Op.GROUP: lambda action, names: f"group:{action[1]}",
     Op.METER: lambda action, names: f"meter:{action[1]}",
+    Op.CLONE: lambda action, names: f"clone({actions_text(action[1], names=names)})",
     Op.CONJUNCTION: _conjunction,
     Op.CT_CLEAR: lambda action, names: "ct_clear",
     Op.LEARN: _learn,

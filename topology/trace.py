@@ -15,7 +15,7 @@ from topology import fields
 from topology.compiler import SectionKey, Tables
 from topology.fields import TRANSPORT
 from topology.flow import Entry
-from topology.model import ICMP_OFPORT, NODE_PORTS, TUN_OFPORT, VXLAN_OFPORT, Address, Node, Port, mac_of
+from topology.model import ICMP_OFPORT, NODE_PORTS, TUN_OFPORT, TUNNEL_OFPORTS, Address, Node, Port, mac_of
 from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
 from topology.packet import Ends, Packet, arriving, icmp, requoted, transport, tunnelled
 from topology.pipeline import FeatureId, Table
@@ -48,12 +48,16 @@ class Step(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What became of a packet, how it looked at the end, the way there, and what the switches remember."""
+    """What became of a packet, how it looked at the end, the way there, and what the switches remember.
+
+    `copies` became of those that mirrors took on the way.
+    """
 
     outcome: Outcome
     packet: Packet
     steps: tuple[Step, ...]
     trackers: Map[str, Tracker]
+    copies: tuple[Outcome, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,28 +77,44 @@ class Fabric:
     def carry(self, node: str, packet: Packet, trackers: Map[str, Tracker] = _NO_TRACKERS) -> Trace:
         """Follow a packet that comes in at a node by its in_port. Raises KeyError when there is no such node."""
         steps: list[Step] = []
+        copies: list[Outcome] = []
         for _ in range(_MOST_NODES):
             passage = self.switch(node).process(packet, trackers.get(node, NOTHING_TRACKED))
             trackers = trackers.set(node, passage.tracker)
             steps.extend(Step(node, *step) for step in passage.steps)
+            copies.extend(self._copy(node, copy) for copy in passage.copies)
             output = _only_output(passage)
             if output is not None and output.port == ICMP_OFPORT:
                 back = requoted(output.packet)
                 if back is None:
-                    return Trace(self._outcome(node, passage, None), output.packet, tuple(steps), trackers)
+                    lost = self._outcome(node, passage, None)
+                    return Trace(lost, output.packet, tuple(steps), trackers, tuple(copies))
                 packet = arriving(back, ICMP_OFPORT)
                 continue
             peer = None if output is None else self._peer(output)
             if output is None or peer is None:
                 outcome = self._outcome(node, passage, output)
-                return Trace(outcome, packet if output is None else output.packet, tuple(steps), trackers)
+                end = packet if output is None else output.packet
+                return Trace(outcome, end, tuple(steps), trackers, tuple(copies))
             sender, vnid = self.snapshot.nodes[node], output.packet.get(fields.TUNNEL_ID) or 0
-            node, packet = peer.name, tunnelled(output.packet, vnid, sender.underlay, peer.underlay)
+            packet = tunnelled(output.packet, vnid, sender.underlay, peer.underlay).set(fields.IN_PORT, output.port)
+            node = peer.name
         raise RecursionError(f"a packet passed {_MOST_NODES} nodes")
+
+    def _copy(self, node: str, copy: Output) -> Outcome:
+        """Follow a copy: out by a port of the node, or on another node."""
+        peer = self._peer(copy)
+        if peer is None:
+            port = self.snapshot.port_by_ofport.get((node, copy.port))
+            return Dropped(node) if port is None else Delivered(node, port)
+        vnid, sender = copy.packet.get(fields.TUNNEL_ID) or 0, self.snapshot.nodes[node]
+        arrived = tunnelled(copy.packet, vnid, sender.underlay, peer.underlay).set(fields.IN_PORT, copy.port)
+        passage = self.switch(peer.name).process(arrived)
+        return self._outcome(peer.name, passage, _only_output(passage))
 
     def _peer(self, output: Output) -> Node | None:
         """Return the node that a tunnel packet goes to."""
-        if output.port != VXLAN_OFPORT:
+        if output.port not in TUNNEL_OFPORTS.values():
             return None
         outer = (
             IPv4Address(output.packet.get(fields.TUN_IPV4_DST) or 0),
@@ -106,7 +126,9 @@ class Fabric:
     def _outcome(self, node: str, passage: Passage, output: Output | None) -> Outcome:
         last = passage.steps[-1]
         if output is not None and output.port == TUN_OFPORT:
-            return Sent(node, destined(self.snapshot, self.snapshot.nodes[node], output.packet))
+            where = destined(self.snapshot, self.snapshot.nodes[node], output.packet)
+            source = IPv4Address(output.packet.get(fields.IPV4_SRC) or 0)
+            return Sent(node, where, source if source in self.snapshot.egress_by_address else None)
         # A port or VTEP that is not in the snapshot is nobody: the packet is lost there.
         port = None if output is None else self.snapshot.port_by_ofport.get((node, output.port))
         return Dropped(node, last.table, last.owner) if port is None else Delivered(node, port)

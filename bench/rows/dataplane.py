@@ -45,6 +45,7 @@ def run(setting: Setting) -> Row:
 _NOTES = (
     "Rates are of what arrived in a moment of traffic; each ratio is the median of the rounds' ratios.",
     "'NORMAL again': the same once more; how far its ratio is from 1 is how far chance goes.",
+    "'tap': pods whose interfaces are ports of the switch, moved into them; 'pod': on veths.",
     "'packets': that the client's switch took in; to the outside each comes twice, by br0 and by br-ex.",
     "'µs': CPU of both switches for each of those packets, and how much of it outside the kernel.",
     "'passes' through the datapath for a packet, and masks tried for a hit: the client's switch, the other's.",
@@ -89,6 +90,8 @@ def _ratios(load: Load, course: Course, results: Mapping[Way, Sequence[Ran]]) ->
     first = course.peers[0]
     pairs: list[tuple[Way, Way, float | None]] = [(way, peer, _GOAL) for way in course.ours for peer in course.peers]
     pairs += [(way, first, None) for way in results if way not in course.ways]
+    if course.tap is not None:
+        pairs.append((course.tap, course.ours[0], None))
     ratios = []
     for way, peer, goal in pairs:
         what = f"{load.name}, {course.title}: {way.title} / {peer.title}"

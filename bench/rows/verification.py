@@ -120,8 +120,8 @@ def _classes(place: Place) -> Work:
         for node, table in place.tables.items():
             view = View(world, place.snapshot.nodes[node], Focus(whole=True))
             for section in table.sections.values():
-                for _, (number, priority, match, actions, groups) in section:
-                    if not BY_PLACE[number, priority].holds(view, match, actions + groups):
+                for _, (number, priority, match, actions, groups, meters) in section:
+                    if not BY_PLACE[number, priority].holds(view, match, actions + groups + meters):
                         raise WrongEndError("a flow does not hold")
 
     return Work("flows by class", "flow", place.flows, hold)

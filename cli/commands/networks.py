@@ -1,7 +1,8 @@
-"""Networks: list, make, remove, make global. Who of them may talk with whom is in `connections`."""
+"""Networks: list, make, remove, make global, mark. Who of them may talk with whom is in `connections`."""
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import typer
@@ -27,6 +28,7 @@ COLUMNS = (
     Column("GLOBAL", "global"),
     Column("SUBNETS", ranges, folds=True),
     Column("MTU", "mtu", right=True),
+    Column("DSCP", "dscp", right=True),
     Column("PHASE", "phase"),
     Column("PROJECTS", "projects", folds=True),
     Column("NODES", lambda network: len(network.get("nodes") or []), right=True),
@@ -59,6 +61,7 @@ def register(app: typer.Typer) -> None:
     add(create_network)
     add(delete_network)
     add(make_global)
+    add(set_dscp)
 
 
 def networks(
@@ -108,6 +111,10 @@ def create_network(
         int | None,
         typer.Option("--mtu", metavar="BYTES", show_default=False, help="At most this; else what the nodes offer."),
     ] = None,
+    dscp: Annotated[
+        int | None,
+        typer.Option("--dscp", metavar="N", show_default=False, help="Its pods' packets carry it; else their own."),
+    ] = None,
     provider: Provider = None,
 ) -> None:
     """Make a network; its projects are made too.
@@ -117,7 +124,7 @@ def create_network(
     body: dict[str, Any] = {"name": name, "global": is_global, "projects": project or []}
     if subnet:
         body["subnets"] = [read_subnet(text) for text in subnet]
-    given = {"vnid": vnid, "flat": flat or None, "mtu": mtu, "provider": provider}
+    given = {"vnid": vnid, "flat": flat or None, "mtu": mtu, "dscp": dscp, "provider": provider}
     body |= {field: value for field, value in given.items() if value is not None}
     changed = session.server.change("POST", "/networks", body)
     done(session, changed, lambda made: f'network "{name}" {created(changed)}, {_numbers(made)}')
@@ -152,3 +159,25 @@ def make_global(session: Session, name: Name, provider: Provider = None) -> None
     body = {"global": True} | ({} if provider is None else {"provider": provider})
     changed = session.server.change("PATCH", path("networks", name), body)
     done(session, changed, lambda _: f'network "{name}" is global')
+
+
+def set_dscp(
+    session: Session,
+    name: Name,
+    dscp: Annotated[str, typer.Argument(metavar="N|none", show_default=False, help="From 0 to 63; none: their own.")],
+    provider: Provider = None,
+) -> None:
+    """Let the packets of a network's pods carry a DSCP, whatever they have written there themselves.
+
+    Example: heddle set-dscp red 46
+    """
+    if not re.fullmatch(r"[0-9]{1,2}|none", dscp):
+        raise typer.BadParameter(f"{dscp!r} is no DSCP; write a number from 0 to 63, or none")
+    number = None if dscp == "none" else int(dscp)
+    body: dict[str, Any] = {"dscp": number} | ({} if provider is None else {"provider": provider})
+    changed = session.server.change("PATCH", path("networks", name), body)
+    done(session, changed, lambda _: f'packets of network "{name}" carry {_carried(number)}')
+
+
+def _carried(dscp: int | None) -> str:
+    return "the DSCP that its pods give them" if dscp is None else f"DSCP {dscp}"

@@ -1,4 +1,4 @@
-"""Nodes: list, register (with the node's token), forget."""
+"""Nodes: list, register (with the node's token), change, forget."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cli.arguments import datapath_id
 from cli.client import Changed, path
 from cli.failures import Refused
 from cli.options import Session, command
-from cli.render import Column, Item, cell, items, show, table
+from cli.render import Column, Item, Part, cell, items, show, table
 from cli.results import done
 from cli.tokenfile import TokenFile
 
@@ -20,9 +20,11 @@ COLUMNS = (
     Column("UNDERLAY", "underlay"),
     Column("SUBNETS", "subnets", folds=True),
     Column("DATAPATH ID", "dpid"),
+    Column("SENDS BY", "encapsulation"),
     Column("PHASE", "phase"),
     Column("PORTS", "ports", right=True),
     Column("FREE", "free_addresses", right=True),
+    Column("MTU", "mtu", right=True),
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The node's name.")]
@@ -44,13 +46,20 @@ def register(app: typer.Typer) -> None:
     add = command(app, "Nodes")
     add(nodes)
     add(create_node)
+    add(set_node)
     add(renew_token)
     add(delete_node)
 
 
 def nodes(session: Session) -> None:
-    """List the nodes with their addresses and pod subnets."""
-    show(session.output, session.server.get("/nodes"), lambda body: table(COLUMNS, items(body, "nodes")))
+    """List the nodes with their addresses and pod subnets, and what they warn of."""
+    show(session.output, session.server.get("/nodes"), _view)
+
+
+def _view(body: object) -> tuple[Part, ...]:
+    found = items(body, "nodes")
+    warned = ((cell(node.get("name")), cell(text)) for node in found for text in node.get("warnings") or ())
+    return table(COLUMNS, found), *(f"warning: {name}: {text}" for name, text in warned)
 
 
 def create_node(
@@ -91,6 +100,25 @@ def create_node(
             raise Refused(f'node "{name}": is registered already, and its token was shown then; {_ANOTHER}')
         file.keep(str(token))
     done(session, Changed(node, changed.status), lambda node: f"{_made(node)}\nits token is in {token_file}")
+
+
+def set_node(
+    session: Session,
+    name: Name,
+    encapsulation: Annotated[
+        str,
+        typer.Option(
+            "--encapsulation", metavar="vxlan|geneve|default", show_default=False, help="default: as the cluster's is."
+        ),
+    ],
+) -> None:
+    """Let a node send to others by VXLAN or Geneve. Every node accepts both, so nodes change one by one, live.
+
+    Its heddle-node must have made geneve0 first, which one of an earlier version does not.
+    """
+    chosen = None if encapsulation == "default" else encapsulation
+    changed = session.server.change("PATCH", path("nodes", name), {"encapsulation": chosen})
+    done(session, changed, lambda node: f'node "{name}" sends by {node.get("encapsulation")}')
 
 
 def renew_token(session: Session, name: Name, token_file: TokenFileOption = None) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import typer
 
 from cli.client import Access, Planned, Planner
-from cli.commands import bindings, connections, endpoints, networks, nodes, pods, projects, services
+from cli.commands import bindings, connections, egresses, endpoints, mirrors, networks, nodes, pods, projects, services
 from cli.failures import ExitStatus
 from cli.options import Output, Session, with_common_options
 from cli.render import Column, Item, Part, cell, items, show, table
@@ -17,6 +17,7 @@ _COMMANDS: Final = (
     networks.create_network,
     networks.delete_network,
     networks.make_global,
+    networks.set_dscp,
     connections.join_networks,
     connections.isolate_networks,
     projects.create_project,
@@ -25,13 +26,18 @@ _COMMANDS: Final = (
     projects.delete_project,
     bindings.create_binding,
     bindings.delete_binding,
+    egresses.create_egress,
+    egresses.delete_egress,
     pods.set_pod,
     pods.forget_pod,
     services.create_service,
     services.delete_service,
     endpoints.set_endpoints,
     endpoints.delete_endpoints,
+    mirrors.create_mirror,
+    mirrors.delete_mirror,
     nodes.create_node,
+    nodes.set_node,
     nodes.delete_node,
 )
 

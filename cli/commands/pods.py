@@ -1,4 +1,4 @@
-"""Pods, as tenants describe them: labels, and networks asked for. Their ports are in `ports`."""
+"""Pods, as tenants describe them: labels, networks asked for, limits. Their ports are in `ports`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ COLUMNS = (
     Column("POD", "pod"),
     Column("LABELS", lambda pod: labels_text(pod.get("labels")), folds=True),
     Column("ASKS FOR", "networks", folds=True),
+    Column("INGRESS", "ingress_bandwidth", right=True),
+    Column("EGRESS", "egress_bandwidth", right=True),
 )
 INTERFACES = (
     Column("INTERFACE", lambda one: one.get("interface") or "primary"),
@@ -68,16 +70,26 @@ def set_pod(
         list[str] | None,
         typer.Option("--network", "-n", metavar="NETWORK", show_default=False, help="One that it asks for; repeat."),
     ] = None,
+    ingress: Annotated[
+        str | None,
+        typer.Option("--ingress-bandwidth", metavar="RATE", show_default=False, help="Bits a second that it may get."),
+    ] = None,
+    egress: Annotated[
+        str | None,
+        typer.Option("--egress-bandwidth", metavar="RATE", show_default=False, help="Bits a second that it may send."),
+    ] = None,
 ) -> None:
-    """Say which labels a pod has and which networks it asks for; what was said before is replaced.
+    """Say which labels a pod has, which networks it asks for and its limits; what was said before is replaced.
 
-    It counts when the pod is attached, and gives it nothing that its project does not have.
+    Labels and networks count when the pod is attached, and give it nothing that its project does not have. Limits
+    (500k, 10M, 1.5G) are in force at once, by each of its ports.
 
-    Example: heddle set-pod red/db --label role=db --network backup
+    Example: heddle set-pod red/db --label role=db --network backup --egress-bandwidth 10M
     """
     project, name = pair(pod)
     body: dict[str, Any] = {"project": project, "pod": name, "labels": dict(label(text) for text in labels or ())}
-    changed = session.server.change("POST", "/pods", body | {"networks": network or []})
+    body |= {"networks": network or [], "ingress_bandwidth": ingress, "egress_bandwidth": egress}
+    changed = session.server.change("POST", "/pods", body)
     done(session, changed, lambda made: f'pod "{pod}" noted; it would be {_outlook(made)}')
 
 

@@ -53,6 +53,27 @@ def create_service(
         list[str] | None,
         typer.Option("--external", metavar="IP", show_default=False, help="Also an address of the outside; repeat."),
     ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--source",
+            metavar="CIDR",
+            show_default=False,
+            help="External addresses lead in from there only; repeat.",
+        ),
+    ] = None,
+    external_local: Annotated[
+        bool, typer.Option("--external-local", help="From outside, only endpoints on the node that a client comes to.")
+    ] = False,
+    health_port: Annotated[
+        int, typer.Option(metavar="NUMBER", show_default=False, help="Where each node tells how many endpoints it has.")
+    ] = 0,
+    load_balancer: Annotated[
+        bool, typer.Option("--load-balancer", help="Also an address of the cluster's pool.")
+    ] = False,
+    load_balancer_address: Annotated[
+        str | None, typer.Option(metavar="IP", show_default=False, help="This one of the pool.")
+    ] = None,
     affinity: Annotated[
         int,
         typer.Option(metavar="SECONDS", show_default=False, help="How long a client stays with its endpoint."),
@@ -72,9 +93,17 @@ def create_service(
     body: dict[str, Any] = {"name": service, "project": project, "address": address}
     body["ports"] = with_node_ports(map(named_port, port), node_port or ())
     given = {"affinity": affinity, "internal_local": internal_local, "publish_not_ready": publish_not_ready}
-    body |= {key: value for key, value in (given | {"external": external}).items() if value}
+    outside: dict[str, Any] = {
+        "external": external,
+        "sources": source,
+        "external_local": external_local,
+        "health_port": health_port,
+    }
+    is_balanced = load_balancer or load_balancer_address is not None
+    outside |= {"load_balancer": is_balanced, "load_balancer_address": load_balancer_address}
+    body |= {key: value for key, value in (given | outside).items() if value}
     changed = session.server.change("POST", "/services", body)
-    done(session, changed, lambda made: f'service "{name}" is at {address}, ports {_ports(made)}')
+    done(session, changed, lambda made: f'service "{name}" is at {address}, ports {_ports(made)}{_at(made)}')
 
 
 def delete_service(session: Session, name: Name) -> None:
@@ -88,6 +117,15 @@ def _ports(service: Item) -> str:
     return ports_text(service.get("ports") or []) or NOTHING
 
 
+def _at(service: Item) -> str:
+    given = ", ".join(service.get("ingress") or ())
+    return f", and for others at {given}" if given else ""
+
+
+def _outer(service: Item) -> str:
+    return ", ".join((*(service.get("external") or ()), *(service.get("ingress") or ()))) or NOTHING
+
+
 def _node_ports(service: Item) -> str:
     return node_ports_text(service.get("ports") or []) or NOTHING
 
@@ -98,8 +136,11 @@ COLUMNS = (
     Column("ADDRESS", "address"),
     Column("PORTS", _ports, folds=True),
     Column("NODE PORTS", _node_ports, folds=True),
-    Column("EXTERNAL", lambda service: ", ".join(service.get("external") or ()) or NOTHING, folds=True),
+    Column("EXTERNAL", _outer, folds=True),
+    Column("SOURCES", lambda service: ", ".join(service.get("sources") or ()) or NOTHING, folds=True),
     Column("AFFINITY", lambda service: f"{service['affinity']}s" if service.get("affinity") else NOTHING, right=True),
     Column("LOCAL ONLY", "internal_local"),
+    Column("OUTER LOCAL", "external_local"),
+    Column("HEALTH", lambda service: str(service.get("health_port") or NOTHING), right=True),
     Column("NOT READY TOO", "publish_not_ready"),
 )

@@ -76,4 +76,5 @@ def _verdict(body: Item) -> str:
     """Return the verdict with the place where it fell."""
     at = body.get("at") or {}
     dialled = f", as {cell(body.get('destination'))}" if body.get("destination") else ""
-    return f"{cell(body.get('verdict'))} on {cell(at.get('node'))}, {cell(body.get('reason'))}{dialled}"
+    copied = f"; copied to {cell(body.get('copies'))}" if body.get("copies") else ""
+    return f"{cell(body.get('verdict'))} on {cell(at.get('node'))}, {cell(body.get('reason'))}{dialled}{copied}"

@@ -11,25 +11,32 @@ from cni_shim.node.settings import Settings
 
 EXTERNAL_BRIDGE = "br-ex"
 VXLAN_PORT = "vxlan0"
+GENEVE_PORT = "geneve0"
 TUN_PORT = "tun0"
 ICMP_PORT = "icmp0"  # to the translator of quotes and back
 ICMP_OFPORT = 65000  # far from the numbers that OVS gives by itself
+GENEVE_OFPORT = 65001
 VXLAN_UDP_PORT = 4789  # RFC 7348, section 5
+GENEVE_UDP_PORT = 6081  # RFC 8926, section 3.3
 UPLINK_KEY = "heddle-uplink"  # external_ids of br-ex: which interface was moved under it
 
 
 def pod_bridge(configuration: Configuration, settings: Settings, mtu: int) -> BridgeRow:
     """br0. `mtu`: bytes that a pod's packet may have (the underlay's minus the encapsulation)."""
-    vxlan = {
-        "type": "vxlan",
-        "ofport_request": 1,
-        "options": {
-            "remote_ip": "flow",
-            "key": "flow",
-            "local_ip": configuration.underlay,
-            "dst_port": str(VXLAN_UDP_PORT),
-        },
+    tunnel = {
+        "remote_ip": "flow",
+        "key": "flow",
+        "local_ip": configuration.underlay,
+        "tos": "inherit" if settings.inherit_dscp else "0",
     }
+    # Both at all times: a peer may send by either, and flows say by which this node does.
+    vxlan = {"type": "vxlan", "ofport_request": 1, "options": {**tunnel, "dst_port": str(VXLAN_UDP_PORT)}}
+    geneve = {
+        "type": "geneve",
+        "ofport_request": GENEVE_OFPORT,
+        "options": {**tunnel, "dst_port": str(GENEVE_UDP_PORT)},
+    }
+    tunnels = (PortRow(VXLAN_PORT, vxlan), PortRow(GENEVE_PORT, geneve))
     icmp = {"type": "internal", "ofport_request": ICMP_OFPORT, "mtu_request": mtu}
     tun = {"type": "internal", "ofport_request": 2, "mac": configuration.gateway_mac, "mtu_request": mtu}
     return BridgeRow(
@@ -41,7 +48,7 @@ def pod_bridge(configuration: Configuration, settings: Settings, mtu: int) -> Br
             "other_config": {"datapath-id": configuration.datapath_id, "disable-in-band": "true"},
             "external_ids": {"heddle-node": configuration.node},
         },
-        ports=(PortRow(VXLAN_PORT, vxlan), PortRow(TUN_PORT, tun), PortRow(ICMP_PORT, icmp)),
+        ports=(*tunnels, PortRow(TUN_PORT, tun), PortRow(ICMP_PORT, icmp)),
         controllers=configuration.controllers,
         # Milliseconds. A controller that was restarted finds its switches again within a second.
         controller_columns={"max_backoff": 1000, "inactivity_probe": 10000},

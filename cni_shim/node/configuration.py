@@ -9,7 +9,7 @@ import ipaddress
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,37 @@ class NodePorts:
 
 @dataclass(frozen=True)
 class Door:
-    """A port of an external address; it leads to this node's `node_port`, or if that is 0 to the address `service`."""
+    """A port of an external address; it leads to this node's `node_port`, or if that is 0 to the address `service`.
+
+    `sources`: where the clients are whom it leads in; None: anywhere.
+    """
 
     address: str
     protocol: str
     port: int
     service: str
     node_port: int
+    sources: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class LocalPort:
+    """A port of a service to which clients from outside come by their own addresses; so they do by its `node_port`."""
+
+    service: str
+    protocol: str
+    port: int
+    node_port: int
+
+
+@dataclass(frozen=True)
+class Health:
+    """At `port` of this node is told how many endpoints of a service of a project it has."""
+
+    port: int
+    project: str
+    service: str
+    endpoints: int
 
 
 @dataclass(frozen=True)
@@ -47,7 +71,8 @@ class Configuration:
 
     `controllers` are the switch's OpenFlow targets; `api`, the URLs of the living controllers' APIs, if they tell.
     `hairpin`: from where the node is met that reaches itself by a service, one address for each family; none from an
-    older controller, which leaves services to a proxy on the node. `node_ports`: none if they are left to one.
+    older controller, which leaves services to a proxy on the node. `node_ports`: none if they are left to one. `held`:
+    addresses that this node answers for on the underlay, besides its own.
     """
 
     revision: int
@@ -68,6 +93,10 @@ class Configuration:
     hairpin: tuple[str, ...] = ()
     node_ports: NodePorts | None = None
     external: tuple[Door, ...] = ()
+    local: tuple[LocalPort, ...] = ()
+    health: tuple[Health, ...] = ()
+    control_plane: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
 
     @property
     def gateway_mac(self) -> str:
@@ -100,6 +129,10 @@ def parse(content: Any, node: str) -> Configuration:
     values["hairpin"] = _many(_address)("hairpin", content.get("hairpin") or [])
     values["node_ports"] = _node_ports(content.get("node_ports"))
     values["external"] = _many(_door)("external", content.get("external") or [])
+    values["control_plane"] = _many(_address)("control_plane", content.get("control_plane") or [])
+    values["local"] = _many(_of(LocalPort, _LOCAL_PORT))("local", content.get("local") or [])
+    values["health"] = _many(_of(Health, _HEALTH))("health", content.get("health") or [])
+    values["held"] = _many(_address)("held", content.get("held") or [])
     if values["node"] != node:
         raise _wrong("node", values["node"], f"this node, {node!r}")
     configuration = Configuration(**values)
@@ -254,16 +287,20 @@ def _node_ports(content: Any) -> NodePorts | None:
 
 
 def _door(name: str, value: Any) -> Door:
-    fields: dict[str, Callable[[str, Any], Any]] = {
-        "address": _address,
-        "protocol": _protocol,
-        "port": _number(1, 65535),
-        "service": _address,
-        "node_port": _number(0, 65535),
-    }
-    if not isinstance(value, dict) or not fields.keys() <= value.keys():
-        raise _wrong(name, value, f"{', '.join(fields)} of each")
-    return Door(**{field: read(f"{name}.{field}", value[field]) for field, read in fields.items()})
+    door: Door = _of(Door, _DOOR)(name, value)
+    given = value.get("sources")  # an older controller knows of none
+    return door if given is None else replace(door, sources=_many(_prefix)(f"{name}.sources", given))
+
+
+def _of(kind: Callable[..., Any], fields: dict[str, Callable[[str, Any], Any]]) -> Callable[[str, Any], Any]:
+    """A reader of objects with these fields."""
+
+    def read(name: str, value: Any) -> Any:
+        if not isinstance(value, dict) or not fields.keys() <= value.keys():
+            raise _wrong(name, value, f"{', '.join(fields)} of each")
+        return kind(**{field: reader(f"{name}.{field}", value[field]) for field, reader in fields.items()})
+
+    return read
 
 
 def _protocol(name: str, value: Any) -> str:
@@ -272,6 +309,25 @@ def _protocol(name: str, value: Any) -> str:
     return str(value)
 
 
+_DOOR: dict[str, Callable[[str, Any], Any]] = {
+    "address": _address,
+    "protocol": _protocol,
+    "port": _number(1, 65535),
+    "service": _address,
+    "node_port": _number(0, 65535),
+}
+_LOCAL_PORT: dict[str, Callable[[str, Any], Any]] = {
+    "service": _address,
+    "protocol": _protocol,
+    "port": _number(1, 65535),
+    "node_port": _number(0, 65535),
+}
+_HEALTH: dict[str, Callable[[str, Any], Any]] = {
+    "port": _number(1, 65535),
+    "project": _text,
+    "service": _text,
+    "endpoints": _number(0, 2**31),
+}
 _READERS: dict[str, Callable[[str, Any], Any]] = {
     "revision": _number(-(2**63), 2**64),
     "node": _text,

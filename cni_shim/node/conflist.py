@@ -17,7 +17,7 @@ CNI_VERSIONS = ("0.3.1", "0.4.0", "1.0.0", "1.1.0")
 
 
 def content(configuration: Configuration, settings: Settings) -> dict[str, Any]:
-    """The conflist as a value; `settings.cni_config` adds to, or replaces, the plugin's fields."""
+    """The conflist as a value; `settings.cni_config` replaces fields of our plugin, or adds some. Others may follow."""
     plugin = {
         "type": "heddle",
         "node": settings.node,
@@ -28,7 +28,8 @@ def content(configuration: Configuration, settings: Settings) -> dict[str, Any]:
         "bridge": configuration.bridge,
         **(settings.cni_config or {}),
     }
-    return {"cniVersion": CNI_VERSION, "cniVersions": list(CNI_VERSIONS), "name": NETWORK_NAME, "plugins": [plugin]}
+    versions = {"cniVersion": CNI_VERSION, "cniVersions": list(CNI_VERSIONS)}
+    return {**versions, "name": NETWORK_NAME, "plugins": [plugin, *settings.cni_chained]}
 
 
 def present(configuration: Configuration, settings: Settings) -> list[str]:

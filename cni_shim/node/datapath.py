@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from cni_shim.node import bridges, conflist, firewall, links, rows, uplink
+from cni_shim.attachment import CONTAINER_KEY, INTERNAL
+from cni_shim.errors import IO_FAILURE, ShimError
+from cni_shim.node import bridges, conflist, firewall, held, links, rows, taps, uplink
 from cni_shim.node.configuration import FILE_NAME, Configuration
 from cni_shim.node.settings import Settings
+from cni_shim.node.system import family_flag
 from cni_shim.node.system import links as present_links
 from cni_shim.ovsdb import Database, Operation, as_set
 
-CONTAINER_KEY = "heddle-container"  # external_ids of a pod's Interface row, written by the CNI plugin
+LEAST_MTU = {"-4": 576, "-6": 1280}  # RFC 791, section 3.1; RFC 8200, section 5
 
 
 def ensure(configuration: Configuration, settings: Settings) -> list[str]:
@@ -27,30 +30,49 @@ def ensure(configuration: Configuration, settings: Settings) -> list[str]:
         if userspace and changed:
             uplink.announce_moved(settings)  # until the guard was there, the uplink's MAC answered too
         changed += _ensure_tls(settings, database)
-        bridge = bridges.pod_bridge(configuration, settings, underlay.mtu - configuration.mtu_overhead)
+        bridge = bridges.pod_bridge(configuration, settings, _pods_mtu(configuration, underlay, settings.mtu))
         if rows.ensure(database, bridge):
             changed.append(f"{bridge.name} with its tunnel, {bridges.TUN_PORT}, {bridges.ICMP_PORT} and controllers")
         for device in (bridges.TUN_PORT, bridges.ICMP_PORT):
             uplink.wait_for_device(device)
         changed += links.ensure(configuration)
+        changed += held.ensure(configuration, underlay.interface)
         changed += remove_stale_ports(configuration.bridge, database)
+        changed += taps.ensure(database)
     finally:
         database.close()
     return changed
+
+
+def _pods_mtu(configuration: Configuration, underlay: uplink.Underlay, bound: int | None) -> int:
+    """Bytes that a pod's packet may have; `bound`: of the underlay's. ShimError when IP does not work with so few."""
+    carried = min(underlay.mtu, bound or underlay.mtu)
+    mtu = carried - configuration.mtu_overhead
+    least = max(LEAST_MTU[family_flag(gateway)] for gateway in configuration.gateways)
+    if mtu < least:
+        cause = f"{underlay.uplink} has {carried}, tunnels take {configuration.mtu_overhead} of these"
+        raise ShimError(
+            IO_FAILURE,
+            f"pods would have an MTU of {mtu} bytes, and need {least}",
+            f"{cause}: give {underlay.uplink} {least + configuration.mtu_overhead} or more",
+        )
+    return mtu
 
 
 def remove_stale_ports(bridge: str, database: Database) -> list[str]:
     """Take pods' ports whose link is gone (a reboot, a DEL while OVS was away) out of the database.
 
     The plugin makes the link before the row and removes the row before the link, and the rows are read first here:
-    a row without a link is never one in the making.
+    a row without a link is never one in the making. Of a tap, the pod's namespace has to be there.
     """
-    interfaces = database.rows("Interface", ["name", "external_ids"])
-    pods = [row["name"] for row in interfaces if CONTAINER_KEY in row["external_ids"]]
+    interfaces = database.rows("Interface", ["name", "type", "external_ids"])
+    pods = {row["name"]: row for row in interfaces if CONTAINER_KEY in row["external_ids"]}
     if not pods:
         return []
     there = present_links()
-    stale = [name for name in pods if name not in there]
+    stale = [
+        name for name, row in pods.items() if (taps.is_stale(row) if row["type"] == INTERNAL else name not in there)
+    ]
     rows.remove_ports(database, bridge, stale)
     return [f"stale port {name} removed" for name in stale]
 
@@ -64,12 +86,13 @@ def release(configuration: Configuration, settings: Settings) -> list[str]:
     if moved is None:
         return []
     # First: behind the guard, the uplink would hear nothing.
-    return [*firewall.ensure(configuration, "", settings.state_dir), *uplink.give_back(moved, settings)]
+    changed = firewall.ensure(configuration, "", settings.state_dir)
+    return [*changed, *held.release(), *uplink.give_back(moved, settings)]
 
 
 def tear_down(settings: Settings, bridge: str) -> list[str]:
     """Undo `ensure`; what was changed, in words."""
-    changed = conflist.absent(settings)
+    changed = [*conflist.absent(settings), *held.release()]
     database = Database(settings.database)
     try:
         if rows.remove_bridge(database, bridge):

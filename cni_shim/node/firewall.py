@@ -22,6 +22,9 @@ TABLE = "heddle"
 FILE_NAME = "nftables.sum"
 TRANSPORTS = "tcp, udp, sctp"
 _UNGUARDED = "32768-60999"  # br0 takes an answer to a guarded port for a question; none is among these
+# portmap lets the kernel take packets to loopback addresses from tun0, for the node's own connections to hostPorts by
+# them. Pods' stop before conntrack, which makes such packets of the answers.
+_LOOPBACK = (f'iifname "{TUN_PORT}" ip daddr 127.0.0.0/8 counter drop',)
 POD_LINK_GROUP = 0x6864  # `cni_shim.add` makes the host's end of every pod's veth in this link group
 
 
@@ -29,7 +32,7 @@ def ruleset(configuration: Configuration, uplink: str | None) -> str:
     """The text for `nft -f`. `uplink`: the interface under br-ex ("" while that leads nowhere), None when the kernel is
     the data path."""
     inet = [
-        *_guard(uplink, "prerouting", -400),
+        *_guard(uplink, "prerouting", -400, _LOOPBACK),
         *_refusal_chain(configuration),
         *_from_hairpin_chain(configuration),
         *_entrance_chains(configuration),
@@ -78,10 +81,10 @@ def _listing() -> str:
     return "".join(found)
 
 
-def _guard(uplink: str | None, hook: str, priority: int) -> list[str]:
+def _guard(uplink: str | None, hook: str, priority: int, more: Iterable[str] = ()) -> list[str]:
     """What comes by icmp0 is for the translator of quotes, not for the kernel. And with a userspace data path it gets a
     copy of every frame from a pod or the wire: it must see none."""
-    rules = [f'iifname "{ICMP_PORT}" counter drop']
+    rules = [f'iifname "{ICMP_PORT}" counter drop', *more]
     if uplink is not None:
         rules.append(f"meta iifgroup {POD_LINK_GROUP} counter drop")
     if uplink:
@@ -125,22 +128,38 @@ def _from_hairpin_chain(configuration: Configuration) -> list[str]:
 def _entrance_chains(configuration: Configuration) -> list[str]:
     """What comes from others to services goes to br0. A hostPort comes before (dstnat), and what comes from the hairpin
     address was in br0 already: its endpoint is this node."""
-    rules = []
+    others = "type nat hook prerouting priority dstnat + 10; policy accept;"
+    own = "type nat hook output priority -90; policy accept;"
+    chains = (("entrance", others, True), ("own_entrance", own, False))
+    return [
+        line
+        for name, start, by_outside in chains
+        for line in _entrance(name, start, configuration, by_outside=by_outside)
+    ]
+
+
+def _entrance(name: str, start: str, configuration: Configuration, *, by_outside: bool) -> list[str]:
+    """What comes from outside, or what the node begins itself: one of the chains, behind those that it jumps to."""
+    rules: list[str] = []
+    doors: list[str] = []
     for family, loopback in (("ip", "127.0.0.0/8"), ("ip6", "::1")):
         hairpin = _of_family(configuration.hairpin, family)
         if hairpin:
             other = f"{family} saddr != {hairpin}"
-            rules += [f"{other} {words}" for words in _external(configuration, family)]
+            external = _external(configuration, family, by_outside=by_outside)
+            if external:  # one look for what goes elsewhere, however many there are
+                addresses = _of_family((door.address for door in configuration.external), family)
+                rules.append(f"{other} {family} daddr {{ {addresses} }} jump {name}_{family}")
+                doors += _chain(f"{name}_{family}", *external)
             here = f"{family} daddr != {loopback} fib daddr type local"
-            rules += [f"{other} {here} {words}" for words in _node_ports(configuration, family)]
-    others = "type nat hook prerouting priority dstnat + 10; policy accept;"
-    own = "type nat hook output priority -90; policy accept;"
-    chains = (("entrance", others), ("own_entrance", own))
-    return [line for name, start in chains for line in _chain(name, start, rules)] if rules else []
+            local = _local_node_ports(configuration, family) if by_outside else []
+            words_here = [*_health_ports(configuration), *local, *_node_ports(configuration, family)]
+            rules += [f"{other} {here} {words}" for words in words_here]
+    return [*doors, *_chain(name, start, *rules)] if rules else []
 
 
-def _chain(name: str, start: str, rules: list[str]) -> list[str]:
-    return [f"chain {name} {{", *_deeper([start, *rules]), "}"]
+def _chain(name: str, *lines: str) -> list[str]:
+    return [f"chain {name} {{", *_deeper(lines), "}"]
 
 
 def _node_ports(configuration: Configuration, family: str) -> list[str]:
@@ -153,14 +172,50 @@ def _node_ports(configuration: Configuration, family: str) -> list[str]:
     return [f"{ports} counter dnat {family} to {_from_to(here)} persistent"]
 
 
-def _external(configuration: Configuration, family: str) -> list[str]:
+def _health_ports(configuration: Configuration) -> list[str]:
+    """They are among the node ports, and answered here."""
+    ports = ", ".join(str(health.port) for health in configuration.health)
+    return [f"tcp dport {{ {ports} }} counter accept"] if ports and configuration.node_ports is not None else []
+
+
+def _local_node_ports(configuration: Configuration, family: str) -> list[str]:
+    """Who comes from outside to such a port goes on by his own address, to the service's, where br0 knows him by it."""
+    outside = _outside(configuration, family)
+    rules = []
+    for port in configuration.local:
+        if port.node_port and (":" in port.service) == (family == "ip6"):
+            asked = f"{port.protocol.lower()} dport {port.node_port} {outside}"
+            rules.append(f"{asked} counter dnat {family} to {_at(port.service, port.port)}")
+    return rules
+
+
+def _outside(configuration: Configuration, family: str) -> str:
+    """No node, no controller, and nobody by an address that only pods, services and what stands for nodes have."""
+    nodes = (*configuration.peers, configuration.underlay, *configuration.control_plane)
+    inside = (*configuration.cluster_cidrs, *configuration.service_cidrs, *configuration.hairpin, *nodes)
+    members = _of_family((*inside, *_this_node(configuration)), family)
+    return f"{family} saddr != {{ {members} }} fib saddr type != local"
+
+
+def _at(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _external(configuration: Configuration, family: str, *, by_outside: bool) -> list[str]:
     """External addresses go the same way, by the service's node port; without one, to the service's own address."""
+    local = {(port.service, port.protocol, port.port) for port in configuration.local} if by_outside else set()
     here = _of_family(_this_node(configuration), family)
     rules = []
     for door in configuration.external:
         if (":" in door.address) == (family == "ip6"):
             asked = f"{family} daddr {door.address} {door.protocol.lower()} dport {door.port}"
             by_node_port = f"{_from_to(here, door.node_port)} persistent" if here and door.node_port else ""
+            if door.sources is not None:  # a nat chain sees what begins a connection; what goes on is let alone
+                allowed = _of_family(door.sources, family)
+                others = f" {family} saddr != {{ {allowed} }}" if allowed else ""
+                rules.append(f"{asked}{others} counter drop")
+            if (door.service, door.protocol, door.port) in local:
+                rules.append(f"{asked} {_outside(configuration, family)} counter dnat {family} to {door.service}")
             rules.append(f"{asked} counter dnat {family} to {by_node_port or door.service}")
     return rules
 
@@ -209,8 +264,9 @@ def _by_entrance(configuration: Configuration) -> list[str]:
 
 
 def _nat_chain(configuration: Configuration) -> list[str]:
-    # br0 takes only the node's own addresses from tun0, so the client of a hostPort or a node port goes by one of them.
-    rules = []
+    # br0 takes only the node's own addresses from tun0, so the client of a hostPort or a node port goes by one of them;
+    # but where services are for clients from outside by addresses of their own.
+    rules = [words for family in ("ip", "ip6") for words in _as_they_are(configuration, family)]
     for family in ("ip", "ip6"):
         members = _of_family(_this_node(configuration), family)
         if members:
@@ -224,6 +280,15 @@ def _nat_chain(configuration: Configuration) -> list[str]:
         if members:
             rules.append(f'oifname != "{TUN_PORT}" {family} saddr {{ {members} }} counter masquerade')
     return ["chain postrouting {", "  type nat hook postrouting priority srcnat; policy accept;", *_deeper(rules), "}"]
+
+
+def _as_they_are(configuration: Configuration, family: str) -> list[str]:
+    ports = (port for port in configuration.local if (":" in port.service) == (family == "ip6"))
+    members = ", ".join(f"{port.service} . {port.protocol.lower()} . {port.port}" for port in ports)
+    if not members:
+        return []
+    asked = f'oifname "{TUN_PORT}" ct status dnat {family} daddr . meta l4proto . th dport {{ {members} }}'
+    return [f"{asked} {_outside(configuration, family)} counter accept"]
 
 
 def _this_node(configuration: Configuration) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cni_shim.errors import IO_FAILURE, ShimError
-from cni_shim.node import configuration, datapath, neighbours, settings, status, translator
+from cni_shim.node import answering, configuration, datapath, neighbours, offload, settings, status, survey, translator
 from cni_shim.node.bridges import ICMP_PORT
 from cni_shim.node.configuration import Configuration
 from cni_shim.node.controllers import Controllers
@@ -47,6 +47,7 @@ FLAGS = (
     ("--apiserver-certificate", "apiserver.certificate", "client certificate, in place of a token"),
     ("--apiserver-key", "apiserver.key", "the key that belongs to it"),
 )
+PATIENCE_WITH_PATHS = 5.0  # seconds for a first look at the ways to peers; `run` looks at all
 DEFAULT_SETTINGS = "/etc/heddle/node.json"
 
 
@@ -141,7 +142,19 @@ def _set_up(chosen: Settings, wait: float) -> int:
         for address in neighbours.ensure(wanted.peers, vswitchd):
             log.warning("peer %s does not answer ARP; `run` asks again", address)
         vswitchd.close()
+    _survey(wanted, chosen)
     return 0
+
+
+def _survey(wanted: Configuration, chosen: Settings) -> None:
+    try:
+        made = survey.survey(wanted, PATIENCE_WITH_PATHS)
+    except ShimError as error:
+        log.warning("%s", error)
+        return
+    survey.save(made, chosen.state_dir)
+    for warning in (*made.warnings(wanted.underlay), *offload.warnings(wanted, chosen)):
+        log.warning("%s", warning)
 
 
 def _configuration(chosen: Settings, wait: float) -> Configuration:
@@ -171,6 +184,7 @@ def _run(chosen: Settings, _wait: float) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: events.put(Stop()))
     translator.start(ICMP_PORT)
+    answering.start(chosen)
     last = configuration.last_good(chosen.state_dir, chosen.node)
     controllers = Controllers(chosen, last)
     resident = Resident(chosen, last, controllers, events)

@@ -10,11 +10,13 @@ import time
 from queue import Empty, SimpleQueue
 
 from cni_shim.errors import ShimError
-from cni_shim.node import configuration, conflist, connections, datapath, neighbours, readiness, uplink
+from cni_shim.node import configuration, conflist, connections, datapath, held, neighbours, readiness, uplink
 from cni_shim.node.configuration import Configuration
 from cni_shim.node.controllers import Controllers
 from cni_shim.node.events import ControllerAway, Event, Events, Heard, Poller, Stop, SwitchDown, SwitchUp, watch_switch
+from cni_shim.node.health import HealthPorts
 from cni_shim.node.settings import Settings
+from cni_shim.node.surveyor import Surveyor
 from cni_shim.node.vswitchd import Vswitchd, has_flows
 
 PASS_INTERVAL = 10.0  # seconds between looks at the whole node, whether or not anything was heard
@@ -23,7 +25,7 @@ NEIGHBOUR_INTERVAL = 60.0  # OVS forgets a neighbour after 900 s; a peer may cha
 RETRY = 1.0  # seconds after a pass that failed
 # Seconds that ovs-vswitchd may be away (a restart takes 0.2) before the node takes its own traffic back from it.
 PATIENCE_WITH_SWITCH = 2.0
-_OF_NO_CONCERN = ("revision", "programmed", "api")
+_OF_NO_CONCERN = ("revision", "programmed", "api", "health")
 # Seconds after ovs-vswitchd came, or something was put right, at which the node's addresses are announced again (RFC
 # 5227, section 2.3, has it done twice): the first announcement is lost if it does not forward yet.
 ANNOUNCEMENTS = (0.5, 1.0, 2.0, 4.0)
@@ -39,7 +41,10 @@ class Resident:
         self._settings = settings
         self._events = events
         self._poller = Poller(controllers, events)
+        self._surveyor = Surveyor(settings)
         self._configuration = last
+        if last is not None:
+            self._surveyor.heed(last)
         self._switch_runs = False
         self._switch_down_since = time.monotonic()
         self._controller_answers = False
@@ -54,14 +59,17 @@ class Resident:
         self._trouble = ""
         self._ready = False
         self._reason = ""
+        self._health = HealthPorts()
 
     def run(self) -> None:
         """Keep the node until a Stop comes."""
         self._poller.start()
+        self._surveyor.start()
         watch_switch(self._settings, self._events)
         while True:
             for event in self._next_events():
                 if isinstance(event, Stop):
+                    self._health.close()
                     return
                 self._take(event)
             self._keep()
@@ -105,6 +113,7 @@ class Resident:
         heard = event.configuration
         if not self._controller_answers:
             log.info("the controller answers, revision %d", heard.revision)
+            self._surveyor.forget_reports()
         self._controller_answers = True
         if heard != self._configuration:
             if self._configuration is None or _data_path(heard) != _data_path(self._configuration):
@@ -114,6 +123,7 @@ class Resident:
             except OSError as error:
                 log.error("the configuration cannot be kept for a restart: %s", error)
             self._configuration = heard
+            self._surveyor.heed(heard)
         if event.asked < self._heed_from:
             return
         if not heard.programmed and self._said:
@@ -144,7 +154,7 @@ class Resident:
             changed = datapath.ensure(wanted, self._settings)
             for change in changed:
                 log.info("%s", change)
-            if changed and self._settings.datapath == "netdev":
+            if changed and (wanted.held or self._settings.datapath == "netdev"):
                 self._announcements = [time.monotonic() + seconds for seconds in ANNOUNCEMENTS]
         except (ShimError, OSError) as error:
             log.error("%s", error)
@@ -158,11 +168,14 @@ class Resident:
         elif self._trouble and not trouble:
             log.info("conntrack has room again")
         self._trouble = trouble
+        self._surveyor.mention(*([trouble] if trouble else []))
 
     def _announce(self) -> None:
         try:
             uplink.announce_moved(self._settings)
-        except OSError as error:
+            if self._configuration is not None and self._configuration.held:
+                held.tell(self._configuration.held, uplink.interface_of(self._configuration.underlay, self._settings))
+        except (ShimError, OSError) as error:
             log.warning("the node's addresses are not announced: %s", error)
 
     def _release(self, known: Configuration) -> None:
@@ -201,6 +214,7 @@ class Resident:
             said=self._said,
             denied_for=time.monotonic() - self._denied_since,
         )
+        self._health.keep(self._configuration.health, healthy=known.kept and known.has_flows)
         ready, reason = readiness.ready(known)
         self._ready = ready
         self._poller.settle(impatient=not (ready and self._said))
@@ -217,8 +231,12 @@ class Resident:
 
 
 def _data_path(wanted: Configuration) -> tuple[object, ...]:
-    """What of the configuration concerns the data path: all but its number, the controller's word, and who is asked."""
-    return tuple(value for name, value in vars(wanted).items() if name not in _OF_NO_CONCERN)
+    """What of the configuration concerns the data path: all but its number, the controller's word, and who is asked.
+
+    Of health ports only which there are: what is told there is told at once.
+    """
+    rest = tuple(value for name, value in vars(wanted).items() if name not in _OF_NO_CONCERN)
+    return (*rest, *(health.port for health in wanted.health))
 
 
 def new_events() -> Events:

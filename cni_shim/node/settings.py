@@ -45,6 +45,8 @@ class ApiServer:
 class Settings:
     """One node's settings; paths are absolute. `uplink` None: found by the underlay address.
 
+    `mtu`: bytes of the largest packet that the underlay carries, where that is less than its interface says.
+
     `controllers` are where the first controller is looked for, besides what `apiserver` tells. `cni_ca_file`: where the
     plugin finds a copy of `ca_file`, if it cannot see that itself.
     """
@@ -60,9 +62,12 @@ class Settings:
     ca_file: str | None = None
     cni_ca_file: str | None = None
     uplink: str | None = None
+    mtu: int | None = None
     cni_config: dict[str, Any] | None = field(default=None)
     cni_file: str = "10-heddle.conflist"
+    cni_chained: tuple[dict[str, Any], ...] = ()  # plugins that a runtime executes after ours
     openflow_tls: Tls | None = None
+    inherit_dscp: bool = False  # whether what goes between nodes carries the DSCP of the packet inside
 
     @property
     def database(self) -> str:
@@ -162,9 +167,30 @@ def _interface(name: str, value: Any) -> str:
     return text
 
 
+def _mtu(name: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 1 << 16:
+        raise _wrong(f"field {name!r}", f"must be a number of bytes, not {value!r}")
+    return value
+
+
 def _plugin_config(name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _wrong(f"field {name!r}", "must be an object")
+    return value
+
+
+def _chained(name: str, value: Any) -> tuple[dict[str, Any], ...]:
+    if not isinstance(value, list):
+        raise _wrong(f"field {name!r}", "must be a list of plugins' configurations")
+    for plugin in value:
+        if not isinstance(plugin, dict) or not isinstance(plugin.get("type"), str) or not plugin["type"]:
+            raise _wrong(f"field {name!r}", f"holds {plugin!r}: each is an object with the plugin's type")
+    return tuple(value)
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(f"field {name!r}", f"must be true or false, not {value!r}")
     return value
 
 
@@ -214,8 +240,11 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "ca_file": _optional(_file),
     "cni_ca_file": _optional(_file),
     "uplink": _optional(_interface),
+    "mtu": _optional(_mtu),
     "cni_config": _optional(_plugin_config),
     "cni_file": _file_name,
+    "cni_chained": _chained,
     "openflow_tls": _optional(_tls),
+    "inherit_dscp": _flag,
 }
 _REQUIRED = {"node", "token_file", "ovs_rundir", "datapath", "state_dir"}

@@ -28,12 +28,14 @@ class Bucket:
 
     tokens: float = BURST
     since: float = 0.0
+    rate: float = RATE
+    burst: float = BURST
 
     def take(self, now: float) -> float:
         """Take one token; the seconds to wait before it may be used."""
-        self.tokens = min(BURST, self.tokens + (now - self.since) * RATE) - 1
+        self.tokens = min(self.burst, self.tokens + (now - self.since) * self.rate) - 1
         self.since = now
-        return max(0.0, -self.tokens / RATE)
+        return max(0.0, -self.tokens / self.rate)
 
 
 def start(interface: str) -> None:

@@ -58,6 +58,11 @@ def find(address: str, settings: Settings, database: Database) -> Underlay:
     return Underlay(holder, settings.uplink or holder, int(present[holder]["mtu"]))
 
 
+def interface_of(address: str, settings: Settings) -> str:
+    """The interface on which the node has its underlay address; ShimError when none has it."""
+    return bridges.EXTERNAL_BRIDGE if settings.datapath == "netdev" else _holder(links(), address)
+
+
 def prepare(underlay: Underlay, settings: Settings, database: Database) -> list[str]:
     """Bring the underlay into place; what was changed, in words."""
     if settings.datapath != "netdev":

@@ -13,14 +13,15 @@ from rest.lookup import known
 from rest.options import Options
 from rest.problems import NOT_READY, Problem
 from rest.routing import Access, Answer, Answerer, Call, Empty, Route
-from rest.shapes import Configuration, DoorView, NodePortsView, Readiness
+from rest.shapes import Configuration, DoorView, HealthView, LocalPortView, NodePortsView, Readiness
 from rest.views import gateways, is_programmed
 from topology.allocation import free_addresses
-from topology.doors import Door, doors
+from topology.doors import Door, Health, LocalPort, doors, health, local_ports
+from topology.encapsulation import Encapsulation, overhead
 from topology.model import HAIRPIN, NODE_PORTS, Cluster, Node
+from topology.snapshot import held_by
 
 BRIDGE: Final = "br0"
-_VXLAN_OVERHEAD: Final = {4: 50, 6: 70}  # RFC 7348: inner Ethernet 14, VXLAN 8, UDP 8, outer IP 20 or 40
 
 
 def configuration(call: Call[LongPoll, Empty]) -> Answer:
@@ -43,7 +44,7 @@ class _News:
         self._name = call.where["node"]
         self._after = call.query.after
         self._options = call.options
-        self._seen: tuple[object, object, object, object, bool] | None = None
+        self._seen: tuple[object, ...] | None = None
 
     def __call__(self, published: Published) -> Configuration | bool | None:
         snapshot = published.snapshot
@@ -52,7 +53,16 @@ class _News:
             return False
         programmed = is_programmed(published, self._name)
         replicas = published.replicas.living
-        sources = (snapshot.nodes, snapshot.cluster, snapshot.services_outside, replicas, programmed)
+        near = snapshot.near.get(self._name)
+        sources = (
+            snapshot.nodes,
+            snapshot.cluster,
+            snapshot.services_outside,
+            near,
+            snapshot.held,
+            replicas,
+            programmed,
+        )
         if self._seen is not None and all(new is old for new, old in zip(sources, self._seen, strict=True)):
             return None
         self._seen = sources
@@ -94,7 +104,11 @@ def _configuration(published: Published, node: Node, options: Options) -> Config
         hairpin=tuple(str(HAIRPIN[version]) for version in _versions(cluster)),
         node_ports=_node_ports(cluster),
         external=tuple(map(_door, doors(snapshot))),
-        mtu_overhead=_VXLAN_OVERHEAD[node.underlay.version],
+        local=tuple(map(_local_port, local_ports(snapshot))),
+        health=tuple(map(_health, health(node.name, snapshot))),
+        control_plane=tuple(map(str, cluster.control_plane)),
+        held=tuple(map(str, held_by(node.name, snapshot))),
+        mtu_overhead=overhead(Encapsulation.VXLAN, node.underlay.version),
         controllers=tuple(replica.openflow for replica in living) or options.controllers,
         api=tuple(replica.api for replica in living),
         peers=tuple(map(str, peers)),
@@ -118,8 +132,24 @@ def _node_ports(cluster: Cluster) -> NodePortsView | None:
 
 
 def _door(door: Door) -> DoorView:
-    address, protocol, port, service, node_port = door
-    return DoorView(address=str(address), protocol=protocol, port=port, service=str(service), node_port=node_port)
+    return DoorView(
+        address=str(door.address),
+        protocol=door.protocol,
+        port=door.port,
+        service=str(door.service),
+        node_port=door.node_port,
+        sources=None if door.sources is None else tuple(map(str, door.sources)),
+    )
+
+
+def _local_port(port: LocalPort) -> LocalPortView:
+    service, protocol, number, node_port = port
+    return LocalPortView(service=str(service), protocol=protocol, port=number, node_port=node_port)
+
+
+def _health(health: Health) -> HealthView:
+    project, name = health.service
+    return HealthView(port=health.port, project=project, service=name, endpoints=health.endpoints)
 
 
 def _digest(content: Configuration) -> int:

@@ -57,7 +57,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         put,
         Access.ADMINISTRATION,
         answers={200: EndpointsMade, 201: EndpointsMade, 202: EndpointsMade},
-        refusals=frozenset({404, 422}),
+        refusals=frozenset({404, 409, 422}),
     ),
     Route(
         "GET",
@@ -75,6 +75,6 @@ ROUTES: Final[tuple[Route, ...]] = (
         delete,
         Access.ADMINISTRATION,
         answers={204: None, 202: Late},
-        refusals=frozenset({404}),
+        refusals=frozenset({404, 409}),
     ),
 )

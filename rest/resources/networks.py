@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET
 
 from rest.asked import Listing, NetworkChange, NetworkDeletion, Timeout
 from rest.changes import Changed, ask, done, late, status
 from rest.lookup import known
+from rest.problems import INVALID, Problem
 from rest.routing import Access, Answer, Call, Empty, Route
 from rest.shapes import Late, NetworkDetail, NetworkMade, Networks
 from rest.views import network_detail, network_view, networks
 from store.asked import NetworkCreation
-from topology.requests import DeleteNetwork, SetGlobal
+from topology.requests import DeleteNetwork, SetDscp, SetGlobal
 
 
 def index(call: Call[Listing, Empty]) -> Answer:
@@ -38,9 +40,13 @@ def create(call: Call[Timeout, NetworkCreation]) -> Answer:
 
 
 def change(call: Call[Timeout, NetworkChange]) -> Answer:
-    """Make a network global, or no longer."""
-    name = call.where["network"]
-    return _made(call, name, ask(call, SetGlobal(name, call.body.is_global, call.body.provider)), made=False)
+    """Make a network global, or no longer; or give its pods' packets a DSCP."""
+    name, body = call.where["network"], call.body
+    if (body.is_global is None) == (body.dscp is UNSET):
+        raise Problem(INVALID, f'network "{name}"', "is to be changed in one thing", "give global or dscp").at("$")
+    if body.dscp is not UNSET:
+        return _made(call, name, ask(call, SetDscp(name, body.dscp, body.provider)), made=False)
+    return _made(call, name, ask(call, SetGlobal(name, bool(body.is_global), body.provider)), made=False)
 
 
 def delete(call: Call[NetworkDeletion, Empty]) -> Answer:
@@ -82,11 +88,11 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(
         "PATCH",
         "/v1/networks/{network}",
-        "Make a network global, or no longer",
+        "Make a network global, or no longer; or give its pods' packets a DSCP",
         change,
         Access.ADMINISTRATION,
         answers={200: NetworkMade, 202: NetworkMade},
-        refusals=frozenset({404, 409}),
+        refusals=frozenset({404, 409, 422}),
     ),
     Route(
         "DELETE",

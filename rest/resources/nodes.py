@@ -6,27 +6,30 @@ from typing import Final
 
 import msgspec
 
-from rest.asked import Deletion, NodeCreation, Timeout
+from rest.asked import Deletion, NodeChange, NodeCreation, NodeReport, Timeout
 from rest.changes import ask, done, late, status
 from rest.lookup import known
+from rest.problems import NOT_READY, Problem
+from rest.reports import Report
 from rest.routing import Access, Answer, Answerer, Call, Empty, Route
-from rest.shapes import Late, NodeMade, Nodes, NodeView, Token
-from rest.views import node_view
+from rest.shapes import Late, NodeChanged, NodeMade, Nodes, NodeView, Token
+from rest.views import node_view, node_views
 from store.fields import address, prefixes
-from topology.requests import CreateNode, DeleteNode
+from topology.requests import CreateNode, DeleteNode, SetNode
 
 
 def index(call: Call[Empty, Empty]) -> Answer:
     """All nodes, by name."""
     published = call.control.published
     nodes = sorted(published.snapshot.nodes.items())
-    return Answer(200, Nodes(nodes=tuple(node_view(published, node) for _, node in nodes)))
+    return Answer(200, Nodes(nodes=node_views(published, (node for _, node in nodes), call.control.reports)))
 
 
 def show(call: Call[Empty, Empty]) -> Answer:
     """One node."""
     published = call.control.published
-    return Answer(200, node_view(published, known(published.snapshot.nodes, "node", call.where["node"])))
+    node = known(published.snapshot.nodes, "node", call.where["node"])
+    return Answer(200, node_view(published, node, call.control.reports))
 
 
 def create(call: Call[Timeout, NodeCreation]) -> Answer:
@@ -44,8 +47,22 @@ def create(call: Call[Timeout, NodeCreation]) -> Answer:
     left = late(call, changed.submitted, without=body.name)
     published = call.control.published
     node = known(published.snapshot.nodes, "node", body.name)
-    view = NodeMade(**msgspec.structs.asdict(node_view(published, node)), token=token, late=left)
+    view = NodeMade(**msgspec.structs.asdict(node_view(published, node, call.control.reports)), token=token, late=left)
     return Answer(status(made, left), view, (("Location", f"/v1/nodes/{body.name}"),))
+
+
+def change(call: Call[Timeout, NodeChange]) -> Answer:
+    """Let a node send by an encapsulation of its own, or by the cluster's again."""
+    name, before = call.where["node"], call.control.published
+    lacking = sorted(status.node for status in before.switches.values() if not status.takes_geneve)
+    if lacking and (call.body.encapsulation or before.snapshot.cluster.encapsulation) == "geneve":
+        cause = f"cannot send by Geneve: {', '.join(lacking)} has no geneve0"
+        raise Problem(NOT_READY, f'node "{name}"', cause, "install the present heddle-node there first")
+    left = late(call, ask(call, SetNode(name, call.body.encapsulation)).submitted)
+    published = call.control.published
+    node = known(published.snapshot.nodes, "node", name)
+    view = msgspec.structs.asdict(node_view(published, node, call.control.reports))
+    return Answer(status(False, left), NodeChanged(**view, late=left))
 
 
 def delete(call: Call[Deletion, Empty]) -> Answer:
@@ -57,6 +74,14 @@ def renew_token(call: Call[Empty, Empty]) -> Answer:
     """Make a new token in place of the earlier one."""
     name = known(call.control.published.snapshot.nodes, "node", call.where["node"]).name
     return Answer(201, Token(node=name, token=call.control.create_node_token(name)))
+
+
+def report(call: Call[Empty, NodeReport]) -> Answer:
+    """Take what a node says of itself, in place of what it said last."""
+    nodes = call.control.published.snapshot.nodes
+    name = known(nodes, "node", call.where["node"]).name
+    call.control.reports.take(name, Report(call.body.mtu, call.body.warnings), nodes)
+    return Answer(204)
 
 
 ROUTES: Final[tuple[Route, ...]] = (
@@ -74,6 +99,15 @@ ROUTES: Final[tuple[Route, ...]] = (
         "GET", "/v1/nodes/{node}", "Show a node", show, Access.NODE, answers={200: NodeView}, refusals=frozenset({404})
     ),
     Route(
+        "PATCH",
+        "/v1/nodes/{node}",
+        "Let a node send by an encapsulation of its own; null: by the cluster's",
+        change,
+        Access.ADMINISTRATION,
+        answers={200: NodeChanged, 202: NodeChanged},
+        refusals=frozenset({404, 422, 503}),
+    ),
+    Route(
         "DELETE",
         "/v1/nodes/{node}",
         "Forget a node; with drain, its ports too",
@@ -89,6 +123,16 @@ ROUTES: Final[tuple[Route, ...]] = (
         renew_token,
         Access.NODE,
         answers={201: Token},
+        refusals=frozenset({404}),
+        by=Answerer.ANY,
+    ),
+    Route(
+        "PUT",
+        "/v1/nodes/{node}/report",
+        "What a node says of itself: the MTU of its pods, and warnings; for this replica, and not stored",
+        report,
+        Access.NODE,
+        answers={204: None},
         refusals=frozenset({404}),
         by=Answerer.ANY,
     ),

@@ -1,4 +1,4 @@
-"""Pods: what tenants say of them, labels and networks asked for. What it gives them, bindings say."""
+"""Pods: what tenants say of them, labels, networks asked for, limits. On which networks they are, bindings say."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def show(call: Call[Empty, Empty]) -> Answer:
 
 
 def create(call: Call[Timeout, Pod]) -> Answer:
-    """Say what labels a pod has, and which networks it asks for."""
+    """Say what labels a pod has, which networks it asks for, and to what it is limited."""
     pod = call.body.value()
     changed = ask(call, SetPod(pod))
     made = pod.key not in changed.before.snapshot.pods
@@ -55,7 +55,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(
         "POST",
         "/v1/pods",
-        "Say what labels a pod has and which networks it asks for; it counts when the pod is attached",
+        "Say what labels a pod has and which networks it asks for, which counts when it is attached; and its limits",
         create,
         Access.ADMINISTRATION,
         answers={200: PodMade, 201: PodMade, 202: PodMade},
@@ -77,6 +77,6 @@ ROUTES: Final[tuple[Route, ...]] = (
         delete,
         Access.ADMINISTRATION,
         answers={204: None, 202: Late},
-        refusals=frozenset({404}),
+        refusals=frozenset({404, 409}),
     ),
 )

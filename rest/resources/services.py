@@ -74,6 +74,6 @@ ROUTES: Final[tuple[Route, ...]] = (
         delete,
         Access.ADMINISTRATION,
         answers={204: None, 202: Late},
-        refusals=frozenset({404}),
+        refusals=frozenset({404, 409}),
     ),
 )

@@ -12,7 +12,7 @@ from rest.shapes import Topology
 
 def show(call: Call[TopologyQuery, Empty]) -> Answer:
     """Nodes and tunnels, networks and connections."""
-    return Answer(200, views.topology(call.control.published, with_tunnels=call.query.tunnels))
+    return Answer(200, views.topology(call.control.published, call.control.reports, with_tunnels=call.query.tunnels))
 
 
 ROUTES: Final[tuple[Route, ...]] = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import UNSET
 
@@ -15,7 +15,7 @@ from rest.routing import Access, Answer, Call, Empty, Route
 from rest.shapes import Place, Step, TraceView
 from topology import trace
 from topology.compiler import SectionKey
-from topology.model import Address, Port
+from topology.model import Address, Port, PortKey
 from topology.outcome import Delivered, Dropped, Sent, Where
 from topology.pipeline import Table
 from topology.reach import known_as
@@ -78,23 +78,27 @@ def _view(published: Published, destination: Address, found: trace.Trace) -> Tra
         table_name=last.table_name if last else None,
         owner=last.owner if last else None,
     )
+    verdict: Literal["delivered", "sent", "dropped"]
     match outcome:
         case Delivered(port=key):
-            port = published.snapshot.ports[key]
-            return TraceView(
-                destination=dialled, verdict="delivered", at=at, steps=steps, reason=f"to pod {port.project}/{port.pod}"
-            )
-        case Sent(where=where):
-            return TraceView(destination=dialled, verdict="sent", at=at, steps=steps, reason=_SENT_TO[where])
+            verdict, reason = "delivered", f"to pod {_named(published, key)}"
+        case Sent(where=where, source=source):
+            verdict, reason = "sent", _SENT_TO[where] if source is None else f"{_SENT_TO[where]}, from {source}"
         case Dropped(table=table, owner=owner):
-            place = Place(
+            at = Place(
                 node=outcome.node,
                 table=table,
                 table_name=None if table is None else Table(table).name,
                 owner=None if owner is None else owner_text(SectionKey(*owner), published.snapshot),
             )
-            reason = f"by {place.owner or 'nobody'} in table {place.table_name or '-'}"
-            return TraceView(destination=dialled, verdict="dropped", at=place, steps=steps, reason=reason)
+            verdict, reason = "dropped", f"by {at.owner or 'nobody'} in table {at.table_name or '-'}"
+    copies = tuple(_named(published, copy.port) for copy in found.copies if isinstance(copy, Delivered))
+    return TraceView(destination=dialled, verdict=verdict, at=at, steps=steps, reason=reason, copies=copies)
+
+
+def _named(published: Published, key: PortKey) -> str:
+    port = published.snapshot.ports[key]
+    return f"{port.project}/{port.pod}"
 
 
 def _step(published: Published, step: trace.Step) -> Step:

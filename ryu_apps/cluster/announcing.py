@@ -17,7 +17,7 @@ import structlog
 
 from kube.client import Client
 from kube.errors import ApiError, NotFound
-from kube.objects import EVENTS, NETWORK_STATUS, NODES, PODS
+from kube.objects import EVENTS, NETWORK_STATUS, NODES, PODS, Metadata
 from rest.control import Published, SwitchPhase
 from ryu_apps.owner import Owner
 from topology.model import Port, PortKey, format_mac
@@ -41,32 +41,37 @@ class Announcing:
 
     def refused(self, request: ReportPort, refused: Refused) -> None:
         """A pod was not attached: an Event says why."""
-        self._by_the_way(partial(self._event, request, "NetworkRefused", str(refused)))
+        about = Metadata(name=request.pod, namespace=request.project, uid=request.pod_uid)
+        self._by_the_way(partial(self._event, about, request.key.node, "NetworkRefused", str(refused)))
+
+    def misread(self, pod: Metadata, why: str) -> None:
+        """What a pod's annotations say of bandwidth cannot be: an Event says why it is not limited."""
+        self._by_the_way(partial(self._event, pod, "", "BandwidthIgnored", why))
 
     def attached(self, request: ReportPort) -> None:
         """A pod's port is on its way: when it is there, the pod says so."""
         self._by_the_way(partial(self._write_status, request))
 
-    def _event(self, request: ReportPort, reason: str, message: str) -> None:
+    def _event(self, pod: Metadata, node: str, reason: str, message: str) -> None:
         now = datetime.datetime.now(datetime.UTC)
         at = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-        about = {"apiVersion": "v1", "kind": "Pod", "namespace": request.project, "name": request.pod}
+        about = {"apiVersion": "v1", "kind": "Pod", "namespace": pod.namespace, "name": pod.name}
         body = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": f"{request.pod}.{uuid.uuid4().hex[:16]}", "namespace": request.project},
-            "involvedObject": {**about, **({"uid": request.pod_uid} if request.pod_uid else {})},
+            "metadata": {"name": f"{pod.name}.{uuid.uuid4().hex[:16]}", "namespace": pod.namespace},
+            "involvedObject": {**about, **({"uid": pod.uid} if pod.uid else {})},
             "type": "Warning",
             "reason": reason,
             "message": message[:1024],
-            "source": {"component": COMPONENT, "host": request.key.node},
+            "source": {"component": COMPONENT, **({"host": node} if node else {})},
             "reportingComponent": COMPONENT,
-            "reportingInstance": request.key.node,
+            "reportingInstance": node or COMPONENT,
             "firstTimestamp": at,
             "lastTimestamp": at,
             "count": 1,
         }
-        self._client.create(EVENTS, body, request.project)
+        self._client.create(EVENTS, body, pod.namespace)
 
     def _write_status(self, request: ReportPort) -> None:
         wanted = partial(_committed, key=request.key)

@@ -11,6 +11,7 @@ from eventlet.event import Event as GreenEvent
 
 from kube.client import Client
 from kube.errors import ApiError, NotFound
+from kube.foreign import of_kubernetes
 from kube.inputs import Heard
 from kube.mirror import Mirror, Name
 from kube.objects import PODS, Pod
@@ -50,7 +51,13 @@ class ClusterControl(ControlPlane):
         self._acknowledging = Acknowledging(owner.publication, self.behind, peers.late)
 
     def submit(self, request: Request) -> Submitted:
-        """Store and apply a request; a report of a port, once its pod and project are known. Raises Refused."""
+        """Store and apply a request; a report of a port, once its pod and project are known. Raises Refused.
+
+        So is what Kubernetes has: nothing of ours would keep it.
+        """
+        theirs = of_kubernetes(request)
+        if theirs is not None:
+            raise theirs
         if not isinstance(request, ReportPort):
             return super().submit(request)
         self._sources.domain.check(request)  # before the API server is asked in vain

@@ -9,6 +9,8 @@ from kube.shares import DECISIONS, share_of
 from store.base import StoreError
 from topology.requests import (
     ForgetPort,
+    NodeFound,
+    NodeLost,
     PortSeen,
     PortVanished,
     ReleaseAddresses,
@@ -37,6 +39,9 @@ class ClusterDomain:
         if isinstance(request, ReportPort | ForgetPort):
             if not self.answers_for(request.key.node):
                 raise _elsewhere(f"node {request.key.node}")
+        elif isinstance(request, NodeLost | NodeFound):
+            if not self.answers_for(request.name):
+                raise _elsewhere(f"node {request.name}")
         elif not isinstance(request, ReleaseAddresses) and DECISIONS not in self._membership.view.mine:
             raise _elsewhere("the whole network")
 

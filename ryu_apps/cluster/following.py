@@ -16,8 +16,8 @@ from eventlet.event import Event as GreenEvent
 
 from kube.inputs import Heard, Inputs
 from kube.mirror import Mirror, Name, Version
-from kube.objects import ENDPOINT_SLICES, NAMESPACES, NODES, PODS, SERVICES, Metadata, Namespace, Node
-from kube.reading import BY_PLURAL, gone_version, pod_version
+from kube.objects import ENDPOINT_SLICES, NAMESPACES, NODES, PODS, SERVICES, Metadata, Namespace, Node, Pod
+from kube.reading import BY_PLURAL, gone_version, limit_faults, pod_version
 from kube.serving import service_version, slice_version
 from kube.store import KubernetesStore
 from ryu_apps.collector import resting_collector
@@ -33,7 +33,10 @@ log = structlog.get_logger(__name__)
 
 
 class Following:
-    """Takes in what `inputs` heard. `touched` is told the names of what may ask for something."""
+    """Takes in what `inputs` heard. `touched` is told the names of what may ask for something.
+
+    `misread` is told of a pod whose annotations say something that cannot be, when that is new, and what is wrong.
+    """
 
     def __init__(self, owner: Owner, mirror: Mirror, store: KubernetesStore) -> None:
         self.namespaces: dict[str, Namespace] = {}
@@ -41,6 +44,8 @@ class Following:
         self.pods: dict[Name, str] = {}  # the uid of each
         self.synchronised = GreenEvent()
         self.touched: Callable[[Iterable[Name]], object] = lambda _: None
+        self.misread: Callable[[Metadata, str], object] = lambda found, why: None
+        self._faults: dict[Name, str] = {}  # of pods
         self._owner = owner
         self._mirror = mirror
         self._store = store
@@ -97,15 +102,22 @@ class Following:
     def _observe(self, heard: tuple[Heard, ...], names: list[Name], snapshot: Snapshot) -> tuple[Event, ...]:
         """Return what a snapshot lacks. In the owner thread, once there is something to be led."""
         versions: list[Version] = []
+        refused: dict[Name, str | None] = {}  # what was known to be wrong with each
         for each in heard:
             name = Name(each.plural, _name(each.found.metadata))
             names.append(name)
+            refused[name] = self._mirror.refusals.get(name)
             try:
                 versions += self._versions(name, each, snapshot.cluster)
             except (Malformed, msgspec.DecodeError) as error:
                 log.error("an object is not what it should be; what was known of it stays", name=name, why=str(error))
-                self._mirror.refusals[name] = str(error)
-        return self._mirror.observe(snapshot, versions)
+                refused[name] = self._mirror.refusals[name] = str(error)
+        events = self._mirror.observe(snapshot, versions)
+        for name, known in refused.items():
+            why = self._mirror.refusals.get(name)
+            if why not in (None, known):
+                log.warning("an object is not taken as it is", name=name, why=why)
+        return events
 
     def _versions(self, name: Name, heard: Heard, cluster: Cluster) -> Iterable[Version]:
         found, gone = heard.found, heard.gone
@@ -113,6 +125,7 @@ class Following:
             return (self._store.saw(name.plural, found, gone=gone),)
         if name.plural == PODS.plural:
             _note(self.pods, name, found.metadata.uid, gone=gone)
+            self._look_for_faults(name, found, gone=gone)
         elif name.plural == NAMESPACES.plural:
             _note(self.namespaces, name.name, found, gone=gone or found.metadata.deletion_timestamp is not None)
         elif name.plural == NODES.plural:
@@ -121,6 +134,14 @@ class Following:
         if read is None:
             return ()
         return (gone_version(name, found.metadata.resource_version) if gone else read(found, cluster),)
+
+    def _look_for_faults(self, name: Name, found: Pod, *, gone: bool) -> None:
+        why = "" if gone else "; ".join(limit_faults(found))
+        told = self._faults.pop(name, "")
+        if why:
+            self._faults[name] = why
+            if why != told:
+                self.misread(found.metadata, why)
 
 
 _READERS: Final[Mapping[str, Callable[[Any, Cluster], Version]]] = {

@@ -25,6 +25,7 @@ from kube.resources import ADDRESS_SLICES, GROUP, VERSION
 from kube.reviews import Reviews
 from kube.shares import share_names
 from kube.store import KubernetesStore
+from ryu_apps.cluster.allotting import Allotting
 from ryu_apps.cluster.announcing import Announcing
 from ryu_apps.cluster.control import ClusterControl, Sources
 from ryu_apps.cluster.deciding import Deciding, Parts
@@ -68,11 +69,14 @@ def start_cluster(settings: Settings, wire: Wire) -> Started:
     control = ClusterControl(owner, store, Sources(client, mirror, following, domain), peers, announcing)
     deciding = Deciding(Parts(following, store, mirror, control), lambda: leading.decides, pod_cidrs=told.pod_cidrs)
     following.touched = deciding.touched
+    following.misread = lambda found, why: announcing.misread(found, why) if leading.decides else None
+    allotting = Allotting(client, mirror, lambda: owner.publication.current.snapshot, lambda: leading.decides)
     conductor = Conductor(owner, lambda: leading.decides, control.reached)
     taking_part: tuple[Callable[[], None], ...] = (
         leading.run,
         deciding.run,
         conductor.run,
+        allotting.run,
         partial(announcing.run, domain.answers_for),
     )
     threads: tuple[Callable[[], None], ...] = (

@@ -40,6 +40,10 @@ def split(actions: Iterable[Any], shape: list[Shape], values: list[int]) -> None
             shape.append((op, action[1], action[3], tuple(nested)))
         elif op == Op.NAT:
             shape.append(_split_nat(action, values))
+        elif op == Op.CLONE:
+            copied: list[Shape] = []
+            split(action[1], copied, values)
+            shape.append((op, tuple(copied)))
         else:
             shape.append((op,))
             values.append(action[1])
@@ -47,7 +51,7 @@ def split(actions: Iterable[Any], shape: list[Shape], values: list[int]) -> None
 
 # Names of this module are found faster than attributes of another: this is done for every action of every flow.
 _SET: Final = Op.SET
-_WITH_NUMBERS: Final = frozenset({Op.OUTPUT, Op.GROUP, Op.METER, Op.CT, Op.NAT})
+_WITH_NUMBERS: Final = frozenset({Op.OUTPUT, Op.GROUP, Op.METER, Op.CT, Op.NAT, Op.CLONE})
 
 
 def _split_nat(action: Action, values: list[int]) -> Shape:
@@ -180,6 +184,7 @@ _LAYOUTS: Final[dict[int, Callable[[Shape], Layout]]] = {
     Op.RESUBMIT: _resubmit,
     Op.DEC_TTL: lambda shape: _standard(wire.ACTION_DEC_TTL, (bytes(4),)),
     Op.GROUP: lambda shape: _standard(wire.ACTION_GROUP, (4,)),
+    Op.CLONE: lambda shape: _nicira(wire.NX_CLONE, (bytes(6), *layout_actions(shape[1]))),
     Op.METER: lambda shape: _standard(wire.ACTION_METER, (4,)),
     Op.CONJUNCTION: _conjunction,
     Op.CT_CLEAR: lambda shape: _nicira(wire.NX_CT_CLEAR, (bytes(6),)),

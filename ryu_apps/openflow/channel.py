@@ -87,6 +87,7 @@ class Channel(controller.Datapath):
 
     def __init__(self, socket: Any, address: Any, on_message: OnMessage) -> None:
         self.on_message = on_message
+        self._has_spoken = True
         super().__init__(_Stream(socket), address)
 
     def send(self, buf: bytes, close_socket: bool = False) -> bool:
@@ -104,6 +105,11 @@ class Channel(controller.Datapath):
         queued: bool = super().send(buf, close_socket)
         return queued
 
+    def has_spoken(self) -> bool:
+        """Whether the switch has sent anything since this was asked last."""
+        spoken, self._has_spoken = self._has_spoken, False
+        return spoken
+
     def _recv_loop(self) -> None:
         try:
             self._receive()
@@ -120,6 +126,7 @@ class Channel(controller.Datapath):
                 continue
             if not piece:
                 break
+            self._has_spoken = True
             held += piece
             try:
                 done, used = self._take(held)

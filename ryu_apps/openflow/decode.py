@@ -14,7 +14,7 @@ from ryu_apps.openflow import errors, wire
 from ryu_apps.openflow.decode_flow import decode_actions, decode_instructions, decode_match
 from ryu_apps.openflow.selection import selects_as
 from ryu_apps.openflow.wire import BundleControl, MessageType, MultipartType, WireError
-from topology.flow import DIGEST_MASK, Actions, Group, Match
+from topology.flow import DIGEST_MASK, Actions, Group, Match, Meter
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 Octets: TypeAlias = bytes  # by another name, for a class that has a field of this one
@@ -106,6 +106,12 @@ class Refusal(NamedTuple):
         return self.xid & (wire.GROUP_XID - 1) if is_group else None
 
     @property
+    def about_meter(self) -> int | None:
+        """The id of the meter that was refused, if it is about one."""
+        is_meter = self.xid >> 28 == wire.METER_XID >> 28
+        return self.xid & 0x0FFFFFFF if is_meter else None
+
+    @property
     def text(self) -> str:
         """What was refused and why, in words."""
         subject = "a request"
@@ -113,6 +119,8 @@ class Refusal(NamedTuple):
             subject = f"the flow whose cookie ends in {self.about_flow:08x}"
         elif self.about_group is not None:
             subject = f"group {self.about_group}"
+        elif self.about_meter is not None:
+            subject = f"meter {self.about_meter}"
         elif self.ends_bundle:
             subject = "the bundle"
         return f"{errors.name(self.kind, self.code, self.experimenter)}, about {subject}"
@@ -162,6 +170,8 @@ _USUAL_HEADERS: Final = (0x80020008, 0x80020208, 0x80020808, 0x80020A08)
 _PORT: Final = Struct(">IH2x6s2x16sII")
 _GROUP: Final = Struct(">HBxIH6x")
 _BUCKET: Final = Struct(">HHI")
+_METER: Final = Struct(">HHI")  # length, flags, id
+_BAND: Final = Struct(">HHII4x")
 _TABLE: Final = Struct(">B3xIQQ")
 
 
@@ -261,6 +271,26 @@ def groups(raw: Buffer) -> Iterator[Group]:
         held = tuple(_buckets(data, first, first + buckets))
         is_lower = selects_as(data, first + buckets, following, group)
         yield Group(group, ()) if is_lower is None else Group(group, held, is_lower)
+        position = following
+
+
+def meters(raw: Buffer) -> Iterator[Meter]:
+    """Read one part of the reply to `messages.meter_desc_request`.
+
+    One that is not of our form is read with rate 0: it is none of ours. A switch's own, virtual ones are left out.
+    """
+    data, position = _parts(raw, MultipartType.METER_DESC)
+    while position < len(data):
+        _need(data, position, _METER.size)
+        length, flags, number = _METER.unpack_from(data, position)
+        following = position + length
+        if length < _METER.size or following > len(data):
+            raise WireError(f"meter {number} of {length} bytes")
+        band = data[position + _METER.size : following]
+        kind, _, rate, burst = _BAND.unpack(band) if len(band) == _BAND.size else (0, 0, 0, 0)
+        is_ours = kind == wire.METER_DROP and flags & ~wire.METER_STATS == wire.METER_KBPS | wire.METER_BURST
+        if number <= wire.LAST_METER:
+            yield Meter(number, rate, burst) if is_ours else Meter(number, 0, 0)
         position = following
 
 

@@ -96,7 +96,7 @@ def _register_pair(data: bytes, position: int) -> tuple[list[MatchTerm], int]:
 
 _LOW: Final = 0xFFFFFFFF
 _REGISTER_PAIRS: Final = wire.OXM_REGISTERS.to_bytes(2, "big")
-_PAIRS: Final = tuple((BY_NAME[f"reg{number}"], BY_NAME[f"reg{number + 1}"]) for number in range(0, 8, 2))
+_PAIRS: Final = tuple((BY_NAME[f"reg{number}"], BY_NAME[f"reg{number + 1}"]) for number in range(0, 10, 2))
 
 
 def _action(kind: int, data: bytes) -> Action:
@@ -260,5 +260,6 @@ _NICIRA: Final[dict[int, Callable[[bytes], Action]]] = {
     wire.NX_LEARN: _learn,
     wire.NX_CT: _ct,
     wire.NX_NAT: _nat,
+    wire.NX_CLONE: lambda data: (Op.CLONE, decode_actions(data[16:])),
     wire.NX_CT_CLEAR: lambda _data: (Op.CT_CLEAR,),
 }

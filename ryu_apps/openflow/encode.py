@@ -13,6 +13,7 @@ from typing import Final
 from ryu_apps.openflow import messages, wire
 from ryu_apps.openflow.actions import Shape, layout_instructions, layout_match_field, split
 from ryu_apps.openflow.groups import after_flows, before_flows, delete_group
+from ryu_apps.openflow.meters import before_bundle, delete_meters
 from ryu_apps.openflow.template import Layout, Template, fitting, padded, size
 from ryu_apps.openflow.wire import BUNDLE_ID, COMMIT_XID, FLOW_XID, OPEN_XID, flow_xid
 from topology.compiler import Delta
@@ -59,7 +60,9 @@ class Encoder:
         return known[1]
 
     def bundle(self, delta: Delta, *, barrier: bool = False) -> bytes:
-        """Return one bundle, from open to commit: groups, flows, deletions, groups that go.
+        """Return one bundle, from open to commit: groups, flows, deletions, groups that go; before it, meters.
+
+        Meters that go are not in it: their flows must be known to be gone (`meters.delete_meters`).
 
         With `barrier`, a barrier request precedes the commit: its reply comes after the errors of all messages before.
         """
@@ -71,7 +74,7 @@ class Encoder:
         A switch reads the first part of a large bundle while the next one is made. A small bundle is one part.
         """
         step = max(_PART, -(-len(delta.adds) // MOST_PARTS))
-        head = [messages.bundle_open(), *before_flows(delta.groups)]
+        head = [*before_bundle(delta.meters), messages.bundle_open(), *before_flows(delta.groups)]
         tail = [*map(delete, delta.deletes), *after_flows(delta.groups)]
         tail += [messages.barrier(wire.BARRIER_XID)] if barrier else []
         tail.append(messages.bundle_commit())
@@ -91,7 +94,7 @@ class Encoder:
         return self._encode(*entry)
 
     def _encode(self, cookie: int, flow: Flow) -> bytes:
-        table, priority, match, actions, _ = flow
+        table, priority, match, actions, _, _ = flow
         xid = FLOW_XID | (cookie & _LOW_BITS)
         values = [xid, xid, cookie]
         shape: list[Shape] = []
@@ -123,11 +126,12 @@ def delete(cookie: int) -> bytes:
 
 
 def delete_everything() -> bytes:
-    """Return a bundle, from open to commit, that deletes all flows and all groups, whoever made them."""
+    """Return a bundle that deletes all flows and all groups, whoever made them, and after it all meters' deletion."""
     target = (wire.ALL_TABLES, wire.FLOW_DELETE, *_ANYWHERE)
     body = pack(">QQBB6xIIIHHHH4x", 0, 0, *target, 0, 0, wire.MATCH_OXM, 4)
     flows = messages.bundled(wire.MessageType.FLOW_MOD, flow_xid(0), body)
-    return b"".join((messages.bundle_open(), flows, delete_group(wire.ALL_GROUPS), messages.bundle_commit()))
+    bundle = (messages.bundle_open(), flows, delete_group(wire.ALL_GROUPS), messages.bundle_commit())
+    return b"".join((*bundle, delete_meters((wire.ALL_METERS,))))
 
 
 def layout_match(match: Match) -> Layout:

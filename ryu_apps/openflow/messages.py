@@ -57,6 +57,11 @@ def barrier(xid: int) -> bytes:
     return message(MessageType.BARRIER_REQUEST, xid)
 
 
+def echo_request() -> bytes:
+    """Return a request that the switch answers at once."""
+    return message(MessageType.ECHO_REQUEST, wire.BEAT_XID)
+
+
 def echo_reply(xid: int, data: bytes) -> bytes:
     """Return the reply to an echo request with the same xid and data."""
     return message(MessageType.ECHO_REPLY, xid, data)
@@ -93,17 +98,39 @@ def group_desc_request(xid: int, group: int = wire.ALL_GROUPS) -> bytes:
     return multipart(MultipartType.GROUP_DESC, xid, pack(">I4x", group))
 
 
+def meter_desc_request(xid: int) -> bytes:
+    """Return a request for the description of all meters."""
+    return multipart(MultipartType.METER_DESC, xid, pack(">I4x", wire.ALL_METERS))
+
+
 def ct_flush(xid: int, zone: int, protocol: int, address: Address, port: int) -> bytes:
     """Return the request to forget the connections of a zone that are answered from an address and a port.
 
     `protocol`: its IP number. Open vSwitch takes it from 3.1 on, and not inside a bundle.
     """
-    mapped = int(address) if address.version == 6 else 0xFFFF << 32 | int(address)
-    source = pack(">HH16s4x", wire.CT_FLUSH_SOURCE, 20, mapped.to_bytes(16, "big"))
+    source = _flush_address(wire.CT_FLUSH_SOURCE, address)
     source_port = pack(">HHH2x", wire.CT_FLUSH_SOURCE_PORT, 8, port)
     answers = pack(">HH4x", wire.CT_FLUSH_REPLY, 8 + len(source) + len(source_port)) + source + source_port
     body = pack(">IIB7x", wire.NICIRA, wire.NX_CT_FLUSH, protocol) + answers
     return message(MessageType.EXPERIMENTER, xid, body + pack(">HHH2x", wire.CT_FLUSH_ZONE, 8, zone))
+
+
+def ct_flush_to(xid: int, zone: int, address: Address, source: Address | None = None) -> bytes:
+    """Return the request to forget the connections of a zone that are answered to an address, of every protocol.
+
+    With `source`, only those that it began. As `ct_flush` otherwise.
+    """
+    answers = pack(">HH4x", wire.CT_FLUSH_REPLY, 32) + _flush_address(wire.CT_FLUSH_DESTINATION, address)
+    begun = b""
+    if source is not None:
+        begun = pack(">HH4x", wire.CT_FLUSH_ORIGINAL, 32) + _flush_address(wire.CT_FLUSH_SOURCE, source)
+    body = pack(">IIB7x", wire.NICIRA, wire.NX_CT_FLUSH, 0) + begun + answers
+    return message(MessageType.EXPERIMENTER, xid, body + pack(">HHH2x", wire.CT_FLUSH_ZONE, 8, zone))
+
+
+def _flush_address(which: int, address: Address) -> bytes:
+    mapped = int(address) if address.version == 6 else 0xFFFF << 32 | int(address)
+    return pack(">HH16s4x", which, 20, mapped.to_bytes(16, "big"))
 
 
 def table_stats_request(xid: int) -> bytes:

@@ -15,7 +15,7 @@ _NUMBERS: Final[dict[str, tuple[int, int]]] = {
     "tun_ipv4_dst": (NXM_1, 32),
     "tun_ipv6_src": (NXM_1, 109),
     "tun_ipv6_dst": (NXM_1, 110),
-    **{f"reg{number}": (NXM_1, number) for number in range(8)},
+    **{f"reg{number}": (NXM_1, number) for number in range(10)},
     "pkt_mark": (NXM_1, 33),
     "ct_state": (NXM_1, 105),
     "ct_zone": (NXM_1, 106),

@@ -38,6 +38,7 @@ class MessageType(IntEnum):
     BARRIER_REPLY = 21
     ROLE_REQUEST = 24
     ROLE_REPLY = 25
+    METER_MOD = 29
     ROLE_STATUS = 30
     BUNDLE_CONTROL = 33
     BUNDLE_ADD = 34
@@ -49,6 +50,7 @@ class MultipartType(IntEnum):
     FLOW_DESC = 1
     TABLE_STATS = 3
     GROUP_DESC = 7
+    METER_DESC = 10
     PORT_DESC = 13
 
 
@@ -71,13 +73,15 @@ class BundleControl(IntEnum):
 
 
 # The two highest bits of an xid tell what an error is about: a flow (low bits of its cookie), a group (its id), or
-# another request. Below 0x3FFF0000 the numbers are free for whoever asks.
+# another request; of those, from METER_XID on, a meter (its id). Below that the numbers are free for whoever asks.
 FLOW_XID: Final = 0x80000000
 GROUP_XID: Final = 0x40000000
+METER_XID: Final = 0x20000000
 OPEN_XID: Final = 0x3FFF0001
 BARRIER_XID: Final = 0x3FFF0002
 COMMIT_XID: Final = 0x3FFF0003
 DISCARD_XID: Final = 0x3FFF0004
+BEAT_XID: Final = 0x3FFF0005
 
 # Flow-mods: 7.3.4.2.
 FLOW_ADD: Final = 0
@@ -105,9 +109,11 @@ NETRONOME: Final = 0x0000154D
 SELECTION_METHOD: Final = 1  # NTRT_SELECTION_METHOD
 # NXT_CT_FLUSH of Open vSwitch 3.1 (nicira-ext.h): what entries of a conntrack zone must look like that are to go.
 NX_CT_FLUSH: Final = 32
+CT_FLUSH_ORIGINAL: Final = 0
 CT_FLUSH_REPLY: Final = 1
 CT_FLUSH_ZONE: Final = 2
 CT_FLUSH_SOURCE: Final = 0
+CT_FLUSH_DESTINATION: Final = 1
 CT_FLUSH_SOURCE_PORT: Final = 2
 ERROR_EXPERIMENTER: Final = 0xFFFF  # OFPET_EXPERIMENTER: 7.5.4.18
 
@@ -119,6 +125,23 @@ class GroupCommand(IntEnum):
     INSERT_BUCKET = 3
     REMOVE_BUCKET = 5
     ADD_OR_MODIFY = 0x8000
+
+
+# Meter-mods: 7.3.4.4.
+ALL_METERS: Final = 0xFFFFFFFF
+LAST_METER: Final = 0xFFFF0000  # OFPM_MAX
+METER_KBPS: Final = 1  # OFPMF_KBPS: rates are in kilobits a second
+METER_BURST: Final = 4  # OFPMF_BURST: bands say how much may come at once
+METER_STATS: Final = 8  # OFPMF_STATS: it counts
+METER_DROP: Final = 1  # OFPMBT_DROP
+
+
+class MeterCommand(IntEnum):
+    """OFPMC_*: what is done to a meter."""
+
+    ADD = 0
+    MODIFY = 1
+    DELETE = 2
 
 
 # Actions: 7.2.8.
@@ -141,6 +164,7 @@ NX_LEARN: Final = 16
 NX_CONJUNCTION: Final = 34
 NX_CT: Final = 35
 NX_NAT: Final = 36
+NX_CLONE: Final = 42
 NX_CT_CLEAR: Final = 43
 
 CT_COMMIT: Final = 1
@@ -170,6 +194,11 @@ OXS_BYTES: Final = 5
 def flow_xid(cookie: int) -> int:
     """Return the xid of the messages that add or delete the flow with `cookie`."""
     return FLOW_XID | (cookie & 0x7FFFFFFF)
+
+
+def meter_xid(meter_id: int) -> int:
+    """Return the xid of the messages that change a meter."""
+    return METER_XID | (meter_id & 0x0FFFFFFF)
 
 
 def group_xid(group_id: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from ryu_apps.listening import Listen
 from ryu_apps.options import flag
 from ryu_apps.settings.checks import SettingsError, each
-from topology.model import Address, Cluster, PortRange, Prefix
+from topology.model import TUNNEL_OFPORTS, Address, Cluster, Encapsulation, PortRange, Prefix
 
 _OVSDB_PORT: Final = 6640  # IANA: ovsdb
 _LAST_PORT: Final = 65535
@@ -31,6 +31,7 @@ def cluster(given: dict[str, Any], control_plane: tuple[Address, ...], listens: 
             raise SettingsError(f"{flag('node-prefix')}: {length} is not from {pod.prefixlen} (of {pod}) to 30")
     translated = each(given["translation_cidr"], "translation-cidr", ip_network, "a CIDR (such as 100.64.0.0/10)")
     external = each(given["external_cidr"], "external-cidr", ip_network, "a CIDR (such as 203.0.113.0/24)")
+    pool = each(given["load_balancer_pool"], "load-balancer-pool", ip_network, "a CIDR (such as 203.0.113.0/28)")
     ports = {_OVSDB_PORT, *(listen.tcp_port for listen in listens if listen.tcp_port)}
     return Cluster(
         cluster_cidrs=pods,
@@ -41,8 +42,17 @@ def cluster(given: dict[str, Any], control_plane: tuple[Address, ...], listens: 
         own_networks=given["own_networks"],
         translation_cidrs=translated,
         external_cidrs=external,
+        load_balancer_pool=pool,
         node_ports=_node_ports(given["node_ports"]),
+        encapsulation=_encapsulation(given["encapsulation"]),
     )
+
+
+def _encapsulation(text: str) -> Encapsulation:
+    for known in TUNNEL_OFPORTS:
+        if text == known:
+            return known
+    raise SettingsError(f"{flag('encapsulation')}: {text!r} is unknown; give one of {', '.join(TUNNEL_OFPORTS)}")
 
 
 def _node_ports(text: str) -> PortRange | None:

@@ -50,6 +50,15 @@ def test_what_is_there_besides_has_no_goal_and_steady_traffic_tells_cpu() -> Non
         assert found[f"{load.name}, same node: pod / NORMAL, CPU a packet"].value == pytest.approx(0.8)
 
 
+def test_a_tap_is_beside_a_veth() -> None:
+    tap = Way("tap", Namespace("ns", "state"), "192.0.2.9")
+    results = {way: [ran(10)] for way in (POD, SERVICE, PEER, OTHER)} | {tap: [ran(12)]}
+    found = {one.what: one for one in dataplane._ratios(REQUESTS, COURSE._replace(tap=tap), results)}
+    assert len(found) == 5
+    beside = found["request and answer, same node: tap / pod"]
+    assert (beside.value, beside.met) == (pytest.approx(1.2), None)
+
+
 def test_a_run_tells_cpu_for_each_packet_that_was_taken_in() -> None:
     assert ran(10).cpu_us == 8.0
     made = dataplane._contender(DATAGRAMS, COURSE, POD, [ran(10), ran(40)])
@@ -87,11 +96,12 @@ def test_the_row_runs_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     said: list[str] = []
     row = dataplane.run(Setting(True, said.append, name))
     titles = [one.name.rpartition(": ")[2] for one in row.contenders]
-    assert titles[:5] == ["pod", "service", "NORMAL", "one conntrack", "NORMAL again"]
-    passes = {title: float(one.facts["passes"]) for title, one in zip(titles[:5], row.contenders[:5], strict=True)}
+    assert titles[:6] == ["pod", "service", "NORMAL", "one conntrack", "tap", "NORMAL again"]
+    passes = {title: float(one.facts["passes"]) for title, one in zip(titles[:6], row.contenders[:6], strict=True)}
     assert passes["NORMAL"] == pytest.approx(1, abs=0.1)
     assert passes["one conntrack"] == pytest.approx(2, abs=0.1)
     assert passes["pod"] == pytest.approx(2, abs=0.1)
+    assert passes["tap"] == pytest.approx(2, abs=0.1)
     assert passes["service"] == pytest.approx(2.5, abs=0.1)
     *_, pods, services, _ = row.ratios
     assert (pods.what, pods.met) == ("masks, pods asked: 6 services / 0", True)

@@ -207,6 +207,8 @@ class Link:
                     self._session.counts_read(decode.flow_counts(raw))
                 elif kind == MessageType.MULTIPART_REPLY and decode.part(raw).kind == MultipartType.GROUP_DESC:
                     self._session.groups_read(decode.groups(raw))
+                elif kind == MessageType.MULTIPART_REPLY and decode.part(raw).kind == MultipartType.METER_DESC:
+                    self._session.meters_read(decode.meters(raw))
                 elif kind == MessageType.MULTIPART_REPLY:
                     self._session.flows_read(xid, list(decode.flow_stats(raw)), decode.part(raw).more)
                 elif kind == MessageType.BUNDLE_CONTROL and decode.bundle_reply(raw).committed:

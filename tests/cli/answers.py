@@ -15,6 +15,7 @@ NETWORKS = [
         "subnets": [],
         "flat": False,
         "mtu": None,
+        "dscp": None,
         "provider": "heddle",
         "phase": "Active",
         "projects": ["blue"],
@@ -30,6 +31,7 @@ NETWORKS = [
         "subnets": [],
         "flat": False,
         "mtu": None,
+        "dscp": None,
         "provider": "heddle",
         "phase": "Active",
         "projects": [],
@@ -45,6 +47,7 @@ NETWORKS = [
         "subnets": [],
         "flat": False,
         "mtu": None,
+        "dscp": None,
         "provider": "heddle",
         "phase": "Active",
         "projects": ["red", "shop"],
@@ -89,6 +92,7 @@ EAST = {
     ],
     "flat": True,
     "mtu": 1400,
+    "dscp": None,
     "provider": "acme",
     "phase": "Terminating",
     "projects": ["east"],
@@ -184,8 +188,44 @@ BINDINGS: list[dict[str, Any]] = [
     },
 ]
 PODS: list[dict[str, Any]] = [
-    {"project": "red", "pod": "db", "labels": {"role": "db"}, "networks": ["backup"]},
-    {"project": "red", "pod": "web", "labels": {}, "networks": []},
+    {
+        "project": "red",
+        "pod": "db",
+        "labels": {"role": "db"},
+        "networks": ["backup"],
+        "ingress_bandwidth": "10M",
+        "egress_bandwidth": None,
+    },
+    {
+        "project": "red",
+        "pod": "web",
+        "labels": {},
+        "networks": [],
+        "ingress_bandwidth": None,
+        "egress_bandwidth": "500k",
+    },
+]
+MIRRORS: list[dict[str, Any]] = [
+    {
+        "name": "watch",
+        "target": {"project": "ops", "pod": "probe"},
+        "network": "red",
+        "pod": None,
+        "direction": "both",
+        "number": 1,
+        "ports": 12,
+        "node": "n2",
+    },
+    {
+        "name": "web",
+        "target": {"project": "ops", "pod": "gone"},
+        "network": None,
+        "pod": {"project": "red", "pod": "web"},
+        "direction": "out",
+        "number": 3,
+        "ports": 1,
+        "node": None,
+    },
 ]
 INTERFACES = [
     {"network": "red", "interface": None, "addresses": [], "mac": None},
@@ -198,10 +238,13 @@ NODES = [
         "underlay": "192.0.2.11",
         "subnets": ["10.128.0.0/23"],
         "gateways": ["10.128.0.1/23"],
+        "encapsulation": "vxlan",
         "connected": True,
         "phase": "InSync",
         "ports": 1,
         "free_addresses": 508,
+        "mtu": 1450,
+        "warnings": [],
     },
     {
         "name": "n2",
@@ -209,10 +252,13 @@ NODES = [
         "underlay": "192.0.2.12",
         "subnets": ["10.128.2.0/23", "fd00:1::/64"],
         "gateways": ["10.128.2.1/23", "fd00:1::1/64"],
+        "encapsulation": "geneve",
         "connected": False,
         "phase": "Away",
         "ports": 1,
         "free_addresses": 0,
+        "mtu": 1350,
+        "warnings": ["packets of 1400 bytes do not get from 192.0.2.12 to 192.0.2.11: 1300 do"],
     },
 ]
 SERVICES = [
@@ -228,6 +274,12 @@ SERVICES = [
         "internal_local": True,
         "publish_not_ready": False,
         "external": ["203.0.113.5"],
+        "sources": ["192.0.2.0/24"],
+        "external_local": True,
+        "health_port": 30999,
+        "load_balancer": True,
+        "load_balancer_address": None,
+        "ingress": ["203.0.113.225"],
     }
 ]
 _HTTP = {"protocol": "TCP", "port": 8080, "name": "http"}
@@ -457,6 +509,40 @@ TOPOLOGY = {
 }
 
 
+EGRESSES: list[dict[str, Any]] = [
+    {
+        "name": "red",
+        "network": "red",
+        "addresses": ["203.0.113.5", "203.0.113.6"],
+        "pods": None,
+        "nodes": [],
+        "fail": "closed",
+        "via": None,
+        "held": [{"address": "203.0.113.5", "node": "n1"}, {"address": "203.0.113.6", "node": "n2"}],
+    },
+    {
+        "name": "red-db",
+        "network": "red",
+        "addresses": ["203.0.113.7"],
+        "pods": {"match_labels": {"tier": "db"}, "match_expressions": []},
+        "nodes": ["n3"],
+        "fail": "open",
+        "via": None,
+        "held": [{"address": "203.0.113.7", "node": None}],
+    },
+    {
+        "name": "green",
+        "network": "green",
+        "addresses": [],
+        "pods": None,
+        "nodes": [],
+        "fail": "open",
+        "via": {"project": "ops", "pod": "firewall"},
+        "held": [],
+    },
+]
+
+
 def trace(verdict: str) -> dict[str, Any]:
     """Return a trace of two steps that ends with this verdict."""
     fields = ("table", "table_name", "priority", "match", "actions", "feature", "owner")
@@ -466,7 +552,8 @@ def trace(verdict: str) -> dict[str, Any]:
     ]
     place = {name: steps[-1][name] for name in ("node", "table", "table_name", "owner")}
     reason = "by base in table DELIVERY"
-    return {"destination": "100.64.0.2", "verdict": verdict, "at": place, "steps": steps, "reason": reason}
+    ended = {"verdict": verdict, "at": place, "reason": reason, "copies": []}
+    return {"destination": "100.64.0.2", "steps": steps, **ended}
 
 
 def furnish(fake: Fake) -> None:
@@ -479,9 +566,11 @@ def furnish(fake: Fake) -> None:
         "networks": [*NETWORKS, EAST],
         "projects": PROJECTS,
         "bindings": BINDINGS,
+        "egresses": EGRESSES,
         "pods": PODS,
         "services": SERVICES,
         "endpoints": ENDPOINTS,
+        "mirrors": MIRRORS,
         "nodes": NODES,
         "ports": [*PORTS, OWN_PORT],
         "switches": SWITCHES,
@@ -498,11 +587,14 @@ def furnish(fake: Fake) -> None:
     fake.on("GET", "/projects/shop", PROJECTS[2])
     fake.on("PATCH", "/projects/shop", {**shop, "labels": {"team": "a"}})
     fake.on("POST", "/bindings", Answer({**BINDINGS[0], "selected": ["red", "shop"], "late": []}, 201))
+    fake.on("POST", "/egresses", Answer({**EGRESSES[0], "late": []}, 201))
     fake.on("GET", "/pods/red/db", {**PODS[0], "attachments": INTERFACES, "refusal": None})
     fake.on("POST", "/pods", Answer({**PODS[0], "attachments": INTERFACES, "refusal": None, "late": []}, 201))
+    fake.on("POST", "/mirrors", Answer({**MIRRORS[0], "late": []}, 201))
     fake.on("POST", "/services", Answer(web, 201))
     fake.on("POST", "/endpoints", Answer({**ENDPOINTS[1], "late": []}, 201))
     fake.on("POST", "/nodes", Answer(node, 201))
+    fake.on("PATCH", "/nodes/n1", {**NODES[0], "encapsulation": "geneve", "late": []})
     fake.on("POST", "/nodes/n1/token", Answer({"node": "n1", "token": "hdl-9876543210"}, 201))
     fake.on("GET", "/addresses/check", SOUND)
     fake.on("GET", "/addresses/10.128.0.2", HISTORY)
@@ -518,6 +610,7 @@ def furnish(fake: Fake) -> None:
         "networks/red",
         "projects/shop",
         "bindings/storage",
+        "egresses/red",
         "pods/red/db",
         "services/red/web",
         "endpoints/red/web-1",

@@ -89,7 +89,7 @@ def test_the_whole_story(url: str, control: MemoryControl, heddle: Run) -> None:
     assert done(heddle("create-network", "blue", "--vnid", "77")) == 'network "blue" is there already, VNID 77\n'
     done(heddle("create-project", "blue", "--network", "blue"))
     done(heddle("create-service", "red/web", "--address", "172.30.0.10", "--port", "80", "--port", "53/udp"))
-    row = ["red", "web", "172.30.0.10", "80-tcp=80/tcp,", "53-udp=53/udp", "-", "-", "-", "-", "-"]
+    row = ["red", "web", "172.30.0.10", "80-tcp=80/tcp,", "53-udp=53/udp", *["-"] * 8]
     assert done(heddle("services")).splitlines()[1].split() == row
     where = ("--service", "web", "--port", "80-tcp=8080", "--endpoint", "10.128.0.2@n1", "--endpoint", "10.128.2.2")
     assert done(heddle("set-endpoints", "red/web-1", *where)) == 'service "red/web" has 2 endpoints in "red/web-1"\n'

@@ -62,6 +62,7 @@ class FakeController:
     refused: dict[str, tuple[int, str, str]] = field(default_factory=dict)  # PUT of an interface of this name
     held: set[str] = field(default_factory=set)  # interfaces of these names are not committed
     ready: bool = True
+    reports: list[dict[str, Any]] = field(default_factory=list)  # what the node said of itself
     requests: list[tuple[str, str]] = field(default_factory=list)
     ports: dict[Key, dict[str, Any]] = field(default_factory=dict)
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -135,6 +136,9 @@ class FakeController:
             return problem(404, "Node not found", f"no node {parts[2] if len(parts) > 2 else ''!r}")
         if parts[3] == "configuration":
             return self._configuration(query)
+        if parts[3] == "report":
+            self.reports.append(body)
+            return 204, None
         if parts[3] == "readiness":
             if not self.ready or self.pool <= 0:
                 return problem(503, "Not ready", "the pool of n1 is exhausted" if self.ready else "not connected")

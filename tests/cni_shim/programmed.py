@@ -26,14 +26,14 @@ POD, GATEWAY = "10.128.0.2", "10.128.0.1"
 PORT, TARGET = 443, 6443  # of each service, of its endpoints
 
 
-def programmed(site: Site, name: str, *services: Iterable[Request]) -> Plugin:
+def programmed(site: Site, name: str, *services: Iterable[Request], second: str = OUTSIDE) -> Plugin:
     """A pod of red in namespace `name`, on a node whose br0 has its flows, and those of services (see `offered`)."""
     assert site.command("setup") == 0
     pod = attached(site, name)
     ofport = int(site.machine.vsctl("get", "Interface", pod.host, "ofport"))
     asked = (
         node("n1", UNDERLAY),
-        node("n2", OUTSIDE),
+        node("n2", second),
         requests.CreateNetwork("red", projects=("red",)),
         report("c1", host_interface=pod.host),
         requests.PortSeen("n1", pod.host, ofport),
@@ -53,13 +53,18 @@ def attached(site: Site, name: str) -> Plugin:
     return pod
 
 
-def offered(name: str, address: str, *behind: str, node_port: int = 0, target: int = TARGET) -> Iterator[Request]:
-    """A service of project red, for TCP and UDP, with what is behind it."""
+def offered(
+    name: str, address: str, *behind: str, node_port: int = 0, target: int = TARGET, local_to: str = ""
+) -> Iterator[Request]:
+    """A service of project red, for TCP and UDP, with what is behind it.
+
+    `local_to`: the node that this is on, of a service for who comes from outside by his own address.
+    """
     ports = tuple(NamedPort(protocol, PORT, protocol.lower(), node_port) for protocol in ("TCP", "UDP"))
-    yield requests.CreateService(Service(ServiceKey("red", name), ip(address), ports))
+    yield requests.CreateService(Service(ServiceKey("red", name), ip(address), ports, external_local=bool(local_to)))
     own = tuple(NamedPort(protocol, target, protocol.lower()) for protocol in ("TCP", "UDP"))
     if behind:
-        yield endpoints(*behind, key=SliceKey("red", name), service=name, ports=own)
+        yield endpoints(*behind, key=SliceKey("red", name), service=name, ports=own, node=local_to)
 
 
 def program(site: Site, table: FlowTable) -> None:
@@ -80,11 +85,13 @@ def group_text(group: Group) -> str:
     return f"group_id={group.group_id},type=select,{','.join(buckets)}"
 
 
-def seconds_to_refusal(name: str, address: str, kind: int, port: int = PORT) -> float:
+def seconds_to_refusal(name: str, address: str, kind: int, port: int = PORT, source: str = "") -> float:
     """How long somebody in namespace `name` waits until the first packet to `address` is refused."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with inside(name, lambda: socket.socket(family, kind)) as knocking:
         knocking.settimeout(5)
+        if source:
+            knocking.bind((source, 0))
         begun = time.monotonic()
         with pytest.raises(ConnectionRefusedError):
             knock(knocking, (address, port))

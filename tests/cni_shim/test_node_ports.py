@@ -9,7 +9,6 @@ import json
 import re
 import socket
 from collections.abc import Callable
-from typing import NamedTuple
 
 import pytest
 
@@ -17,12 +16,10 @@ from tests.cni_shim.machine import inside, run
 from tests.cni_shim.plugin_in_memory import Plugin
 from tests.cni_shim.programmed import GATEWAY, POD, PORT, TARGET, offered, programmed, seconds_to_refusal
 from tests.cni_shim.site import OUTSIDE, UNDERLAY, Site
+from tests.cni_shim.talking import AT_ONCE, KINDS, TCP, UDP, Place, hears_nothing, opened, strict, talk
 from topology.model import HAIRPIN, NODE_PORTS
 
 pytestmark = [pytest.mark.ovs, pytest.mark.netns]
-TCP, UDP = socket.SOCK_STREAM, socket.SOCK_DGRAM
-KINDS = pytest.mark.parametrize("kind", [TCP, UDP], ids=["tcp", "udp"])
-AT_ONCE = 0.9  # seconds: TCP would send again after one (RFC 6298)
 SERVED, DESERTED, OWN, LOOPING, NOBODYS = 30443, 30444, 30445, 30446, 32767  # node ports
 IN_RANGE = 31000  # where the node itself listens
 ROUTED, OWNED = "203.0.113.5", "198.51.100.9"  # external addresses
@@ -41,60 +38,6 @@ def pod(site: Site, namespace: Callable[[], str]) -> Plugin:
         offered("own", "172.30.0.12", UNDERLAY, node_port=OWN),
         offered("looping", "172.30.0.13", UNDERLAY, node_port=LOOPING, target=IN_RANGE),
     )
-
-
-class Place(NamedTuple):
-    """A socket's: the namespace that it is in, and its own address and port."""
-
-    namespace: str
-    address: str = "0.0.0.0"
-    port: int = 0
-
-
-class Talk(NamedTuple):
-    """Whom the server saw, and what the client got from whom."""
-
-    seen: str
-    answered: bytes
-    by: str
-
-
-def talk(server: Place, client: Place, to: tuple[str, int], kind: int = TCP) -> Talk:
-    """The client sends something to an address and port, and the server, if it is led there, something back."""
-    with opened(server, kind) as listening, opened(client, kind) as asking:
-        if kind == TCP:
-            listening.listen()
-        asking.connect(to)
-        asking.send(b"ping")
-        seen = answer_stream(listening) if kind == TCP else answer_datagram(listening)
-        return Talk(seen, asking.recv(100), asking.getpeername()[0])
-
-
-def opened(place: Place, kind: int) -> socket.socket:
-    made = inside(place.namespace, lambda: socket.socket(socket.AF_INET, kind))
-    made.settimeout(5)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.bind(place[1:])
-    return made
-
-
-def answer_stream(listening: socket.socket) -> str:
-    accepted, (seen, _) = listening.accept()
-    with accepted:
-        accepted.sendall(accepted.recv(100) + b" pong")
-    return str(seen)
-
-
-def answer_datagram(listening: socket.socket) -> str:
-    text, source = listening.recvfrom(100)
-    listening.sendto(text + b" pong", source)
-    return str(source[0])
-
-
-def strict(site: Site) -> None:
-    """Let the node's kernel take a packet only by the interface by which it would answer (RFC 3704, section 2.2)."""
-    keys = [f"net.ipv4.conf.{name}.rp_filter=1" for name in ("all", "tun0", "br-ex")]
-    run("ip", "netns", "exec", site.machine.name, "sysctl", "-qw", *keys)
 
 
 @KINDS
@@ -189,7 +132,7 @@ def test_clients_stay_apart(site: Site, pod: Plugin) -> None:
 # -- external addresses -----------------------------------------------------------------------------------------------
 
 
-def door(kind: int, address: str, port: int, node_port: int = 0) -> dict[str, object]:
+def door(kind: int, address: str, port: int, node_port: int = 0, *sources: str) -> dict[str, object]:
     """A port of an external address as the controller tells it; the service is that of `pod` which has an endpoint."""
     protocol = "TCP" if kind == TCP else "UDP"
     return {
@@ -198,6 +141,7 @@ def door(kind: int, address: str, port: int, node_port: int = 0) -> dict[str, ob
         "port": port,
         "service": "172.30.0.10",
         "node_port": node_port,
+        "sources": list(sources) or None,
     }
 
 
@@ -237,6 +181,29 @@ def test_an_external_address_without_endpoint_is_refused(external: Site, pod: Pl
 
 def test_other_ports_of_the_node_s_own_address_are_the_node_s(external: Site, pod: Plugin) -> None:
     assert talk(Place(external.machine.name, port=82), Place(external.outside), (OWNED, 82)).seen == OUTSIDE
+
+
+@KINDS
+@pytest.mark.parametrize(("port", "node_port"), [(PORT, 0), (90, SERVED)], ids=["by the service", "by node port"])
+def test_an_external_address_for_some_clients_only(
+    external: Site, pod: Plugin, kind: int, port: int, node_port: int
+) -> None:
+    """Whoever is elsewhere hears nothing, from outside and from here."""
+    others, own, pods = "198.51.100.101", f"{OUTSIDE}/32", "10.128.0.0/14"
+    run("ip", "-n", external.outside, "address", "add", f"{others}/24", "dev", "wire0")
+    for sources, served in (((own,), OUTSIDE), (("192.0.2.0/24", f"{others}/32"), others), ((pods,), pod.netns)):
+        external.controller.configure(external=[door(kind, ROUTED, port, node_port, *sources)])
+        assert external.ensure() == ["nftables rules"]
+        assert external.ensure() == []
+        for name, client in ((OUTSIDE, Place(external.outside, OUTSIDE)), (others, Place(external.outside, others))):
+            if name == served:
+                assert talk(Place(pod.netns, port=TARGET), client, (ROUTED, port), kind).answered == b"ping pong"
+            else:
+                assert hears_nothing(client, (ROUTED, port), kind)
+        if served == pod.netns:
+            assert talk(Place(pod.netns, port=TARGET), Place(pod.netns), (ROUTED, port), kind).answered == b"ping pong"
+        else:
+            assert hears_nothing(Place(pod.netns), (ROUTED, port), kind)
 
 
 # -- others -----------------------------------------------------------------------------------------------------------

@@ -67,8 +67,12 @@ def test_a_missing_setting_is_named(name: str) -> None:
         ("cni_config", []),
         ("cni_file", "../heddle.conflist"),
         ("cni_file", "heddle.conf"),
+        ("cni_chained", {"type": "portmap"}),
+        ("cni_chained", ["portmap"]),
+        ("cni_chained", [{"capabilities": {}}]),
         ("openflow_tls", {"private_key": "/k"}),
         ("openflow_tls", {"private_key": "k", "certificate": "/c", "ca_certificate": "/a"}),
+        ("inherit_dscp", "yes"),
         ("colour", "red"),
     ],
 )
@@ -113,7 +117,14 @@ def test_a_configuration_of_two_families() -> None:
     assert found.gateway_mac == "0a:58:0a:80:00:01"
 
 
-LATER = ("hairpin", "node_ports", "external")  # fields that an older controller does not know
+LATER = (
+    "hairpin",
+    "node_ports",
+    "external",
+    "local",
+    "health",
+    "control_plane",
+)  # fields that an older controller does not know
 
 
 def test_an_older_controller_leaves_services_to_a_proxy() -> None:
@@ -128,6 +139,10 @@ def ports(**changes: Any) -> dict[str, Any]:
 def door(**changes: Any) -> list[dict[str, Any]]:
     of_one = {"address": "203.0.113.5", "protocol": "TCP", "port": 80, "service": "172.30.0.10", "node_port": 30080}
     return [{**of_one, **changes}]
+
+
+def local(**changes: Any) -> list[dict[str, Any]]:
+    return [{"service": "172.30.0.10", "protocol": "TCP", "port": 80, "node_port": 30080, **changes}]
 
 
 @pytest.mark.parametrize("name", [name for name in from_controller() if name not in LATER])
@@ -172,6 +187,15 @@ def test_a_missing_field_is_named(name: str) -> None:
         ("external.port", door(port=0)),
         ("external.service", door(service="")),
         ("external.node_port", door(node_port=65536)),
+        ("local", [{"service": "172.30.0.10"}]),
+        ("local.service", local(service="web")),
+        ("local.node_port", local(node_port=65536)),
+        ("health.endpoints", [{"port": 30000, "project": "red", "service": "web", "endpoints": -1}]),
+        ("health.service", [{"port": 30000, "project": "red", "service": None, "endpoints": 1}]),
+        ("external.sources", door(sources="any")),
+        ("external.sources", door(sources=["192.0.2.1/24"])),
+        ("held", ["203.0.113.5/32"]),
+        ("held", "203.0.113.5"),
         ("mtu_overhead", -1),
         ("mtu_overhead", 50.0),
         ("controllers", ["tcp:198.51.100.1"]),
@@ -223,6 +247,14 @@ def test_extras_replace_the_plugins_fields() -> None:
     assert json.dumps(found)
 
 
+def test_other_plugins_follow_in_the_chain() -> None:
+    portmap = {"type": "portmap", "capabilities": {"portMappings": True}}
+    wanted = configuration.parse(from_controller(), "n1")
+    found = conflist.content(wanted, settings.parse({**SETTINGS, "cni_chained": [portmap]}))
+    assert [plugin["type"] for plugin in found["plugins"]] == ["heddle", "portmap"]
+    assert found["plugins"][1] == portmap
+
+
 # -- readiness --------------------------------------------------------------------------------------------------------
 
 READY = Known(kept=True, switch_runs=True, has_flows=True, controller_answers=True, said=True)
@@ -272,15 +304,39 @@ def wanted(**changes: Any) -> configuration.Configuration:
     return configuration.parse(from_controller(**changes), "n1")
 
 
+@pytest.mark.parametrize("addresses", [1, 50])
+def test_external_addresses_are_one_look_for_what_goes_elsewhere(addresses: int) -> None:
+    """Their ports are asked one by one, but in a chain that only what is for one of these addresses comes to."""
+    doors = [door(address=f"203.0.113.{last}", port=port)[0] for last in range(addresses) for port in (80, 443)]
+    chains = firewall.ruleset(wanted(external=doors), None).split("chain ")
+    entrances = [chain for chain in chains if chain.startswith(("entrance ", "own_entrance "))]
+    assert [chain.count("jump ") for chain in entrances] == [1, 1]
+    assert {chain.count("\n") for chain in entrances} == {entrances[0].count("\n")} == {5}
+    external = [chain for chain in chains if chain.startswith(("entrance_ip ", "own_entrance_ip "))]
+    assert [chain.count("dnat") for chain in external] == [2 * addresses] * 2
+
+
 def test_the_firewall(golden: Callable[[str, str], None]) -> None:
     plain = wanted(peers=["198.51.100.2", "198.51.100.3"])
+    from_somewhere = [
+        *door(port=82, sources=["192.0.2.0/24", "203.0.113.0/24", "2001:db8::/64"]),
+        *door(port=83, sources=["2001:db8::/64"]),
+        *door(address="2001:db8::7", port=84, service="fd00:20::9", sources=["2001:db8::/64"]),
+    ]
     both = wanted(
         gateways=["10.128.0.1/23", "fd00:10::1/64"],
         cluster_cidrs=["10.128.0.0/14", "fd00:10::/48"],
         service_cidrs=["172.30.0.0/16", "fd00:20::/108"],
         hairpin=["169.254.42.1", "fe80::2a01"],
         node_ports=ports(prefixes=["169.254.43.0/24", "fd68:6564:646c:6501::/120"]),
-        external=[*door(), *door(address="2001:db8::7", service="fd00:20::9"), *door(port=81, node_port=0)],
+        external=[
+            *door(),
+            *door(address="2001:db8::7", service="fd00:20::9"),
+            *door(port=81, node_port=0),
+            *from_somewhere,
+        ],
+        local=[*local(), *local(protocol="UDP", node_port=0), *local(service="fd00:20::9")],
+        health=[{"port": 30999, "project": "red", "service": "web", "endpoints": 1}],
         peers=["2001:db8::2"],
         controllers=["ssl:[2001:db8::9]:6653", "unix:/run/x"],
         guarded_udp_ports=[],

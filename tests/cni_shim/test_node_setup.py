@@ -10,7 +10,7 @@ import pytest
 
 from tests.cni_shim.machine import run, until
 from tests.cni_shim.site import OUTSIDE, UNDERLAY, Site
-from topology.model import ICMP_OFPORT
+from topology.model import GENEVE_OFPORT, ICMP_OFPORT
 
 pytestmark = [pytest.mark.ovs, pytest.mark.netns]
 
@@ -44,7 +44,23 @@ def test_the_bridge(site: Site) -> None:
         "key": "flow",
         "local_ip": UNDERLAY,
         "dst_port": "4789",
+        "tos": "0",
     }
+    assert column(site, "Interface", "geneve0", "ofport") == GENEVE_OFPORT
+    assert column(site, "Interface", "geneve0", "type") == "geneve"
+    assert dict(column(site, "Interface", "geneve0", "options")[1]) == {
+        **dict(column(site, "Interface", "vxlan0", "options")[1]),
+        "dst_port": "6081",
+    }
+
+
+def test_the_tunnels_header_carries_the_inner_dscp_if_the_file_says_so(site: Site) -> None:
+    site.write_settings(inherit_dscp=True)
+    assert site.command("setup") == 0
+    assert dict(column(site, "Interface", "vxlan0", "options")[1])["tos"] == "inherit"
+    site.write_settings()
+    assert site.command("setup") == 0
+    assert dict(column(site, "Interface", "vxlan0", "options")[1])["tos"] == "0"
 
 
 def test_the_nodes_address_moves_under_br_ex(site: Site) -> None:
@@ -97,6 +113,7 @@ TAMPERING = [
     ("vsctl", "remove", "bridge", "br0", "other_config", "disable-in-band"),
     ("vsctl", "set-controller", "br0", "tcp:198.51.100.9:6653"),
     ("vsctl", "del-port", "vxlan0"),
+    ("vsctl", "del-port", "geneve0"),
     ("vsctl", "set", "interface", "vxlan0", "options:local_ip=198.51.100.9"),
     ("vsctl", "del-port", "tun0"),
     ("vsctl", "del-port", "icmp0"),
@@ -141,7 +158,7 @@ def test_is_whole(site: Site) -> None:
     assert site.command("setup") == 0
     assert site.addresses("br-ex") == [f"{UNDERLAY}/24"]
     assert site.addresses("tun0") == ["10.128.0.1/23"]
-    assert set(site.machine.vsctl("list-ports", "br0").split()) == {"vxlan0", "tun0", "icmp0"}
+    assert set(site.machine.vsctl("list-ports", "br0").split()) == {"vxlan0", "geneve0", "tun0", "icmp0"}
     assert "UP" in site.machine.links()["icmp0"]["flags"]
     assert site.machine.vsctl("get-controller", "br0").split() == ["tcp:198.51.100.1:6653"]
     assert "masquerade" in site.nft("list", "table", "inet", "heddle")

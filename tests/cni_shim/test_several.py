@@ -192,8 +192,9 @@ def test_another_interface_has_its_networks_mtu(plugin: Plugin, machine: Machine
     spoil(two, "net1", {"mtu": 1300})
     result = plugin.add()
     assert [machine.links(plugin.netns)[name]["mtu"] for name in ADDRESSES] == [1450, 1300, 1450]
-    assert [machine.links()[host(name)]["mtu"] for name in ADDRESSES] == [1450, 1300, 1450]
-    assert [end["mtu"] for end in result["interfaces"]] == [1450, 1450, 1300, 1300, 1450, 1450]
+    assert [machine.links()[host(name)]["mtu"] for name in ADDRESSES] == [1450, 1450, 1450]
+    assert [machine.interface(host(name)).get("heddle-mtu") for name in ADDRESSES] == [None, "1300", None]
+    assert [end["mtu"] for end in result["interfaces"]] == [1450, 1450, 1450, 1300, 1450, 1450]
 
 
 @pytest.mark.usefixtures("two")
@@ -464,8 +465,8 @@ def test_flows_that_cannot_be_made(plugin: Plugin, two: FakeController) -> None:
 def test_a_row_that_the_database_refuses(plugin: Plugin, monkeypatch: pytest.MonkeyPatch, interface: str) -> None:
     original = attachment.add_port
 
-    def spoilt(bridge: str, name: str, ids: dict[str, str]) -> list[dict[str, Any]]:
-        operations = original(bridge, name, ids)
+    def spoilt(bridge: str, name: str, ids: dict[str, str], kind: str) -> list[dict[str, Any]]:
+        operations = original(bridge, name, ids, kind)
         if name == host(interface):
             operations[1]["row"]["no_such_column"] = 1
         return operations

@@ -23,7 +23,8 @@ from topology.pipeline import Table
 
 SOURCES = ("cli", "cni_shim", "kube", "rest", "ryu_apps", "store", "topology")
 UNITS = sorted((files.ROOT / "deploy" / "systemd").glob("*.service"))
-FIELDS_OF_THE_PLUGIN = {"node", "controllers", "token_file", "ca_file", "ovsdb", "bridge", "timeout", "dns"}
+FIELDS_OF_THE_PLUGIN = {"node", "controllers", "token_file", "ca_file", "ovsdb", "bridge"}
+FIELDS_OF_THE_PLUGIN |= {"interface", "timeout", "dns"}
 
 
 @cache

@@ -8,9 +8,24 @@ from typing import Any
 import pytest
 
 from kube.asks import Ask, requests_for
-from kube.resources import BINDINGS, CONNECTIONS
+from kube.resources import BINDINGS, CONNECTIONS, EGRESSES, MIRRORS, NETWORKS
+from store.fields import Malformed
 from topology.admission import admit
-from topology.requests import CreateBinding, CreateNetwork, IsolateNetworks, JoinNetworks, Request, TrackConnection
+from topology.requests import (
+    CreateBinding,
+    CreateEgress,
+    CreateMirror,
+    CreateNetwork,
+    DeleteEgress,
+    DeleteMirror,
+    IsolateNetworks,
+    JoinNetworks,
+    Refused,
+    Request,
+    SetDscp,
+    SetGlobal,
+    TrackConnection,
+)
 from topology.snapshot import Snapshot, apply_all, empty
 
 
@@ -57,6 +72,51 @@ def test_a_binding_is_made_once(two: Snapshot) -> None:
     assert kinds(requests_for(bound, binding(optional=["blue"]))) == [CreateBinding]
 
 
-@pytest.mark.parametrize("ask", [connection, binding])
+def egress(leaving: bool = False, **spec: Any) -> Ask:
+    return Ask(EGRESSES.plural, "out", {"network": "red", "addresses": ["203.0.113.5"], **spec}, leaving)
+
+
+def test_an_egress_is_made_once(two: Snapshot) -> None:
+    wanted = requests_for(two, egress())
+    assert kinds(wanted) == [CreateEgress]
+    made = after(two, *wanted)
+    assert requests_for(made, egress()) == ()
+    assert kinds(requests_for(made, egress(fail="open"))) == [CreateEgress]
+    assert kinds(requests_for(made, egress(leaving=True))) == [DeleteEgress]
+    (led,) = requests_for(made, egress(addresses=[], via={"project": "red", "pod": "gw"}))
+    assert isinstance(led, CreateEgress)
+    assert led.egress.via == ("red", "gw")
+    with pytest.raises(Refused, match="belongs to pods and services"):
+        requests_for(two, egress(addresses=["10.128.0.1"]))
+
+
+def test_a_networks_dscp_and_being_global_change_by_themselves(two: Snapshot) -> None:
+    def red(**spec: Any) -> Ask:
+        return Ask(NETWORKS.plural, "red", spec, is_leaving=False)
+
+    assert requests_for(two, red()) == ()
+    wanted = requests_for(two, red(dscp=46, **{"global": True}))
+    assert wanted == (SetGlobal("red", True), SetDscp("red", 46))
+    marked = after(two, *wanted)
+    assert requests_for(marked, red(dscp=46, **{"global": True})) == ()
+    assert requests_for(marked, red(**{"global": True})) == (SetDscp("red", None),)
+
+
+def mirror(leaving: bool = False, **spec: Any) -> Ask:
+    return Ask(MIRRORS.plural, "watch", {"network": "red", "target": {"project": "blue", "pod": "p"}, **spec}, leaving)
+
+
+def test_a_mirror_is_made_once(two: Snapshot) -> None:
+    wanted = requests_for(two, mirror())
+    assert kinds(wanted) == [CreateMirror]
+    made = after(two, *wanted)
+    assert requests_for(made, mirror()) == ()
+    assert kinds(requests_for(made, mirror(direction="in"))) == [CreateMirror]
+    assert kinds(requests_for(made, mirror(leaving=True))) == [DeleteMirror]
+    with pytest.raises(Malformed, match="give network, or pod"):
+        requests_for(two, mirror(pod={"project": "red", "pod": "a"}))
+
+
+@pytest.mark.parametrize("ask", [connection, binding, egress, mirror])
 def test_nothing_is_asked_for_by_what_is_not_there_and_leaves(two: Snapshot, ask: Callable[..., Ask]) -> None:
     assert requests_for(two, ask(leaving=True)) == ()

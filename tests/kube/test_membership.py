@@ -113,9 +113,9 @@ class Member:
                 self.membership.tick()
             self.faults.clear()
 
-    def leave(self) -> None:
+    def leave(self) -> dict[str, str]:
         with self._time():
-            self.membership.leave()
+            return self.membership.leave()
 
     def get(self, _: Any, name: str, __: str) -> bytes:
         return self._call(lambda: self.api.get(name))
@@ -267,6 +267,41 @@ def test_one_more_takes_its_fair_part_and_no_more(present: int) -> None:
     assert {after[share] for share in moved} == {"new"}
     assert len(moved) == len(SHARES) // (present + 1)
     assert DECISIONS not in moved
+
+
+def test_who_leaves_lets_go_of_all_but_what_fails() -> None:
+    """Another has touched one of the leases, and one answer is lost: the others are free at once."""
+    api = Api()
+    (member,) = members = [Member(api, "r1", 1.0)]
+    run(members, 20)
+    first, second, *others = member.membership.view.mine
+    touched = api.leases[f"heddle-share-{first}"]
+    api.replace(f"heddle-share-{first}", touched)
+    member.faults = [lambda: False, lambda: True]
+    assert member.leave() == {
+        f"heddle-share-{first}": "heddle-share-" + first + ": has changed; ",
+        f"heddle-share-{second}": "api: the answer was lost; ",
+    }
+    assert {share for share in SHARES if api.holder(share)} == {first}
+    assert len(others) == len(SHARES) - 2
+    assert "heddle-replica-r1" not in api.leases
+
+
+def test_who_leaves_does_not_wait_longer_than_others_would() -> None:
+    api = Api()
+    (member,) = members = [Member(api, "r1", 1.0)]
+    run(members, 20)
+
+    def slow() -> bool:
+        member.clock += DURATION / 2
+        return False
+
+    member.reaches = False
+    member.faults = [slow] * 20
+    kept = member.leave()
+    assert len(kept) == len(SHARES) + 1
+    assert len(member.faults) == 18, "two calls have taken as long as the leases last"
+    assert kept["heddle-replica-r1"] == "it is over"
 
 
 def run(members: list[Member], ticks: int) -> None:

@@ -97,6 +97,24 @@ def test_a_service() -> None:
             "external",
             (ip_address("203.0.113.5"), ip_address("203.0.113.6"), ip_address("2001:db8::5")),
         ),
+        ({"type": "LoadBalancer"}, "load_balancer", True),
+        ({"type": "LoadBalancer", "loadBalancerClass": "heddle.sdn/pool"}, "load_balancer", True),
+        ({"type": "LoadBalancer", "loadBalancerClass": "example.com/other"}, "load_balancer", False),
+        ({"type": "NodePort", "loadBalancerIP": "203.0.113.9"}, "load_balancer_address", None),
+        (
+            {"type": "LoadBalancer", "loadBalancerIP": "203.0.113.9"},
+            "load_balancer_address",
+            ip_address("203.0.113.9"),
+        ),
+        ({"externalTrafficPolicy": "Local", "healthCheckNodePort": 30999}, "external_local", True),
+        ({"externalTrafficPolicy": "Local", "healthCheckNodePort": 30999}, "health_port", 30999),
+        ({"externalTrafficPolicy": "Cluster", "healthCheckNodePort": 30999}, "external_local", False),
+        ({"externalTrafficPolicy": "Cluster", "healthCheckNodePort": 30999}, "health_port", 0),
+        (
+            {"loadBalancerSourceRanges": ["2001:db8::/64", " 192.0.2.7/24 ", "192.0.2.0/24"]},
+            "sources",
+            (ip_network("192.0.2.0/24"), ip_network("2001:db8::/64")),
+        ),
         ({"ports": [{"port": 80}]}, "ports", (NamedPort("TCP", 80),)),
         ({"ports": [{"port": 80, "nodePort": 30080}]}, "ports", (NamedPort("TCP", 80, "", 30080),)),
     ],
@@ -118,7 +136,9 @@ def test_what_a_load_balancer_has_given(ingress: list[dict[str, str]] | None, ex
     body = service(type="LoadBalancer") | {"status": {"loadBalancer": {"ingress": ingress}}}
     (found,) = read_service(body).values
     assert isinstance(found, model.Service)
-    assert found.external == tuple(map(ip_address, external))
+    assert found.external == ()
+    assert found.ingress == tuple(map(ip_address, external))
+    assert found.load_balancer
 
 
 @pytest.mark.parametrize(
@@ -135,6 +155,7 @@ def test_services_without_an_address(spec: dict[str, Any]) -> None:
     [
         ({"clusterIPs": ["172.30.0.300"]}, r"\$\.spec\.clusterIPs\[0\]: .* is no IP address"),
         ({"ports": []}, r"\$\.spec: has no ports"),
+        ({"loadBalancerSourceRanges": ["192.0.2.0/24", "all"]}, r'loadBalancerSourceRanges\[1\]: "all" is no CIDR'),
         ({"ports": [{"port": 80, "protocol": "QUIC"}]}, 'protocol "QUIC" is unknown'),
         ({"ports": [{"port": 80}, {"port": 81}]}, "two ports without a name"),
         (
@@ -238,6 +259,24 @@ def test_services_slices_and_their_project_come_in_any_order(order: Sequence[int
     for position in order:
         snapshot = apply_all(snapshot, mirror.observe(snapshot, [gone(versions[position])]))[0]
     assert snapshot == empty()
+
+
+def test_an_endpoint_with_a_services_address_is_left_out_and_the_others_stay() -> None:
+    """The API server takes it; that it is left out is known by the slice's name, until it is gone from there."""
+    mirror, snapshot = Mirror(), empty()
+    red = (
+        Version(Name("networks", "red"), 1, (Network("red", 10),)),
+        Version(Name("projectnetworks", "red"), 1, (Project("red", "red"),)),
+    )
+    wrong = read_slice(slice_of(at("10.128.0.5"), at("172.30.0.9"), at("10.128.0.6")))
+    snapshot = apply_all(snapshot, mirror.observe(snapshot, [*red, wrong]))[0]
+    (kept,) = snapshot.slices.values()
+    assert [str(endpoint.address) for endpoint in kept.endpoints] == ["10.128.0.5", "10.128.0.6"]
+    why = mirror.refusals[wrong.name]
+    assert why.startswith("left out: endpoint 172.30.0.9 is inside the service CIDR 172.30.0.0/16; give")
+    right = wrong._replace(resource_version=wrong.resource_version + 1, values=(kept,))
+    assert mirror.observe(snapshot, [right]) == ()
+    assert wrong.name not in mirror.refusals
 
 
 def test_an_api_server_s_own_words(cluster: Cluster) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -11,12 +12,26 @@ import pytest
 
 from kube.client import Resource
 from kube.errors import NotFound
-from kube.objects import EVENTS, NAMESPACES, NODES, PODS, SERVICES
-from kube.resources import ADDRESS_SLICES, BINDINGS, CONNECTIONS, GROUP, NETWORKS, PROJECT_NETWORKS, VERSION, VTEPS
-from lab.api import LateError
+from kube.objects import EGRESS_BANDWIDTH, EVENTS, NAMESPACES, NODES, PODS, SERVICES
+from kube.resources import (
+    ADDRESS_SLICES,
+    BINDINGS,
+    CONNECTIONS,
+    EGRESSES,
+    GROUP,
+    MIRRORS,
+    NETWORKS,
+    OUTAGES,
+    PROJECT_NETWORKS,
+    VERSION,
+    VTEPS,
+)
+from lab.api import LateError, ProblemError
 from lab.cluster import ClusterLab
 from lab.description import UNDERLAY, NodeSpec, PodName
+from lab.egress import ADDRESSES, Egress, seconds_until_seen, senders
 from lab.errors import LabError
+from lab.frames import Sniffer
 from lab.pod import Pod
 from lab.runtime import Attachment, CniError
 from lab.takeover import in_sync, take_over, wait_for
@@ -78,6 +93,17 @@ def test_switches_are_divided_and_everybody_says_so(lab: ClusterLab) -> None:
     ]
     for node in lab.nodes:
         assert sorted(each[node] for each in phases) == ["InSync", "Standby"]
+
+
+def test_services_are_kubernetes_own_whichever_replica_is_asked(lab: ClusterLab) -> None:
+    body = {"name": "web", "project": "red", "address": "172.30.0.99", "ports": [{"protocol": "TCP", "port": 80}]}
+    for replica in (lab.controller, lab.second):
+        with pytest.raises(ProblemError, match="change it there: kubectl apply") as refused:
+            replica.api.post("/v1/services", body)
+        assert refused.value.status == 409
+        with pytest.raises(ProblemError, match="kubectl delete endpointslice web-1 -n red"):
+            replica.api.delete("/v1/endpoints/red/web-1")
+        assert replica.api.get("/v1/services") == {"services": []}
 
 
 def test_both_replicas_know_all_ports(lab: ClusterLab) -> None:
@@ -201,6 +227,44 @@ def test_a_pod_that_asks_for_anothers_network_is_refused_with_an_event(lab: Clus
     lab.server.client.delete(PODS, "greedy", "red", options={"gracePeriodSeconds": 0})
 
 
+def test_annotations_limit_a_pod_while_it_runs_and_wrong_ones_are_told(
+    lab: ClusterLab, pod: Callable[[str, str], Pod]
+) -> None:
+    pod("red/limited", "n1")
+
+    def annotate(rate: str) -> None:
+        body = {"metadata": {"annotations": {EGRESS_BANDWIDTH: rate}}}
+        lab.server.client.patch(PODS, "limited", body, "red")
+
+    def meters() -> str:
+        return lab.node("n1").ovs_ofctl("dump-meters")
+
+    annotate("16M")
+    wait_for(lambda: "rate=16000 " in meters(), "there is no meter")
+    annotate("fast")
+    wait_for(lambda: "rate" not in meters(), "the meter stays")
+
+    def told() -> bool:
+        events = json.loads(lab.server.client.list(EVENTS, {}, "red"))["items"]
+        said = [each["message"] for each in events if each["reason"] == "BandwidthIgnored"]
+        return any('"fast" is no quantity' in message for message in said)
+
+    wait_for(told, "there is no event")
+
+
+def test_a_mirror_copies_to_a_pod_of_another_network(lab: ClusterLab) -> None:
+    a, b, other = (lab.pods_by_name[name] for name in ("red/a", "red/b", "blue/b"))
+    lab.ask(MIRRORS, "watch", network="red", target={"project": "blue", "pod": "b"}, direction="out")
+    with Sniffer(other.namespace) as seen:
+        assert a.ping(b)
+        assert seen.caught(lambda frame: frame.source == str(a.address))
+    lab.server.client.delete(custom(MIRRORS.plural), "watch")
+    wait_for(lambda: lab.server.get(custom(MIRRORS.plural), "watch") is None, "the mirror stays")
+    with Sniffer(other.namespace) as seen:
+        assert a.ping(b)
+        assert not seen.caught(lambda frame: frame.source == str(a.address), patience=0.3)
+
+
 def test_a_pod_that_is_not_there_is_not_attached(lab: ClusterLab) -> None:
     (namespace,) = lab._state.namespaces(["ghost"])
     with pytest.raises(CniError, match="does not exist"):
@@ -278,6 +342,36 @@ def test_a_binding_gives_a_network(lab: ClusterLab, pod: Callable[[str, str], Po
     lab.remove_pod("bound/a")
     lab.server.client.delete(custom(BINDINGS.plural), "both")
     wait_for(lambda: lab.server.get(custom(BINDINGS.plural), "both") is None, "the binding stays")
+
+
+def test_an_egress_is_held_by_another_node_when_one_is_lost(lab: ClusterLab) -> None:
+    """Who leads the switch of the lost node says so; every replica knows then who holds the address."""
+    address, asked = ADDRESSES[0], 4471
+    lab.outside.listen(asked)
+    source = lab.pods_by_name["red/a"]
+    with pytest.raises(LabError, match='belongs to node "n2"'):
+        lab.ask(EGRESSES, "out", network="red", addresses=[str(lab.node("n2").address)])
+    lab.server.client.patch(custom(EGRESSES.plural), "out", {"spec": {"addresses": [address], "nodes": ["n2", "n3"]}})
+    seconds_until_seen(source, lab.outside, address, asked)
+    held = [Egress(each.api, "out", "red").holders[address] for each in (lab.controller, lab.second)]
+    assert held[0] == held[1] is not None
+    dead = lab.node(str(held[0]))
+    with Sniffer(lab.outside.namespace) as seen:
+        dead.ovs.stop_switch(signal.SIGKILL)
+        try:
+            seconds_until_seen(source, lab.outside, address, asked)
+        finally:
+            dead.ovs.start_switch()
+    assert senders(seen.frames, asked) == {address}
+    assert lab.server.get(custom(OUTAGES.plural), dead.name) is not None
+    for each in (lab.controller, lab.second):
+        assert Egress(each.api, "out", "red").holders[address] not in (None, dead.name)
+    lab.server.client.delete(custom(EGRESSES.plural), "out")
+    wait_for(lambda: lab.server.get(custom(EGRESSES.plural), "out") is None, "the egress stays")
+    seconds_until_seen(source, lab.outside, str(lab.node("n1").address), asked)
+    wait_for(lambda: {"InSync", "Standby"} == _phases(lab, dead.name), f"{dead.name} is not in sync again")
+    first, second = (lab.pods_by_name[name] for name in ("blue/a", "red/b" if dead.name == "n2" else "blue/b"))
+    wait_for(lambda: bool(lab.node("n1").ping(second)) and bool(lab.node(dead.name).ping(first)), "it is not reached")
 
 
 def test_a_node_that_goes_takes_what_is_its_own_along(lab: ClusterLab) -> None:

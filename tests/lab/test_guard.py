@@ -17,15 +17,16 @@ from lab.links import mac_address
 from lab.node import Node
 from lab.pod import Pod
 from lab.probes import Verdict, together
-from tests.lab.watching import marked, others, overtake, watching
+from tests.lab.watching import eventually, marked, others, overtake, watching
 from topology.model import SHARED_SPACE, format_mac
-from topology.pipeline import SPACE_MAC
+from topology.pipeline import SERVICE_MAC, SPACE_MAC, Table
 
 pytestmark = [pytest.mark.netns, pytest.mark.ovs]
 
 VXLAN_PORT, GENEVE_PORT = 4789, 6081
 CONTROL_PORTS = (6653, 6640, 8080)
 SHARED_SPACE_MAC = format_mac(SPACE_MAC | SHARED_SPACE)  # tells the receiving node the space of the address
+BY_NO_SERVICE_MAC = format_mac(SERVICE_MAC)  # and that no service was asked for it
 
 
 @pytest.fixture
@@ -62,10 +63,10 @@ def _datagram(source: Pod, mac: str, target: IPv4Address, port: int, payload: by
     return ethernet(mac, source.mac, ETH_P_IP, packet)
 
 
-def _inner(victim: Pod, liar: Pod, mark: bytes) -> bytes:
+def _inner(victim: Pod, liar: Pod, mark: bytes, macs: tuple[str, str] = (SHARED_SPACE_MAC, BY_NO_SERVICE_MAC)) -> bytes:
     """What would come out of a tunnel: a datagram to `victim` from `liar`."""
     packet = udp_packet(str(liar.address), str(victim.address), (5555, ECHO_PORT), mark)
-    return ethernet(SHARED_SPACE_MAC, liar.mac, ETH_P_IP, packet)
+    return ethernet(*macs, ETH_P_IP, packet)
 
 
 def _tunnelled(lab: Lab, mark: bytes) -> list[tuple[int, bytes]]:
@@ -136,6 +137,27 @@ def test_the_same_tunnel_packets_of_a_node_arrive(lab: Lab) -> None:
     with watching([victim]) as seen:
         _send_to_tunnel(node, victim.node.address, vxlan(_vnid(lab, "blue"), _inner(victim, friend, mark)))
         assert seen[victim.name].caught(lambda frame: mark in frame.octets)
+
+
+def test_tunnel_packets_in_other_macs_reach_nobody(lab: Lab) -> None:
+    """Their low bits would be taken for a space and a service: dropped, and counted, though a node sends them."""
+    mark = os.urandom(16)
+    node, victim, friend = lab.node("n2"), lab.pods_by_name["blue/a"], lab.pods_by_name["blue/b"]
+    before = _dropped_from_tunnels(victim.node)
+    with watching([victim]) as seen:
+        for macs in ((victim.mac, BY_NO_SERVICE_MAC), (SHARED_SPACE_MAC, friend.mac)):
+            frame = _inner(victim, friend, mark, macs)
+            _send_to_tunnel(node, victim.node.address, vxlan(_vnid(lab, "blue"), frame))
+        overtake(lab, friend)
+    assert marked(seen[victim.name], mark) == []
+    assert eventually(lambda: _dropped_from_tunnels(victim.node) == before + 2)
+
+
+def _dropped_from_tunnels(node: Node) -> int:
+    """How many packets ended where the first table for tunnel packets does."""
+    flows = node.ovs_ofctl("dump-flows", f"table={int(Table.TUNNEL_INGRESS)}").splitlines()
+    (flow,) = (flow for flow in flows if "priority=0 " in flow)
+    return int(flow.partition("n_packets=")[2].partition(",")[0])
 
 
 def test_tunnel_packets_of_the_outside_reach_nobody(lab: Lab) -> None:

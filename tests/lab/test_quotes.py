@@ -12,6 +12,8 @@ from lab.hosts import Host
 from lab.laboratory import Lab
 from lab.pod import Pod
 from lab.probes import Verdict, checksum, together
+from lab.services import PORT as PORT_OF_SERVICE
+from lab.services import Service
 from lab.transfers import path_mtu, transfer
 from tests.lab.watching import eventually
 
@@ -88,6 +90,22 @@ def test_one_way_lets_errors_about_what_began_pass(world: Lab) -> None:
     finally:
         world.join("red", "blue")
         world.join("red", "fir")
+
+
+def test_endpoints_refuse_where_a_connection_is_for_services_only(world: Lab) -> None:
+    """What conntrack knows of such an answer goes with it through the translator."""
+    service = Service(world.api, "fir", "closed", "172.30.0.10").make([])
+    world.join("red", "fir", one_way=True, services_only=True)
+    try:
+        for pod in pods(world, "fir"):
+            service.point_to(pod.cluster_address, CLOSED)
+            for source in pods(world, "red"):
+                assert source.udp(service.address, PORT_OF_SERVICE).verdict is Verdict.REFUSED
+                beside = source.udp(str(pod.cluster_address), CLOSED, patience=0.4)
+                assert beside.verdict is Verdict.SILENT
+    finally:
+        world.join("red", "fir")
+        service.remove()
 
 
 # -- path MTU discovery ------------------------------------------------------------------------------------------------

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
 
 from lab.api import ProblemError
+from lab.frames import ETH_P_ARP, arp, ethernet, send
 from lab.hosts import Host
 from lab.laboratory import Lab
 from lab.pod import Pod
@@ -96,6 +99,26 @@ def test_a_service_that_goes_and_comes(lab: Lab, service: Make) -> None:
     assert client.tcp(asked.address, PORT).verdict is Verdict.REFUSED
     asked.serve([pod(lab, "red/b")])
     assert client.tcp(asked.address, PORT).by == "red/b"
+
+
+def test_who_asks_at_once_gets_what_is_there_now(lab: Lab, service: Make) -> None:
+    """However much the datapath has cached: what it has takes Open vSwitch long to go through after a change."""
+    asked, client = service("red", "red/c"), pod(lab, "red/a")
+    for endpoint in ("red/b", "red/c", "red/b"):
+        _fill_the_cache(client)
+        assert client.tcp(asked.address, PORT)
+        asked.serve([pod(lab, endpoint)])
+        assert client.tcp(asked.address, PORT).by == endpoint
+
+
+def _fill_the_cache(client: Pod, entries: int = 5000, at_once: int = 100) -> None:
+    """Each address that a pod asks for by ARP has an entry of its own in the datapath."""
+    for first in range(0, entries, at_once):
+        asked = (str(IPv4Address("10.129.0.0") + first + number) for number in range(at_once))
+        questions = (arp(1, (client.mac, str(client.address)), ("00:00:00:00:00:00", each)) for each in asked)
+        frames = (ethernet("ff:ff:ff:ff:ff:ff", client.mac, ETH_P_ARP, question) for question in questions)
+        send(client.namespace, client.interface, *frames)
+        time.sleep(0.01)
 
 
 def test_datagrams_of_one_socket_go_elsewhere_when_their_endpoint_is_gone(lab: Lab, service: Make) -> None:

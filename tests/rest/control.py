@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import TypeVar
 
 from rest.control import Forwarded, Published, Replica, Reply, Submitted, SwitchPhase, SwitchStatus
+from rest.reports import Reports
 from store.base import Mark, Record
 from topology.admission import admit
 from topology.compiler import FlowTable, update
@@ -40,6 +41,7 @@ class MemoryControl:
         self.forwarded: list[tuple[Replica, Forwarded]] = []
         self.dead: set[str] = set()
         self._made = 0
+        self.reports = Reports()
 
     @property
     def published(self) -> Published:

@@ -24,6 +24,8 @@ WHERE = {
     "service": "web",
     "slice": "web-1",
     "binding": "storage",
+    "egress": "red",
+    "mirror": "watch",
     "pod": "a",
     "container": "c1",
     "address": "10.128.0.2",

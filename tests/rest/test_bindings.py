@@ -144,7 +144,8 @@ def test_what_is_said_of_a_pod_and_what_it_would_get(world: TestApp) -> None:
     got = [(each["network"], each["interface"]) for each in made.json["attachments"]]
     assert got == [("red", None), ("store", "net1"), ("more", "net2")]
     assert made.json["refusal"] is None
-    assert world.get("/v1/pods").json == {"pods": [body]}
+    unlimited = {"ingress_bandwidth": None, "egress_bandwidth": None}
+    assert world.get("/v1/pods").json == {"pods": [body | unlimited]}
     greedy = world.post_json("/v1/pods", {**body, "networks": ["blue"]}, status=200).json
     assert greedy["attachments"] == []
     assert 'pod red/a: asks for network "blue"' in greedy["refusal"]
@@ -156,6 +157,18 @@ def test_what_is_said_of_a_pod_and_what_it_would_get(world: TestApp) -> None:
     world.delete("/v1/pods/red/a", status=204)
     problem(world.delete("/v1/pods/red/a", status=404))
     assert report(world, "eth0")["others"] == ["net1"]
+
+
+def test_limits_of_a_pod_are_quantities(world: TestApp) -> None:
+    body = {"project": "red", "pod": "a", "ingress_bandwidth": "0.01G", "egress_bandwidth": "1500k"}
+    made = world.post_json("/v1/pods", body, status=201).json
+    assert (made["ingress_bandwidth"], made["egress_bandwidth"]) == ("10M", "1500k")
+    told = problem(world.post_json("/v1/pods", {**body, "egress_bandwidth": "999"}, status=422))
+    assert "egress_bandwidth" in str(told)
+    problem(world.post_json("/v1/pods", {**body, "egress_bandwidth": "10MB"}, status=422))
+    assert world.get("/v1/pods/red/a").json["egress_bandwidth"] == "1500k"
+    again = world.post_json("/v1/pods", {"project": "red", "pod": "a"}, status=200).json
+    assert (again["ingress_bandwidth"], again["egress_bandwidth"]) == (None, None)
 
 
 def test_a_node_is_told_what_to_attach_and_where_to_send_what(world: TestApp) -> None:

@@ -32,6 +32,10 @@ def test_a_configuration(network: TestApp) -> None:
         "hairpin": ["169.254.42.1"],
         "node_ports": {"first": 30000, "last": 32767, "prefixes": ["169.254.43.0/24"]},
         "external": [],
+        "local": [],
+        "health": [],
+        "control_plane": [],
+        "held": [],
         "mtu_overhead": 50,
         "controllers": ["tcp:192.0.2.1:6653"],
         "api": [],
@@ -89,11 +93,26 @@ def test_each_news_ends_the_wait(network: TestApp, control: MemoryControl) -> No
     assert news(lambda: control.connect("n1"))["programmed"] is True
     settings = Cluster(guarded_tcp_ports=(6640, 6653, 9999), external_cidrs=(IPv4Network("203.0.113.0/24"),))
     assert news(lambda: control.submit(SetCluster(settings)))["guarded_tcp_ports"] == [6640, 6653, 9999]
-    asked = {"project": "red", "name": "web", "address": "172.30.0.10", "external": ["203.0.113.5"]}
+    asked = {
+        "project": "red",
+        "name": "web",
+        "address": "172.30.0.10",
+        "external": ["203.0.113.5"],
+        "sources": ["10.0.0.0/8", "fd00::/8"],
+    }
     ports = [{"protocol": "TCP", "port": 80, "node_port": 30080}]
     found = news(lambda: network.post_json("/v1/services", {**asked, "ports": ports}))
     door = {"address": "203.0.113.5", "protocol": "TCP", "port": 80, "service": "172.30.0.10", "node_port": 30080}
-    assert found["external"] == [door]
+    assert found["external"] == [door | {"sources": ["10.0.0.0/8"]}]
+    asked |= {"external_local": True, "health_port": 30999}
+    found = news(lambda: network.post_json("/v1/services", {**asked, "ports": ports}))
+    told = {"port": 30999, "project": "red", "service": "web", "endpoints": 0}
+    assert found["health"] == [told]
+    assert found["local"] == [{"service": "172.30.0.10", "protocol": "TCP", "port": 80, "node_port": 30080}]
+    there = {"project": "red", "name": "web-1", "service": "web", "ports": [{"protocol": "TCP", "port": 8080}]}
+    here = [{"address": "10.128.0.9", "node": "n1"}, {"address": "10.128.2.9", "node": "n2"}]
+    found = news(lambda: network.post_json("/v1/endpoints", {**there, "endpoints": here}))
+    assert found["health"] == [told | {"endpoints": 1}]
 
 
 def test_a_revision_survives_a_restart(network: TestApp, control: MemoryControl) -> None:

@@ -17,7 +17,7 @@ from topology.pipeline import FeatureId
 from topology.requests import AdvanceMove, PortSeen
 
 
-def lead(control: MemoryControl, project: str = "red", stages: int = 3) -> None:
+def lead(control: MemoryControl, project: str = "red", stages: int = len(Stage)) -> None:
     """Let the next stages come while somebody waits."""
 
     def advance(stage: Stage) -> None:

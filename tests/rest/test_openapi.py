@@ -27,6 +27,7 @@ from topology.model import (
     Binding,
     Endpoint,
     EndpointSlice,
+    Mirror,
     NamedPort,
     Pod,
     PodKey,
@@ -38,6 +39,7 @@ from topology.model import (
 )
 from topology.requests import (
     CreateBinding,
+    CreateMirror,
     CreateNetwork,
     CreateNode,
     CreateService,
@@ -73,6 +75,7 @@ def furnished() -> MemoryControl:
     control.submit(CreateService(web))
     endpoints = (Endpoint(IPv4Address("10.128.0.2"), NODE),)
     control.submit(PutEndpoints(EndpointSlice(SliceKey(NETWORK, NODE), "web", (NamedPort("TCP", 8080),), endpoints)))
+    control.submit(CreateMirror(Mirror(NETWORK, 0, PodKey(NETWORK, NODE), "blue")))
     control.submit(ReportPort(KEY, NETWORK, "a", "v0"))
     control.submit(PortSeen("node-1", "v0", 5))
     control.submit(ReportPort(KEY._replace(container="c1"), "east", "a", "v1"))

@@ -12,7 +12,9 @@ from tests.rest.control import MemoryControl
 Json = dict[str, Any]
 EVERYTHING = {"services_only": False, "ports": []}
 WEB: Json = {"protocol": "TCP", "port": 80}
-PLAIN_SERVICE = {"affinity": 0, "internal_local": False, "publish_not_ready": False, "external": []}
+PLAIN_SERVICE = {"affinity": 0, "internal_local": False, "publish_not_ready": False, "external": [], "sources": []}
+PLAIN_SERVICE |= {"external_local": False, "health_port": 0, "load_balancer": False}
+PLAIN_SERVICE |= {"load_balancer_address": None, "ingress": []}
 BLUE_RED = {"networks": ["blue", "red"], "forward": EVERYTHING, "backward": EVERYTHING, "translations": []}
 
 
@@ -39,10 +41,13 @@ def test_a_node_is_made_with_a_token(app: TestApp) -> None:
         "underlay": "192.0.2.11",
         "subnets": ["10.128.0.0/23"],
         "gateways": ["10.128.0.1/23"],
+        "encapsulation": "vxlan",
         "connected": False,
         "phase": "Away",
         "ports": 0,
         "free_addresses": 509,
+        "mtu": None,
+        "warnings": [],
         "token": "token-1-of-n1",
         "late": [],
     }
@@ -88,6 +93,19 @@ def test_a_node_is_refused(network: TestApp, control: MemoryControl, body: Json,
     assert control.published is before
 
 
+def test_a_node_sends_by_its_own_encapsulation_or_the_clusters(network: TestApp) -> None:
+    changed = network.patch_json("/v1/nodes/n1", {"encapsulation": "geneve"}).json
+    assert (changed["encapsulation"], changed["late"]) == ("geneve", [])
+    assert network.get("/v1/nodes/n1").json["encapsulation"] == "geneve"
+    assert {tunnel["kind"] for tunnel in network.get("/v1/topology").json["tunnels"]} == {"mixed"}
+    network.patch_json("/v1/nodes/n2", {"encapsulation": "geneve"})
+    assert {tunnel["kind"] for tunnel in network.get("/v1/topology").json["tunnels"]} == {"geneve"}
+    assert network.patch_json("/v1/nodes/n1", {"encapsulation": None}).json["encapsulation"] == "vxlan"
+    refused = network.patch_json("/v1/nodes/n1", {"encapsulation": "gre"}, status=400)
+    assert "$.encapsulation" in problem(refused)["detail"]
+    assert problem(network.patch_json("/v1/nodes/n9", {"encapsulation": None}, status=404))["subject"] == 'node "n9"'
+
+
 def test_node_subnets_run_out(app: TestApp) -> None:
     for number, subnet in enumerate(("10.128.0.0/15", "10.130.0.0/15"), 1):
         body = {"name": f"n{number}", "underlay": f"192.0.2.{number}", "subnets": [subnet]}
@@ -124,6 +142,7 @@ def test_a_network_is_made_with_its_projects(app: TestApp) -> None:
         "subnets": [],
         "flat": False,
         "mtu": None,
+        "dscp": None,
         "provider": "heddle",
         "phase": "Pending",
         "projects": ["red", "shop"],
@@ -169,6 +188,20 @@ def test_a_network_is_refused(network: TestApp, control: MemoryControl, body: Js
     before = control.published
     assert said in problem(network.post_json("/v1/networks", body, status=status))["detail"]
     assert control.published is before
+
+
+def test_a_network_gets_a_dscp_and_loses_it(network: TestApp) -> None:
+    at = "/v1/networks/red"
+    assert network.patch_json(at, {"dscp": 46}).json["dscp"] == 46
+    assert network.patch_json(at, {"global": True}).json["dscp"] == 46
+    assert network.get(at).json["dscp"] == 46
+    assert network.patch_json(at, {"dscp": None}).json["dscp"] is None
+    for wrong in (64, -1, "46", 4.5):
+        assert "$.dscp" in problem(network.patch_json(at, {"dscp": wrong}, status=400))["detail"]
+    for body in ({}, {"global": True, "dscp": 0}):
+        assert "one thing" in problem(network.patch_json(at, body, status=422))["detail"]
+    built_in = problem(network.patch_json("/v1/networks/default", {"dscp": 0}, status=409))
+    assert built_in["type"] == "/v1/problems#built-in"
 
 
 def test_a_network_becomes_global_and_back(network: TestApp) -> None:
@@ -241,7 +274,7 @@ def test_services(network: TestApp) -> None:
     asked = {**service, "ports": [{"protocol": "TCP", "port": 80, "name": "", "node_port": 0}], **PLAIN_SERVICE}
     assert network.post_json("/v1/services", service, status=201).json == {**asked, "late": []}
     service["ports"] = [{"protocol": "UDP", "port": 53, "name": "dns", "node_port": 30053}]
-    service |= {"affinity": 10800, "internal_local": True, "publish_not_ready": True, "external": []}
+    service |= PLAIN_SERVICE | {"affinity": 10800, "internal_local": True, "publish_not_ready": True}
     network.post_json("/v1/services", service, status=200)
     assert network.get("/v1/services/red/web").json == service
     assert network.get("/v1/services").json == {"services": [service]}
@@ -304,6 +337,7 @@ def test_endpoints(network: TestApp) -> None:
         ({"endpoints": [{"address": "10.0.0.0/8"}]}, 422, "$.endpoints[0].address"),
         ({"endpoints": [{"address": "10.128.0.2", "node": "N1"}]}, 400, "node"),
         ({"endpoints": [{"address": "127.0.0.1"}]}, 422, "loopback"),
+        ({"endpoints": [{"address": "10.128.0.2"}, {"address": "172.30.0.9"}]}, 422, "inside the service CIDR"),
         ({"endpoints": [{"address": "10.128.0.2"}, {"address": "fd00::2"}]}, 422, "both address families"),
         ({"endpoints": [{"address": "10.128.0.2"}] * 1001}, 400, "endpoints"),
         ({"ports": [{"protocol": "TCP", "port": 1}] * 101}, 400, "ports"),

@@ -11,9 +11,11 @@ from topology.model import (
     Connection,
     Endpoint,
     EndpointSlice,
+    Mirror,
     NamedPort,
     Network,
     Node,
+    PodKey,
     Port,
     PortKey,
     Project,
@@ -73,6 +75,7 @@ def small_network(pods: int = 6) -> Snapshot:
         ),
         Put(_slice("blue", "web", IPv6Address("fd00:10:0:2::2"), NamedPort("TCP", 8080))),
         Put(_slice("blue", "old", IPv4Address("10.128.2.2"), NamedPort("TCP", 8080))),
+        *(Put(Mirror(f"m{number}", number, PodKey("red", f"p{3 * number - 1}"), "blue")) for number in (1, 2)),
         *(
             Put(port(nodes[number % 3], 2 + number // 3, tenants[number // 3 % 3], 3 + number // 3))
             for number in range(pods * 3)

@@ -100,6 +100,7 @@ def valid_actions(draw: st.DrawFn, present: list[Field], table: int) -> Actions:
         st.just((Op.CT_CLEAR,)),
         st.just((Op.NO_IN_PORT,)),
     )
+    one = st.one_of(one, st.lists(one, min_size=1, max_size=3).map(lambda nested: (Op.CLONE, tuple(nested))))
     if BY_NAME["ip_dscp"] in present:
         one = st.one_of(one, st.just((Op.DEC_TTL,)), _tracking(4 if BY_NAME["ipv4_src"] in present else 6))
     actions = draw(st.lists(one, max_size=4))

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ryu_apps.session import SwitchSession
+from topology import meters
 from topology.compiler import Delta, FlowTable
-from topology.flow import Entry, FlowKey, Group
+from topology.egress import Left
+from topology.flow import Entry, FlowKey, Group, Meter
 from topology.groups import GroupChanges, by_id
+from topology.meters import MeterChanges
 from topology.pipeline import Table
 from topology.targets import Gone
 
@@ -43,7 +46,7 @@ class Count(NamedTuple):
 class Forget(NamedTuple):
     """A request to forget connections to an endpoint, as the fake wire makes it."""
 
-    gone: Gone
+    gone: Gone | Left
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,30 @@ class ReadGroups:
 
 
 @dataclass(frozen=True)
+class ReadMeters:
+    """A request for meters, as the fake wire makes it."""
+
+    xid: int
+
+
+@dataclass(frozen=True)
+class DeleteMeters:
+    """A request to delete meters, as the fake wire makes it."""
+
+    meters: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class RoleRequest:
     """A request for a role, as the fake wire makes it."""
 
     role: int
     generation: int
     xid: int = field(default=0, compare=False)
+
+
+class Echo(NamedTuple):
+    """A request for a sign of life, as the fake wire makes it."""
 
 
 class FakeWire:
@@ -77,22 +98,33 @@ class FakeWire:
     def read_flows(self, xid: int, table: int | None, cookie: int, mask: int) -> Any:
         return Read(xid, table, cookie, mask)
 
-    def forget(self, xid: int, gone: Gone) -> Any:
+    def forget(self, xid: int, gone: Gone | Left) -> Any:
         return Forget(gone)
 
     def read_groups(self, xid: int) -> Any:
         return ReadGroups(xid)
 
+    def ask_echo(self) -> Any:
+        return Echo()
+
+    def read_meters(self, xid: int) -> Any:
+        return ReadMeters(xid)
+
+    def delete_meters(self, meters: Any) -> Any:
+        return DeleteMeters(tuple(meters))
+
 
 class ModelSwitch:
-    """Holds flows by key, as OVS does, and groups, and answers when it is told to."""
+    """Holds flows by key, as OVS does, groups and meters, and answers when it is told to."""
 
     def __init__(self) -> None:
         self.flows: dict[FlowKey, Entry] = {}
         self.groups: dict[int, Group] = {}
-        self.forgotten: list[Gone] = []
+        self.meters: dict[int, Meter] = {}
+        self.forgotten: list[Gone | Left] = []
         self.inbox: list[Any] = []
         self.flow_mods = 0
+        self.spoke = True
 
     def send(self, message: Any) -> None:
         self.inbox.append(message)
@@ -100,14 +132,36 @@ class ModelSwitch:
     def close(self) -> None:
         self.inbox.clear()
 
+    def has_spoken(self) -> bool:
+        spoke, self.spoke = self.spoke, False
+        return spoke
+
     def apply(self, delta: Delta, leave_out: Callable[[Entry], bool] = lambda entry: False) -> None:
         self.flow_mods += len(delta.adds) + len(delta.deletes)
+        self.apply_meters(delta.meters)
         for cookie in delta.deletes:
             self.flows = {key: entry for key, entry in self.flows.items() if entry.cookie != cookie}
         for entry in delta.adds:
             if not leave_out(entry):
+                assert all(meter.meter_id in self.meters for meter in entry.flow.meters), "no such meter"
                 self.flows[entry.flow.key] = entry
         self._apply_groups(delta.groups)
+
+    def apply_meters(self, changes: MeterChanges) -> None:
+        """What precedes a bundle; it refuses what is there already, or is not."""
+        for meter in changes.made:
+            assert self.meters.setdefault(meter.meter_id, meter) is meter, "it has this meter"
+        for meter in changes.changed:
+            assert meter.meter_id in self.meters, "it has no such meter"
+            self.meters[meter.meter_id] = meter
+
+    def delete_meters(self, gone: tuple[int, ...]) -> None:
+        """Delete meters, and the flows that use them."""
+        for number in gone:
+            self.meters.pop(number, None)
+            for key, entry in tuple(self.flows.items()):
+                if any(meter.meter_id == number for meter in entry.flow.meters):
+                    del self.flows[key]
 
     def _apply_groups(self, changes: GroupChanges) -> None:
         for group in changes.puts:
@@ -122,6 +176,9 @@ class ModelSwitch:
     def answer(self, session: SwitchSession) -> None:
         """Take one message and answer it."""
         message = self.inbox.pop(0)
+        self.spoke = True
+        if isinstance(message, Echo):
+            return
         if isinstance(message, Delta):
             self.apply(message)
             session.committed_reply()
@@ -134,6 +191,12 @@ class ModelSwitch:
             return
         if isinstance(message, ReadGroups):
             session.groups_read(self.groups.values())
+            return
+        if isinstance(message, ReadMeters):
+            session.meters_read(self.meters.values())
+            return
+        if isinstance(message, DeleteMeters):
+            self.delete_meters(message.meters)
             return
         found = [
             Stats(entry.cookie, entry.flow.table, entry.flow.match)
@@ -149,8 +212,11 @@ class ModelSwitch:
             self.answer(session)
 
     def holds(self, table: FlowTable) -> bool:
-        """Whether it has exactly the flows of `table`, sentinels aside, and their groups."""
+        """Whether it has exactly the flows of `table`, sentinels aside, and their groups and meters."""
         installed = {entry for entry in self.flows.values() if entry.flow.table != Table.SENTINELS}
         groups = {number: sorted(group.buckets) for number, group in by_id(table.entries()).items()}
         present = {number: sorted(group.buckets) for number, group in self.groups.items()}
-        return installed == set(table.entries()) and groups == present
+        going = {number for each in self.inbox if isinstance(each, DeleteMeters) for number in each.meters}
+        limits = {number: meter for number, meter in self.meters.items() if number not in going}
+        entries = set(table.entries())
+        return installed == entries and groups == present and limits == meters.by_id(entries)

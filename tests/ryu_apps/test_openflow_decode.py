@@ -18,7 +18,7 @@ from ryu_apps.openflow.encode import Encoder
 from ryu_apps.openflow.groups import encode_actions
 from ryu_apps.openflow.wire import MessageType, MultipartType, WireError
 from tests.ryu_apps.openflow_values import DATAPATH, action_lists, flows, numbers, ofp, parser
-from topology.flow import Actions, Entry, Flow, Group, Op, match, sentinel
+from topology.flow import Actions, Entry, Flow, Group, Meter, Op, match, sentinel
 
 REPLY = MessageType.MULTIPART_REPLY
 
@@ -228,6 +228,7 @@ READERS: list[tuple[Callable[[bytes], Any], MessageType, MultipartType | None]] 
     (decode.sentinels, REPLY, MultipartType.FLOW_DESC),
     (decode.ports, REPLY, MultipartType.PORT_DESC),
     (lambda raw: list(decode.groups(raw)), REPLY, MultipartType.GROUP_DESC),
+    (lambda raw: list(decode.meters(raw)), REPLY, MultipartType.METER_DESC),
     (decode.flow_counts, REPLY, MultipartType.TABLE_STATS),
     (decode.part, REPLY, None),
     (decode.port_status, MessageType.PORT_STATUS, None),
@@ -267,6 +268,8 @@ def damaged(draw: st.DrawFn, whole: Iterable[bytes]) -> bytes:
 BUCKET = struct.pack(">HHI", 32, 16, 1) + struct.pack(">HHIH6x", 0, 16, 3, 0) + struct.pack(">HHH2x", 0, 8, 5)
 SELECTION = struct.pack(">HHIII16sQ", 0xFFFF, 40, 0x154D, 1, 0, b"dp_hash", 7)
 GROUP = reply(MultipartType.GROUP_DESC, struct.pack(">HBxIH6x", 120, 1, 7, 64) + BUCKET * 2 + SELECTION)
+BAND = struct.pack(">HHII4x", 1, 16, 1000, 1100)
+METERS = reply(MultipartType.METER_DESC, struct.pack(">HHI", 24, 5, 6) + BAND + struct.pack(">HHI", 24, 13, 7) + BAND)
 EVERY_ACTION: Actions = (
     (Op.CT, 1, 5, 20, ((Op.NAT, 0, 4, 5, 9, 10, 20), (Op.NAT, 1, 6, 5, 5, 0, 0))),
     *((Op.OUTPUT, 1), (Op.OUTPUT_FIELD, 6), (Op.COPY, 1, 0, 7, 0, 24), (Op.SET, 20, 5, (1 << 48) - 1)),
@@ -282,7 +285,7 @@ FLOWS = reply(
 )
 
 
-@given(damaged([FLOWS, GROUP, reply(MultipartType.PORT_DESC, port(1, "vxlan0", 5) * 2)]))
+@given(damaged([FLOWS, GROUP, METERS, reply(MultipartType.PORT_DESC, port(1, "vxlan0", 5) * 2)]))
 @example(FLOWS)
 def test_damaged_messages_are_read_or_refused(raw: bytes) -> None:
     for read, _, _ in READERS:
@@ -306,6 +309,7 @@ def test_damaged_matches_and_actions_are_read_or_refused(raw: bytes) -> None:
         (GROUP, 16, decode.groups),
         (GROUP, 32, decode.groups),
         (GROUP, 98, decode.groups),
+        (METERS, 16, decode.meters),
         (reply(MultipartType.PORT_DESC, port(1, "a", 5)), 20, decode.port_descs),
     ],
 )
@@ -320,6 +324,25 @@ def test_lengths_that_lie_are_refused(
 def test_a_group_is_read() -> None:
     (found,) = decode.groups(GROUP)
     assert found == Group(7, ((1, 5, ((Op.OUTPUT, 3),)),) * 2)
+
+
+def test_meters_are_read() -> None:
+    assert list(decode.meters(METERS)) == [Meter(6, 1000, 1100), Meter(7, 1000, 1100)]
+
+
+def test_a_switchs_own_meters_are_left_alone() -> None:
+    body = struct.pack(">HHI", 24, 5, 0xFFFFFFFD) + BAND  # OFPM_SLOWPATH
+    assert list(decode.meters(reply(MultipartType.METER_DESC, body))) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "bands"),
+    [(6, BAND), (1, BAND), (5, b""), (5, BAND * 2), (5, b"\0\2" + BAND[2:])],
+    ids=["in packets", "any burst", "no band", "two bands", "it remarks"],
+)
+def test_a_meter_of_another_form_is_none_of_ours(flags: int, bands: bytes) -> None:
+    body = struct.pack(">HHI", 8 + len(bands), flags, 9) + bands
+    assert list(decode.meters(reply(MultipartType.METER_DESC, body))) == [Meter(9, 0, 0)]
 
 
 @pytest.mark.parametrize(

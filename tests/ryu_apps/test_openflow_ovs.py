@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ryu_apps.openflow import decode, messages, wire
 from ryu_apps.openflow.encode import Encoder, delete_everything
+from ryu_apps.openflow.meters import delete_meters
 from ryu_apps.openflow.wire import MessageType
 from tests.ryu_apps.openflow_network import small_table
 from tests.ryu_apps.openflow_switch import Connection, DummySwitch, running
@@ -26,18 +27,24 @@ from topology.flow import (
     Entry,
     Flow,
     Group,
+    Meter,
     Op,
     entries,
+    goto,
     load,
     match,
+    metered,
     output,
     owner_class,
     sentinel,
 )
 from topology.groups import BucketChange, GroupChanges, by_id, changes
-from topology.pipeline import Table
+from topology.meters import MeterChanges
+from topology.pipeline import FeatureId, Table
 
 pytestmark = pytest.mark.ovs
+
+BRIDGE = "br0"
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +54,7 @@ def switch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DummySwitch]:
 
 @pytest.fixture(scope="module")
 def bridge(switch: DummySwitch) -> Iterator[str]:
-    with switch.bridge("br0") as bridge:
+    with switch.bridge(BRIDGE) as bridge:
         yield bridge
 
 
@@ -243,6 +250,49 @@ def test_the_id_is_free_again_after_a_commit_and_after_an_error(connection: Conn
         commit(connection, entry(2, in_port=2))
 
 
+# --- meters ------------------------------------------------------------------------------------------
+
+
+def held_meters(connection: Connection) -> list[Meter]:
+    return sorted(
+        meter for part in connection.multipart(messages.meter_desc_request(4)) for meter in decode.meters(part)
+    )
+
+
+def test_meters_are_made_changed_read_back_and_deleted(connection: Connection) -> None:
+    slow, large = Meter(6, 1000, 1100), Meter(2 * 65279 + 1, 2**32 - 1, 2**30 - 1)
+    user = Flow(0, 7, match(in_port=3), (metered(6), goto(Table.POD_INGRESS)), meters=(slow,))
+    (fresh,) = entries(FeatureId.LIMITS, 0, (user,))
+    assert connection.commit(Encoder().bundle(Delta((fresh,), (), meters=MeterChanges((slow, large))))) == []
+    assert held_meters(connection) == [slow, large]
+    assert on_switch(connection) == {fresh._replace(flow=user._replace(meters=()))}
+    fast = slow._replace(rate=9000)
+    assert connection.commit(Encoder().bundle(Delta((), (), meters=MeterChanges(changed=(fast,))))) == []
+    assert held_meters(connection) == [fast, large]
+    connection.send(delete_meters((large.meter_id, 4711)))
+    assert held_meters(connection) == [fast]
+    connection.send(delete_meters((6,)))
+    assert held_meters(connection) == []
+    assert on_switch(connection) == set()  # with its meter goes the flow
+
+
+def test_what_is_wrong_with_a_meter_names_it(connection: Connection) -> None:
+    meter = Meter(6, 1000, 1100)
+    (error,) = connection.commit(Encoder().bundle(Delta((), (), meters=MeterChanges(changed=(meter,)))))
+    assert (error.about_meter, error.about_flow, error.about_group) == (6, None, None)
+    assert error.text.endswith("about meter 6")
+    assert connection.commit(Encoder().bundle(Delta((), (), meters=MeterChanges((meter,))))) == []
+    (error,) = connection.commit(Encoder().bundle(Delta((), (), meters=MeterChanges((meter,)))))
+    assert error.about_meter == 6
+    connection.send(delete_meters((6,)))
+
+
+def test_a_meter_of_another_form_is_none_of_ours(connection: Connection, switch: DummySwitch) -> None:
+    switch.ofctl("add-meter", BRIDGE, "meter=5,pktps,band=type=drop,rate=100")
+    assert held_meters(connection) == [Meter(5, 0, 0)]
+    switch.ofctl("del-meters", BRIDGE)
+
+
 # --- groups ------------------------------------------------------------------------------------------
 
 
@@ -311,15 +361,25 @@ def test_a_refused_group_is_named(connection: Connection) -> None:
 # --- connections -------------------------------------------------------------------------------------
 
 
-def test_connections_are_asked_to_be_forgotten_as_by_ovs_ofctl(tmp_path: Path) -> None:
+def test_what_is_forgotten_is_said_as_open_vswitch_says_it(tmp_path: Path) -> None:
     """What ovs-ofctl sends for the same is taken by a socket in place of a switch."""
-    path = tmp_path / "switch"
+    address, source = IPv4Address("10.128.0.5"), IPv4Address("10.128.0.6")
+    found = asked(tmp_path, "zone=2", "", "ct_nw_proto=17,ct_nw_src=10.128.0.5,ct_tp_src=8080")
+    assert messages.ct_flush(decode.header(found).xid, 2, 17, address, 8080) == found
+    found = asked(tmp_path, "zone=5", "", "ct_nw_dst=10.128.0.5")
+    assert messages.ct_flush_to(decode.header(found).xid, 5, address) == found
+    found = asked(tmp_path, "zone=5", "ct_nw_src=10.128.0.6", "ct_nw_dst=10.128.0.5")
+    assert messages.ct_flush_to(decode.header(found).xid, 5, address, source) == found
+
+
+def asked(folder: Path, *what: str) -> bytes:
+    path = folder / "switch"
+    path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
-        answers = "ct_nw_proto=17,ct_nw_src=10.128.0.5,ct_tp_src=8080"
-        words = ["ovs-ofctl", "-O", "OpenFlow15", "ct-flush", f"unix:{path}", "zone=2", "", answers]
-        with subprocess.Popen(words) as asked, listener.accept()[0] as stream:
+        words = ["ovs-ofctl", "-O", "OpenFlow15", "ct-flush", f"unix:{path}", *what]
+        with subprocess.Popen(words) as process, listener.accept()[0] as stream:
             stream.sendall(messages.message(MessageType.HELLO, 1))
             received = b""
             while (found := _of_kind(received, MessageType.EXPERIMENTER)) is None:
@@ -327,8 +387,8 @@ def test_connections_are_asked_to_be_forgotten_as_by_ovs_ofctl(tmp_path: Path) -
             while (barrier := _of_kind(received, MessageType.BARRIER_REQUEST)) is None:
                 received += stream.recv(4096)
             stream.sendall(messages.message(MessageType.BARRIER_REPLY, decode.header(barrier).xid))
-            assert asked.wait(20) == 0
-    assert messages.ct_flush(decode.header(found).xid, 2, 17, IPv4Address("10.128.0.5"), 8080) == found
+            assert process.wait(20) == 0
+    return found
 
 
 def _of_kind(stream: bytes, kind: MessageType) -> bytes | None:
@@ -342,7 +402,8 @@ def _of_kind(stream: bytes, kind: MessageType) -> bytes | None:
 
 def test_connections_are_forgotten_without_an_error(connection: Connection) -> None:
     for address in (IPv4Address("10.128.0.5"), IPv6Address("fd00::5")):
-        connection.send(messages.ct_flush(9, 2, 6, address, 80) + messages.barrier(10))
+        forgets = messages.ct_flush(9, 2, 6, address, 80) + messages.ct_flush_to(9, 5, address)
+        connection.send(forgets + messages.barrier(10))
         before, _ = connection.until(MessageType.BARRIER_REPLY, 10)
         assert before == []
 

@@ -11,11 +11,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from rest.control import SwitchPhase
 from ryu_apps.session import SwitchSession
-from tests.ryu_apps.switches import Count, FakeWire, ModelSwitch
+from tests.ryu_apps.switches import Count, DeleteMeters, FakeWire, ModelSwitch, ReadMeters
 from tests.topology.faults import table_of
 from topology.compiler import Delta, FlowTable, SectionKey, compile_node, diff
-from topology.flow import Bucket, Entry, Flow, Group, Op, entries, match
+from topology.flow import Bucket, Entry, Flow, Group, Meter, Op, entries, match
 from topology.groups import BucketChange, GroupChanges
+from topology.meters import MeterChanges
 from topology.model import Connection, Network, Node, Port, PortKey, Project, mac_of
 from topology.pipeline import FeatureId, Table
 from topology.snapshot import Put, apply_all, empty
@@ -51,6 +52,15 @@ def with_groups(table: FlowTable, *groups: Group) -> FlowTable:
     return table_of(table.sections.set(SectionKey(int(FeatureId.SERVICES), ("red", "web")), entries(9, 0, (flow,))))
 
 
+def with_meters(table: FlowTable, *meters: Meter) -> FlowTable:
+    """The table with a flow for each meter, as pods with limits have them."""
+    flows = tuple(
+        Flow(int(Table.OUTPUT), 20, match(reg2=meter.meter_id), ((Op.METER, meter.meter_id),), meters=(meter,))
+        for meter in meters
+    )
+    return table_of(table.sections.set(SectionKey(int(FeatureId.LIMITS), ("a",)), entries(30, 0, flows)))
+
+
 def buckets(*numbers: int) -> tuple[Bucket, ...]:
     return tuple((number, 10, ((Op.OUTPUT, number),)) for number in numbers)
 
@@ -62,6 +72,9 @@ TABLES += [
     with_groups(TABLES[3], Group(2, buckets(1)), Group(3, buckets(2)), Group(1, ((1, 1, ((Op.GROUP, 2),)),))),
 ]
 FEW_BUCKETS, OTHER_BUCKETS, LEVELS = len(TABLES) - 3, len(TABLES) - 2, len(TABLES) - 1
+SLOW, FAST = Meter(6, 1000, 1100), Meter(6, 9000, 2250)
+TABLES += [with_meters(TABLES[3], SLOW, Meter(7, 1, 1100)), with_meters(TABLES[3], FAST)]
+TWO_METERS, ONE_METER = len(TABLES) - 2, len(TABLES) - 1
 
 
 def session_with(table: FlowTable, switch: ModelSwitch) -> SwitchSession:
@@ -84,7 +97,7 @@ def test_an_empty_switch_gets_everything_in_one_bundle() -> None:
     assert session.status.committed_revision == 1
 
 
-def test_reconnecting_with_nothing_changed_costs_two_small_requests_and_no_flow_mod() -> None:
+def test_reconnecting_with_nothing_changed_costs_three_small_requests_and_no_flow_mod() -> None:
     switch = ModelSwitch()
     switch.answer_all(session_with(TABLES[3], switch))
     switch.flow_mods = 0
@@ -93,8 +106,8 @@ def test_reconnecting_with_nothing_changed_costs_two_small_requests_and_no_flow_
     switch.answer_all(again)
     assert again.phase is SwitchPhase.IN_SYNC
     assert switch.flow_mods == 0
-    assert isinstance(requests[0], Count)
-    assert [request.table for request in requests[1:]] == [Table.SENTINELS]
+    assert [type(request) for request in requests[:2]] == [ReadMeters, Count]
+    assert [request.table for request in requests[2:]] == [Table.SENTINELS]
 
 
 def test_reconnecting_after_a_change_sends_only_what_differs() -> None:
@@ -232,6 +245,50 @@ def test_an_audit_finds_groups_that_were_edited_by_hand(edit: str) -> None:
     assert switch.holds(TABLES[LEVELS])
 
 
+def test_meters_change_before_the_bundle_and_go_when_it_is_committed() -> None:
+    switch = ModelSwitch()
+    session = session_with(TABLES[TWO_METERS], switch)
+    switch.answer_all(session)
+    change(session, TABLES[TWO_METERS], TABLES[ONE_METER], 2)
+    (delta,) = switch.inbox
+    assert delta.meters == MeterChanges(changed=(FAST,), gone=(7,))
+    switch.answer(session)
+    assert switch.inbox == [DeleteMeters((7,))]
+    switch.answer_all(session)
+    assert switch.holds(TABLES[ONE_METER])
+
+
+def test_meters_stay_when_the_bundle_without_their_flows_is_refused() -> None:
+    switch = ModelSwitch()
+    session = session_with(TABLES[TWO_METERS], switch)
+    switch.answer_all(session)
+    change(session, TABLES[TWO_METERS], TABLES[3], 2)
+    switch.inbox.clear()
+    session.error("no", ends_bundle=True)
+    assert not any(isinstance(message, DeleteMeters) for message in switch.inbox)
+
+
+@pytest.mark.parametrize("edit", ["gone", "changed", "strange"])
+@pytest.mark.parametrize("audited", [False, True])
+def test_meters_that_were_edited_by_hand_are_found(edit: str, audited: bool) -> None:
+    switch = ModelSwitch()
+    session = session_with(TABLES[TWO_METERS], switch)
+    switch.answer_all(session)
+    if edit == "gone":
+        switch.delete_meters((6,))
+    elif edit == "changed":
+        switch.meters[6] = FAST
+    else:
+        switch.meters[99] = Meter(99, 0, 0)
+    if audited:
+        session.audit()
+    else:
+        session.disconnect()
+        session.connect(switch)
+    switch.answer_all(session)
+    assert switch.holds(TABLES[TWO_METERS])
+
+
 @pytest.mark.parametrize("added", [False, True])
 def test_a_reconnect_finds_flows_that_were_added_or_deleted_by_hand(added: bool) -> None:
     switch = ModelSwitch()
@@ -325,7 +382,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule()
     def refuse_one(self) -> None:
         if self.switch.inbox and isinstance(self.switch.inbox[0], Delta):
-            self.switch.inbox.pop(0)
+            self.switch.apply_meters(self.switch.inbox.pop(0).meters)  # they are in no bundle
             self.session.error("refused", ends_bundle=True)
 
     @rule(applied=st.booleans())
@@ -333,6 +390,8 @@ class AnyOrder(RuleBasedStateMachine):
         for message in self.switch.inbox:
             if applied and isinstance(message, Delta):
                 self.switch.apply(message)
+            elif applied and isinstance(message, DeleteMeters):
+                self.switch.delete_meters(message.meters)
         self.switch.inbox.clear()
         self.session.disconnect()
         self.session.connect(self.switch)
@@ -346,6 +405,7 @@ class AnyOrder(RuleBasedStateMachine):
     def restart_switch(self) -> None:
         self.switch.flows.clear()
         self.switch.groups.clear()
+        self.switch.meters.clear()
         self.switch.inbox.clear()
         self.session.disconnect()
         self.session.connect(self.switch)
@@ -356,6 +416,8 @@ class AnyOrder(RuleBasedStateMachine):
             del self.switch.flows[key]
         for number in list(self.switch.groups)[:1]:
             self.switch.groups[number] = Group(number, ())
+        for number in list(self.switch.meters)[:1]:
+            self.switch.meters[number] = Meter(number, 0, 0)
         # Only an audit can see that.
         self.settle()
         self.session.audit()

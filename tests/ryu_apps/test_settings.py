@@ -16,7 +16,10 @@ from oslo_config import cfg
 from ryu_apps import options, settings
 from ryu_apps.listening import InheritedSocket, TcpAddress, UnixPath, listen_at
 from ryu_apps.settings import Settings, SettingsError, checks
+from topology.admission import admit
 from topology.model import PortRange
+from topology.requests import Refused, SetCluster
+from topology.snapshot import empty
 
 TOKEN = "0123456789abcdef"
 
@@ -83,6 +86,7 @@ def test_defaults_listen_on_loopback_only(tmp_path: Path) -> None:
     assert given.cluster.translation_cidrs == (IPv4Network("100.64.0.0/10"),)
     assert given.cluster.node_ports == PortRange(30000, 32767)
     assert given.cluster.external_cidrs == ()
+    assert given.cluster.encapsulation == "vxlan"
     assert given.cluster.node_prefix == 23
     assert given.cluster.own_networks is False
     assert given.cluster.guarded_tcp_ports == (6640, 6653, 8080)
@@ -93,17 +97,18 @@ def test_ini_file_says_the_same_as_flags(tmp_path: Path) -> None:
     ini.write_text(
         "[heddle]\nrest_listen = 127.0.0.1:81, [::1]:82\nrest_listen = unix:./api\nnode_prefix = 24\n"
         "cluster_cidr = 10.0.0.0/8,fd00::/48\nadvertise = 192.0.2.1,192.0.2.2\ninsecure = true\n"
-        "own_networks = true\nnode_ports = none\n"
+        "own_networks = true\nnode_ports = none\nencapsulation = geneve\n"
     )
     by_file = read("--config-file", str(ini))
     by_flags = read(
         "--heddle-rest-listen=127.0.0.1:81, [::1]:82", "--heddle-rest-listen=unix:./api", "--heddle-node-prefix=24",
         "--heddle-cluster-cidr", "10.0.0.0/8,fd00::/48", "--heddle-advertise=192.0.2.1,192.0.2.2", "--heddle-insecure",
-        "--heddle-own-networks", "--heddle-node-ports=none",
+        "--heddle-own-networks", "--heddle-node-ports=none", "--heddle-encapsulation=geneve",
     )  # fmt: skip
     assert by_file == by_flags
     assert by_file.cluster.own_networks is True
     assert by_file.cluster.node_ports is None
+    assert by_file.cluster.encapsulation == "geneve"
     assert by_file.rest_listen[2] == UnixPath(tmp_path / "api")
     assert by_file.cluster.cluster_cidrs == (IPv4Network("10.0.0.0/8"), IPv6Network("fd00::/48"))
     assert by_file.cluster.guarded_tcp_ports == (81, 82, 6640, 6653)
@@ -140,6 +145,7 @@ def test_a_flag_beats_the_file(tmp_path: Path) -> None:
         (["--heddle-service-cidr=10.129.0.0/16"], "--heddle-service-cidr: 10.129.0.0/16", "overlaps the pods"),
         (["--heddle-translation-cidr=100.64.0.1/10"], "--heddle-translation-cidr: '100.64.0.1/10'", "host bits set"),
         (["--heddle-external-cidr=203.0.113.5/24"], "--heddle-external-cidr: '203.0.113.5/24'", "host bits set"),
+        (["--heddle-encapsulation=gre"], "--heddle-encapsulation: 'gre' is unknown", "vxlan, geneve"),
         (["--heddle-node-ports=30000"], "--heddle-node-ports: '30000'", "with a dash between them"),
         (["--heddle-node-ports=31000-30000"], "such as 30000-32767), or none", "not above the last"),
         (["--heddle-node-ports=0-65536"], "--heddle-node-ports: '0-65536'", "at most 65535"),
@@ -396,6 +402,17 @@ def test_any_text_is_a_servers_url_or_an_error_that_names_the_flag(text: str) ->
         assert checks.url(f"https://{text}", "api-url").startswith("https://")
     except SettingsError as error:
         assert "--heddle-api-url" in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize("door", ["rest", "openflow"])
+def test_a_controller_on_a_node_port_is_told_which_flags_help(door: str) -> None:
+    """Services have these ports on every node, and the controller's own machine may be one."""
+    given = read(f"--heddle-{door}-listen=127.0.0.1:30100")
+    with pytest.raises(Refused, match=r"30000-32767: include port 30100, .*--heddle-node-ports.*--heddle-rest-listen"):
+        admit(empty(), SetCluster(given.cluster))
+    for ports in ("none", "31000-32767"):
+        other = read(f"--heddle-{door}-listen=127.0.0.1:30100", f"--heddle-node-ports={ports}")
+        assert admit(empty(), SetCluster(other.cluster))
 
 
 def test_replicas_need_a_token_for_each_other() -> None:

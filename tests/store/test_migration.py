@@ -1,6 +1,6 @@
 """Files of older schemas open, and nothing in them is lost.
 
-1: before networks had subnets; 2: before bindings; 3: before endpoints.
+1: before networks had subnets; 2: before bindings; 3: before endpoints; 4: before mirrors.
 """
 
 import sqlite3
@@ -23,6 +23,7 @@ from topology.model import (
     ConnectionKey,
     Endpoint,
     EndpointSlice,
+    Mirror,
     NamedPort,
     Network,
     Node,
@@ -162,6 +163,25 @@ def test_everything_of_a_file_of_schema_3_is_there(path: Path) -> None:
     assert version(path) == SCHEMA_VERSION
     again = SqliteStore(path)
     assert {event.value for event in again.load()} == VALUES | {replace(old, affinity=10800), found}
+    again.close()
+
+
+def test_everything_of_a_file_of_schema_4_is_there(path: Path) -> None:
+    """Networks had no DSCP, pods no limits; and there were no mirrors, which an older version must not pass over."""
+    SqliteStore(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute('INSERT INTO object VALUES (\'pod\', \'red/old\', \'{"project":"red","pod":"old"}\')')
+        connection.execute("PRAGMA user_version = 4")
+        connection.commit()
+    store = SqliteStore(path)
+    old = Pod(PodKey("red", "old"))
+    assert {event.value for event in store.load()} == VALUES | {old}
+    mirror, limited = Mirror("m", 1, PodKey("red", "a"), "blue"), replace(old, ingress_bandwidth=1000)
+    store.commit([Put(mirror), Put(limited)])
+    store.close()
+    assert version(path) == SCHEMA_VERSION
+    again = SqliteStore(path)
+    assert {event.value for event in again.load()} == VALUES | {mirror, limited}
     again.close()
 
 

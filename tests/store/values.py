@@ -6,7 +6,11 @@ from hypothesis import strategies as st
 
 from topology.labels import Operator, Requirement, Selector, labels_of
 from topology.model import (
+    LAST_MIRROR,
     LAST_VNID,
+    LEAST_BANDWIDTH,
+    MIRRORS,
+    MOST_BANDWIDTH,
     TRANSLATIONS,
     VNIDS,
     ZONES,
@@ -16,12 +20,15 @@ from topology.model import (
     Cluster,
     Connection,
     ConnectionKey,
+    Egress,
     Endpoint,
     EndpointSlice,
+    Mirror,
     Move,
     NamedPort,
     Network,
     Node,
+    Outage,
     Pod,
     PodKey,
     Port,
@@ -42,6 +49,7 @@ from topology.model import (
     Watermark,
     in_order,
     mac_of,
+    prefixes_in_order,
 )
 from topology.snapshot import Event, Put, Remove
 
@@ -74,7 +82,9 @@ clusters = st.builds(
     own_networks=st.booleans(),
     translation_cidrs=st.lists(prefixes(), max_size=2).map(tuple),
     external_cidrs=st.lists(prefixes(), max_size=2).map(tuple),
+    load_balancer_pool=st.lists(prefixes(), max_size=2).map(tuple),
     node_ports=st.none() | st.lists(l4_ports, min_size=2, max_size=2).map(lambda ends: PortRange(*sorted(ends))),
+    encapsulation=st.sampled_from(("vxlan", "geneve")),
 )
 nodes = st.builds(
     Node,
@@ -82,6 +92,7 @@ nodes = st.builds(
     dpid=st.integers(0, (1 << 64) - 1),
     underlay=addresses,
     subnets=st.lists(prefixes(), min_size=1, max_size=2).map(tuple),
+    encapsulation=st.sampled_from((None, "vxlan", "geneve")),
 )
 networks = st.builds(
     Network,
@@ -95,6 +106,7 @@ networks = st.builds(
     provider=labels,
     terminating=st.booleans(),
     transit_for=st.none() | labels,
+    dscp=st.none() | st.integers(0, 63),
 )
 blocks = st.builds(AddressBlock, few, prefixes(), few)
 moves = st.builds(Move, few, few, few, labels, st.sampled_from(Stage))
@@ -133,7 +145,17 @@ bindings = st.builds(
     secondary=st.lists(attachments, max_size=3).map(tuple),
     optional=st.lists(few, max_size=2).map(tuple),
 )
-pods = st.builds(Pod, st.builds(PodKey, few, few | labels), label_sets, st.lists(few, max_size=2).map(tuple))
+bandwidths = st.none() | st.integers(LEAST_BANDWIDTH, MOST_BANDWIDTH)
+pod_keys = st.builds(PodKey, few, few | labels)
+pods = st.builds(Pod, pod_keys, label_sets, st.lists(few, max_size=2).map(tuple), bandwidths, bandwidths)
+mirrors = st.builds(
+    lambda name, number, target, source, ways: Mirror(name, number, target, *source, *ways),
+    few | labels,
+    st.integers(1, LAST_MIRROR),
+    pod_keys,
+    st.tuples(few, st.none()) | st.tuples(st.none(), pod_keys),
+    st.sampled_from([(True, True), (True, False), (False, True)]),
+)
 service_ports = st.builds(ServicePort, st.sampled_from(["TCP", "UDP", "SCTP"]), l4_ports)
 scopes = st.none() | st.builds(Scope, st.booleans(), st.lists(service_ports, max_size=3).map(tuple))
 
@@ -171,6 +193,12 @@ services = st.builds(
     internal_local=st.booleans(),
     publish_not_ready=st.booleans(),
     external=st.lists(addresses, max_size=3).map(in_order),
+    sources=st.lists(prefixes(), max_size=3).map(prefixes_in_order),
+    external_local=st.booleans(),
+    health_port=st.just(0) | l4_ports,
+    load_balancer=st.booleans(),
+    load_balancer_address=st.none() | addresses,
+    ingress=st.lists(addresses, max_size=2).map(in_order),
 )
 
 
@@ -201,7 +229,18 @@ ports = st.builds(
     is_secondary=st.booleans(),
 )
 quarantines = st.builds(Quarantine, space=st.integers(0, 1), address=st.integers(0, 5).map(IPv4Address), node=few)
-watermarks = st.builds(Watermark, st.sampled_from([VNIDS, ZONES, TRANSLATIONS]), st.integers(0, LAST_VNID))
+watermarks = st.builds(Watermark, st.sampled_from([VNIDS, ZONES, MIRRORS, TRANSLATIONS]), st.integers(0, LAST_VNID))
+outages = st.builds(Outage, few)
+egresses = st.builds(
+    Egress,
+    few | labels,
+    few,
+    st.lists(addresses, min_size=1, max_size=3).map(in_order),
+    st.none() | selectors,
+    st.lists(few | subdomains, max_size=3, unique=True).map(sorted).map(tuple),
+    st.booleans(),
+)
+led = st.builds(Egress, few | labels, few, pods=st.none() | selectors, via=st.builds(PodKey, few, few | subdomains))
 values: st.SearchStrategy[Subject] = (
     clusters
     | nodes
@@ -211,9 +250,13 @@ values: st.SearchStrategy[Subject] = (
     | moves
     | bindings
     | pods
+    | mirrors
     | connections
     | services
     | slices()
+    | egresses
+    | led
+    | outages
     | ports
     | quarantines
     | watermarks

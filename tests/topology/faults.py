@@ -17,9 +17,11 @@ from topology.fields import (
     CT_MARK,
     CT_STATE,
     ETH_DST,
+    ETH_SRC,
     FULL_MASK,
     ICMP_TYPE,
     IN_PORT,
+    IP_DSCP,
     IPV4_DST,
     IPV4_SRC,
     IPV6_DST,
@@ -38,6 +40,7 @@ from topology.flow import (
     Flow,
     FlowKey,
     Group,
+    Meter,
     Op,
     cookie,
     goto,
@@ -49,10 +52,15 @@ from topology.pipeline import (
     BY_SERVICE,
     CROSS_TRANSLATED,
     DELIVER_ANSWER,
+    DELIVER_ERROR,
     DELIVER_SERVICE,
     DESTINATION_VNID,
+    EGRESS_ADDRESS,
+    EGRESS_MAC,
     HAIRPIN_SELF,
     OUTPUT_PORT,
+    OUTSIDE,
+    SCRATCH,
     SOURCE_VNID,
     SPACE,
     Table,
@@ -318,7 +326,7 @@ def mark_amiss(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...]
 
 # --- services: buckets, groups, and what else leads to endpoints and back ------------------------
 
-_GROUPS_OF_ONE = 1 << 11  # ids that belong to one service address
+_GROUPS_OF_ONE = 1 << 15  # ids that belong to one service address of a /16
 
 
 def with_bucket(flow: Flow, chance: Random, change: Callable[[Bucket], Bucket | None]) -> tuple[Flow, ...] | None:
@@ -410,7 +418,7 @@ def other_end(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] 
 def mark_of_another(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
     """A connection is remembered, or asked for, as one of another network's services."""
     for position, (field, value, mask) in enumerate(flow.match):
-        if field in (CT_MARK, BY_SERVICE):
+        if field in (CT_MARK, BY_SERVICE) or (field == SCRATCH and flow.table == Table.DELIVERY):
             vnid = other(chance, numbers.vnids, value)
             return None if vnid is None else (with_term(flow, position, (field, vnid, mask)),)
 
@@ -444,7 +452,7 @@ def bucket_astray(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, .
         if chance.random() < 0.5:
             zone = chance.choice([each for each in (1, 3, 4, 16) if each != zone])
         else:
-            table = int(chance.choice([each for each in TABLES if each != table]))
+            table = int(chance.choice([each for each in TABLES if each not in (table, Table.SENT, Table.RECEIVED)]))
         return (*action[:2], zone, table, action[4])
 
     return with_bucket(flow, chance, lambda bucket: _of_bucket(bucket, with_tracking(bucket[2], change)))
@@ -548,9 +556,11 @@ def open_services(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, .
             (DELIVER_SERVICE, ((BY_SERVICE, chance.choice(numbers.vnids), FULL_MASK[BY_SERVICE]),)),
             (DELIVER_ANSWER, ((CT_STATE, IS_ANSWER, IS_ANSWER), (CT_MARK, one, FULL_MASK[CT_MARK]))),
             (DELIVER_ANSWER, ((CT_STATE, IS_ANSWER, IS_ANSWER),)),
+            (DELIVER_ERROR, ((IN_PORT, ICMP_OFPORT, FULL_MASK[IN_PORT]), (SCRATCH, one, FULL_MASK[SCRATCH]))),
         )
     )
-    return flow, Flow(int(Table.DELIVERY), stage.priority, (*pair, *more), (goto(Table.OUTPUT),))
+    match = tuple(sorted((*pair, *more)))
+    return flow, Flow(int(Table.DELIVERY), stage.priority, match, (goto(Table.OUTPUT),))
 
 
 def hairpin_of_another(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
@@ -582,6 +592,96 @@ def learn_amiss(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...
     return None
 
 
+def from_elsewhere(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """Who comes from outside is taken for a pod or a node, or an answer for a question."""
+    return with_set(flow, OUTSIDE, (0, 1, 2), chance)
+
+
+def egress_of_another(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """By the next address, which may be another network's: as a pod chooses it, or as another node is told."""
+    for position, action in enumerate(flow.actions):
+        if action[0] == Op.SET and (action[1] == EGRESS_ADDRESS or (action[1] == ETH_SRC and action[2] in _TOLD)):
+            assert isinstance(action[2], int)
+            return (with_action(flow, position, (*action[:2], action[2] ^ 3, action[3])),)
+    return None
+
+
+_TOLD = range(EGRESS_MAC, EGRESS_MAC + (1 << 32))
+
+
+# --- DSCP ----------------------------------------------------------------------------------------
+
+
+def remark(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """A packet gets another DSCP than its network's, or keeps its own."""
+    place = next((n for n, each in enumerate(flow.actions) if each[:2] == (Op.SET, IP_DSCP)), None)
+    if place is None:
+        return None
+    if chance.random() < 0.5:
+        return (flow._replace(actions=(*flow.actions[:place], *flow.actions[place + 1 :])),)
+    return with_set(flow, IP_DSCP, (0, 10, 46), chance)
+
+
+# --- mirrors -------------------------------------------------------------------------------------
+
+
+def copy_astray(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """A copy goes to another port or node, by another number, as no copy, or not at all; or there is one more."""
+    place = next((n for n, each in enumerate(flow.actions) if each[0] == Op.CLONE), None)
+    if place is None:
+        return None
+    nested = flow.actions[place][1]
+    assert isinstance(nested, tuple)
+    worse: list[tuple[Action, ...]] = [(), (flow.actions[place],) * 2]
+    for number, action in enumerate(nested):
+        for value in (numbers.ofports[0], numbers.ofports[-1]) if action[0] == Op.OUTPUT else ():
+            worse.append(((Op.CLONE, (*nested[:number], (Op.OUTPUT, value), *nested[number + 1 :])),))
+        if action[0] == Op.SET:
+            assert isinstance(action[2], int)
+            other_value = (action[0], action[1], action[2] ^ 2, action[3])
+            worse.append(((Op.CLONE, (*nested[:number], other_value, *nested[number + 1 :])),))
+    made = [each for each in worse if each != (flow.actions[place],)]
+    return (flow._replace(actions=(*flow.actions[:place], *chance.choice(made), *flow.actions[place + 1 :])),)
+
+
+def stray_copy(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """A packet is copied that no mirror names."""
+    if flow.table not in (Table.SENT, Table.RECEIVED, Table.DELIVERY):
+        return None
+    return (flow._replace(actions=((Op.CLONE, ((Op.OUTPUT, chance.choice(numbers.ofports)),)), *flow.actions)),)
+
+
+# --- limits --------------------------------------------------------------------------------------
+
+
+def other_rate(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """A meter lets more pass, or less, or at once."""
+    if not flow.meters:
+        return None
+    (meter,) = flow.meters
+    worse = (meter._replace(rate=meter.rate + 1), meter._replace(rate=1), meter._replace(burst=meter.burst * 2))
+    return (flow._replace(meters=(chance.choice([each for each in worse if each != meter]),)),)
+
+
+def other_meter(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    """A flow asks the meter of the other way, or of the next port, and may or may not have that."""
+    if not flow.meters:
+        return None
+    (meter,) = flow.meters
+    number = meter.meter_id + chance.choice((1, 2, 101))
+    actions = ((Op.METER, number), *flow.actions[1:])
+    meters = chance.choice((flow.meters, (meter._replace(meter_id=number),)))
+    return (flow._replace(actions=actions, meters=meters),)
+
+
+def lose_meter(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    return (flow._replace(meters=()),) if flow.meters else None
+
+
+def stray_meter(flow: Flow, numbers: Numbers, chance: Random) -> tuple[Flow, ...] | None:
+    return (flow._replace(meters=(*flow.meters, Meter(4711, 1000, 1100))),)
+
+
 FAULTS: dict[str, Make] = {
     make.__name__: make
     for make in (
@@ -592,12 +692,16 @@ FAULTS: dict[str, Make] = {
         *(endpoint_elsewhere, endpoint_port, other_end, mark_of_another, untranslated, bucket_astray),
         *(lose_bucket, more_buckets, weigh_bucket, same_bucket, group_of_another, ask_another_group),
         *(lose_groups, stray_group, other_service, open_services, hairpin_of_another, learn_amiss, choose_alike),
+        from_elsewhere,
+        egress_of_another,
+        *(other_rate, other_meter, lose_meter, stray_meter, remark, copy_astray, stray_copy),
     )
 }
 
 
-# These change which endpoint is chosen, and any is right: mostly no single packet fares wrong.
-OF_CHOICE = frozenset({"lose_bucket", "weigh_bucket", "group_of_another", "choose_alike"})
+# These change which endpoint is chosen, and any is right, or how much passes: mostly no single packet fares wrong.
+OF_RATE = frozenset({"other_rate", "other_meter", "lose_meter", "stray_meter"})
+OF_CHOICE = frozenset({"lose_bucket", "weigh_bucket", "group_of_another", "choose_alike"}) | OF_RATE
 
 
 def inject(tables: Tables, numbers: Numbers, kind: str, chance: Random) -> Fault | None:
@@ -653,7 +757,7 @@ def table_of(sections: Map[SectionKey, tuple[Entry, ...]]) -> FlowTable:
     for key, entries in sections.items():
         for entry in entries:
             owners[entry.flow.key] = owners[entry.cookie] = key
-            owners.update((group.group_id, key) for group in entry.flow.groups)
+            owners.update((number, key) for number in entry.flow.numbers)
             owner = owner_class(entry.cookie)
             sums[owner] = (sums.get(owner, 0) + (entry.cookie & DIGEST_MASK)) & DIGEST_MASK
     return FlowTable(sections, Map(owners), Map({owner: total for owner, total in sums.items() if total}))

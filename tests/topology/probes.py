@@ -180,10 +180,12 @@ def _carry(fabric: Fabric, node: str, packet: Packet, trackers: Map[str, Tracker
 
 
 def _fared(trace: Trace) -> tuple[object, ...]:
-    """Who got it and how it looked there, ports as well; where it was dropped is no matter."""
+    """Who got it and how it looked there, ports as well, and who copies; where it was dropped is no matter."""
+    copies = sorted(repr(copy) for copy in trace.copies)
     if isinstance(trace.outcome, Dropped):
-        return ("dropped",)
+        return ("dropped", *copies)
     seen: tuple[Outcome, ...] = (trace.outcome,)
     ends = (IPV4_SRC, IPV4_DST)
     quoted = () if trace.packet.quoted is None else tuple(trace.packet.quoted.get(field) for field in ends)
-    return (*seen, *(trace.packet.get(field) for field in (ETH_DST, *ends, *PORTS)), quoted)
+    looked = (trace.packet.get(field) for field in (ETH_DST, fields.IP_DSCP, *ends, *PORTS))
+    return (*seen, *looked, quoted, *copies)

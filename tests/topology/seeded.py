@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
 
 from tests.topology.strategies import (
     CLUSTER,
     CONTAINERS,
+    EGRESS_ADDRESSES,
+    EGRESSES,
     ENDPOINT_PORTS,
     ENDPOINTS,
     NETWORKS,
@@ -24,7 +27,20 @@ from tests.topology.strategies import (
     after,
 )
 from topology import requests
-from topology.model import DEFAULT_NETWORK, Address, Endpoint, EndpointSlice, PortKey, Service, ServiceKey, SliceKey
+from topology.model import (
+    DEFAULT_NETWORK,
+    Address,
+    Egress,
+    Endpoint,
+    EndpointSlice,
+    Mirror,
+    Pod,
+    PodKey,
+    PortKey,
+    Service,
+    ServiceKey,
+    SliceKey,
+)
 from topology.requests import Request
 from topology.snapshot import Snapshot, empty
 
@@ -50,9 +66,33 @@ def network(chance: Random) -> Snapshot:
             if chance.random() < 0.1:
                 asked.pop()
     snapshot = after(empty(), *asked)
-    return after(
-        snapshot, *(each for service in sorted(snapshot.services) for each in _endpoints(chance, service, snapshot))
-    )
+    found = [each for service in sorted(snapshot.services) for each in _endpoints(chance, service, snapshot)]
+    egresses = [_egress(chance) for _ in range(chance.choice((0, 1, 2)))]
+    return after(snapshot, *found, *egresses, *_limits(snapshot), *_mirrored(snapshot))
+
+
+def _egress(chance: Random) -> requests.CreateEgress:
+    addresses = tuple(chance.sample(EGRESS_ADDRESSES, chance.choice((1, 1, 2))))
+    nodes = tuple(chance.sample(NODES, chance.choice((0, 0, 1))))
+    made = Egress(chance.choice(EGRESSES), chance.choice(NETWORKS), addresses, None, nodes, chance.random() < 0.3)
+    if chance.random() < 0.4:
+        via = PodKey(chance.choice(PROJECTS), f"pod-{chance.choice(CONTAINERS)}")
+        made = replace(made, addresses=(), nodes=(), via=via)
+    return requests.CreateEgress(made)
+
+
+def _limits(snapshot: Snapshot) -> Iterator[requests.SetPod]:
+    """Limit every second pod in what it sends, and every third in what it gets."""
+    for place, (project, name) in enumerate(sorted(snapshot.port_by_pod)):
+        limits = (None if place % 3 else 10**6, None if place % 2 else 10**9)
+        yield requests.SetPod(Pod(PodKey(project, name), (), (), *limits))
+
+
+def _mirrored(snapshot: Snapshot) -> Iterator[requests.CreateMirror]:
+    """Mirror a network to the first pod, and the last pod to the second."""
+    pods = [PodKey(*pod) for pod in sorted(snapshot.port_by_pod)]
+    yield requests.CreateMirror(Mirror("m1", 0, pods[0], "red"))
+    yield requests.CreateMirror(Mirror("m2", 0, pods[1], None, pods[-1], received=False))
 
 
 def _endpoints(chance: Random, service: ServiceKey, snapshot: Snapshot) -> list[requests.PutEndpoints]:
@@ -122,9 +162,31 @@ def request(chance: Random) -> Request:
         requests.DeleteService(ServiceKey(chance.choice(PROJECTS), chance.choice(SERVICES))),
         _slice(chance),
         requests.DeleteEndpoints(SliceKey(chance.choice(PROJECTS), chance.choice(SLICES))),
+        _egress(chance),
+        requests.DeleteEgress(chance.choice(EGRESSES)),
+        requests.NodeLost(node),
+        requests.NodeFound(node),
+        requests.SetPod(_limited(chance, container)),
+        requests.SetDscp(one, chance.choice((None, 0, 46))),
+        requests.SetNode(node, chance.choice((None, "vxlan", "geneve"))),
+        requests.CreateMirror(_mirror(chance, one)),
+        requests.DeleteMirror(chance.choice(("m1", "m2"))),
     )
-    weights = (4, 4, 1, 1, 3, 2, 3, 2, 2, 2, 1, 1, 1, 1, 1, 2, 1, 3, 1)
+    weights = (4, 4, 1, 1, 3, 2, 3, 2, 2, 2, 1, 1, 1, 1, 1, 2, 1, 3, 1, 3, 1, 2, 1, 3, 1, 2, 2, 1)
     return chance.choices(made, weights)[0]
+
+
+def _limited(chance: Random, container: str) -> Pod:
+    some = (None, 10**6, 10**7)
+    key = PodKey(chance.choice((*PROJECTS, DEFAULT_NETWORK)), f"pod-{container}")
+    return Pod(key, (), (), chance.choice(some), chance.choice(some))
+
+
+def _mirror(chance: Random, network: str) -> Mirror:
+    target, pod = (PodKey(chance.choice(PROJECTS), f"pod-{chance.choice(CONTAINERS)}") for _ in range(2))
+    sent, received = chance.choice(((True, True), (True, False), (False, True)))
+    source = (network, None) if chance.random() < 0.5 else (None, pod)
+    return Mirror(chance.choice(("m1", "m2")), 0, target, *source, sent, received)
 
 
 def about_services(chance: Random) -> Request:

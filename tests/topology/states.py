@@ -9,13 +9,17 @@ from typing import Final
 from tests.topology.asking import endpoints, ip, node, report, service
 from tests.topology.strategies import after, own_range
 from topology import requests
-from topology.labels import Selector
+from topology.labels import Operator, Requirement, Selector
 from topology.model import (
     EVERYTHING,
     Attachment,
     Binding,
     Cluster,
+    Egress,
+    Mirror,
     NamedPort,
+    Pod,
+    PodKey,
     PortKey,
     Scope,
     Service,
@@ -38,12 +42,39 @@ def _network(name: str, *cidrs: str) -> requests.CreateNetwork:
     return requests.CreateNetwork(name, projects=(name,), subnets=subnets)
 
 
+def _outer(project: str, name: str, address: str, *ports: NamedPort, affinity: int = 0) -> requests.CreateService:
+    key = ServiceKey(project, name)
+    return requests.CreateService(Service(key, ip(address), ports, affinity=affinity, external_local=True))
+
+
 # What red's and blue's services lead to: a's pod and somebody outside, by other ports than the service's; b's pod.
 RED: Final = endpoints(
     *("10.128.0.2", "203.0.113.9"), ports=(NamedPort("TCP", 8443, "tcp-443"), NamedPort("UDP", 53, "udp-53"))
 )
 BLUE: Final = endpoints("10.128.2.2", key=SliceKey("blue", "api-1"), ports=(NamedPort("SCTP", 8080),), node="n2")
 LIME: Final = Attachment("lime", "", (ip("10.1.0.20"),), 0x02_00_00_00_00_07)
+
+_CHOSEN: Final = requests.CreateEgress(
+    Egress(
+        "chosen",
+        "red",
+        (ip("203.0.113.67"), ip("203.0.113.68")),
+        Selector((Requirement("team", Operator.IN, ("a",)),)),
+        ("n2",),
+        fail_open=True,
+    )
+)
+_LABELLED: Final = requests.SetPod(Pod(PodKey("red", "a"), (("team", "a"),)))
+_LOST: Final = (requests.NodeLost("n2"),)
+
+
+def _egress(name: str, address: str) -> requests.CreateEgress:
+    return requests.CreateEgress(Egress(name, "red", (ip(address),), None, ("n1" if address.endswith("5") else "n2",)))
+
+
+def _via(pod: PodKey) -> requests.CreateEgress:
+    return requests.CreateEgress(Egress("g", "red", via=pod))
+
 
 # Name of the state, name of the state it starts from, and what is asked there.
 STEPS: Final[tuple[tuple[str, str | None, tuple[Request, ...]], ...]] = (
@@ -182,9 +213,36 @@ STEPS: Final[tuple[tuple[str, str | None, tuple[Request, ...]], ...]] = (
         ),
     ),
     (
+        "services for who comes from outside by his own address",
+        "services with endpoints",
+        (
+            _outer(
+                "red", "api", "172.30.0.20", NamedPort("TCP", 443, "tcp-443"), NamedPort("UDP", 53, "udp-53", 30053)
+            ),
+            _outer("blue", "none", "172.30.0.31", NamedPort("SCTP", 80)),
+            _outer("blue", "api", "172.30.0.30", NamedPort("SCTP", 80), affinity=60),
+            endpoints("10.128.0.2", "192.0.2.11", ports=RED.slice.ports, node="n1"),
+        ),
+    ),
+    (
         "endpoints for services of each other only",
         "services with endpoints",
         (requests.JoinNetworks("red", "blue", *[Scope(services_only=True)] * 2),),
+    ),
+    (
+        "for services of each other only, with ranges of their own",
+        "a second node",
+        (
+            _network("red", "10.0.0.0/24"),
+            _network("blue", "10.1.0.0/24"),
+            *_pod("a", "red", "n1", 3),
+            *_pod("b", "blue", "n2", 4),
+            service("172.30.0.20", ("UDP", 53), key=ServiceKey("red", "api")),
+            service("172.30.0.30", ("UDP", 53), key=ServiceKey("blue", "api")),
+            endpoints("10.128.0.2", ports=(NamedPort("UDP", 5353),)),
+            endpoints("10.128.2.2", key=SliceKey("blue", "api-1"), ports=(NamedPort("UDP", 5353),)),
+            requests.JoinNetworks("red", "blue", *[Scope(services_only=True)] * 2),
+        ),
     ),
     (
         "an endpoint with a range of its own",
@@ -204,6 +262,37 @@ STEPS: Final[tuple[tuple[str, str | None, tuple[Request, ...]], ...]] = (
             *_pod("a", "red", "n1", 3),
             report("a", key=PortKey("n1", "a", "net1"), pod="a", host_interface="wa"),
             requests.PortSeen("n1", "wa", 4),
+        ),
+    ),
+    ("an address that this node holds", "joined networks", (_egress("e", "203.0.113.65"),)),
+    ("an address that another node holds", "joined networks", (_egress("e", "203.0.113.66"),)),
+    ("an address that no node holds", "an address that another node holds", _LOST),
+    ("addresses for pods by label", "joined networks", (_egress("e", "203.0.113.65"), _LABELLED, _CHOSEN, *_LOST)),
+    ("an address of a network with a range of its own", "a block on another node", (_egress("e", "203.0.113.65"),)),
+    ("a gateway on this node", "joined networks", (_via(PodKey("blue", "c")), *_pod("c", "blue", "n1", 5))),
+    ("a gateway on another node", "joined networks", (_via(PodKey("blue", "b")),)),
+    ("a gateway that is not there", "joined networks", (_via(PodKey("blue", "z")),)),
+    (
+        "mirrors of a network and of a pod",
+        "joined networks",
+        (
+            *_pod("c", "blue", "n1", 5),
+            requests.CreateMirror(Mirror("net", 0, PodKey("blue", "c"), "red")),
+            requests.CreateMirror(Mirror("pod", 0, PodKey("blue", "b"), None, PodKey("red", "a"), received=False)),
+            requests.CreateMirror(Mirror("there", 0, PodKey("red", "a"), "blue", sent=False)),
+        ),
+    ),
+    (
+        "networks with a DSCP",
+        "pods with equal addresses",
+        (requests.SetDscp("red", 46), requests.SetDscp("blue", 0)),
+    ),
+    (
+        "pods with limits",
+        "pods of two networks",
+        (
+            requests.SetPod(Pod(PodKey("red", "a"), ingress_bandwidth=10_000_000, egress_bandwidth=1_500)),
+            requests.SetPod(Pod(PodKey("blue", "b"), egress_bandwidth=10**15)),
         ),
     ),
     ("red may ask blue, which is global", "red may ask blue", (requests.SetGlobal("blue", True),)),

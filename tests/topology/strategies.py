@@ -30,8 +30,11 @@ from topology.model import (
     Attachment,
     Binding,
     Cluster,
+    Egress,
+    Encapsulation,
     Endpoint,
     EndpointSlice,
+    Mirror,
     NamedPort,
     Node,
     Pod,
@@ -48,7 +51,7 @@ from topology.model import (
     mac_of,
 )
 from topology.packet import ICMP_UNREACHABLE, Ends, Packet, arp, arriving, icmp, transport, tunnelled
-from topology.reach import known_as
+from topology.reach import known_as, ranges_seen
 from topology.requests import Refused, Request
 from topology.snapshot import Event, Snapshot, apply_all, empty
 from topology.specification import FromNode, FromPort, FromTunnel, Ingress
@@ -68,9 +71,12 @@ PROJECTS = ("red", "red-test", "blue", "green")  # "alone" is the one for which 
 CONTAINERS = ("c1", "c2", "c3")
 INTERFACES = {"eth0": "v", "net1": "w", "net2": "x"}  # of pods, and how the host's side begins
 BINDINGS = ("b1", "b2", "b3")
+MIRRORS = ("m1", "m2", "m3")
 LABEL_KEYS = ("team", "tier")
 LABEL_VALUES = ("a", "b", "")
 SERVICES = ("web", "dns")
+EGRESSES = ("e1", "e2")
+EGRESS_ADDRESSES = tuple(IPv4Address(f"203.0.113.{number}") for number in (65, 66, 67))
 SLICES = ("web-1", "web-2", "dns-1")
 UNDERLAYS = tuple(IPv4Address(f"192.0.2.{number}") for number in (11, 12, 13, 14))
 SERVICE_ADDRESSES = tuple(IPv4Address(f"172.30.0.{number}") for number in (1, 10))
@@ -102,8 +108,14 @@ ENDPOINTS = tuple(
     )
 )
 CONTROLLER = IPv4Address("192.0.2.1")
-CLUSTER = Cluster(control_plane=(CONTROLLER,), external_cidrs=(IPv4Network("203.0.113.0/28"),))
+CLUSTER = Cluster(
+    control_plane=(CONTROLLER,),
+    external_cidrs=(IPv4Network("203.0.113.0/28"),),
+    load_balancer_pool=(IPv4Network("203.0.113.12/30"),),
+)
 OWN_NETWORKS = replace(CLUSTER, own_networks=True)
+GENEVE = replace(CLUSTER, encapsulation="geneve")
+ENCAPSULATIONS: tuple[Encapsulation | None, ...] = (None, "vxlan", "geneve")
 # One in the ranges of several networks, one of the first node's subnet; a MAC that no address leads to.
 STATIC_ADDRESSES = (IPv4Address("10.0.0.3"), IPv4Address("10.0.1.3"), IPv4Address("10.128.0.8"))
 STATIC_MAC = 0x02_00_00_00_00_42
@@ -117,6 +129,7 @@ port_keys = st.builds(PortKey, nodes, st.sampled_from(CONTAINERS), st.sampled_fr
 service_keys = st.builds(ServiceKey, projects, st.sampled_from(SERVICES))
 slice_keys = st.builds(SliceKey, projects, st.sampled_from(SLICES))
 ofports = st.integers(3, 8)
+DSCPS = st.sampled_from((None, 0, 46))
 
 
 @lru_cache
@@ -179,6 +192,14 @@ pods = st.builds(
     st.builds(PodKey, projects, st.sampled_from(tuple(f"pod-{name}" for name in CONTAINERS))),
     labels,
     st.lists(networks, max_size=2).map(tuple),
+    *[st.sampled_from((None, None, 1000, 10_000_000))] * 2,
+)
+
+
+pod_keys = st.builds(PodKey, projects, st.sampled_from(tuple(f"pod-{name}" for name in CONTAINERS)))
+mirrors = st.one_of(
+    st.builds(Mirror, st.sampled_from(MIRRORS), st.just(0), pod_keys, networks, st.none(), *[st.booleans()] * 2),
+    st.builds(Mirror, st.sampled_from(MIRRORS), st.just(0), pod_keys, st.none(), pod_keys, *[st.booleans()] * 2),
 )
 
 
@@ -208,7 +229,15 @@ def services() -> st.SearchStrategy[requests.CreateService]:
     addresses = st.sampled_from(SERVICE_ADDRESSES)
     affinity, flag = st.sampled_from((0, 0, 10800)), st.booleans()
     external = st.sampled_from(((), (), (IPv4Address("203.0.113.5"),)))
-    made = st.builds(Service, service_keys, addresses, offers, affinity, flag, flag, external)
+    sources = st.sampled_from(((), (), (IPv4Network("198.51.100.0/24"),)))
+    made = st.builds(
+        Service,
+        service_keys,
+        addresses,
+        offers,
+        *(affinity, flag, flag, external, sources, flag),
+        load_balancer=flag,
+    )
     return st.builds(requests.CreateService, made)
 
 
@@ -225,6 +254,18 @@ def slices() -> st.SearchStrategy[requests.PutEndpoints]:
     return st.builds(
         requests.PutEndpoints, st.builds(EndpointSlice, slice_keys, st.sampled_from(SERVICES), ports, some)
     )
+
+
+def egresses() -> st.SearchStrategy[requests.CreateEgress]:
+    """Draw an egress: of a network, or of pods that it selects, by one or two addresses on some of the nodes."""
+    addresses = st.lists(st.sampled_from(EGRESS_ADDRESSES), min_size=1, max_size=2, unique=True).map(tuple)
+    some = st.lists(nodes, max_size=2, unique=True).map(tuple)
+    selected = st.none() | st.none() | selectors
+    names = st.sampled_from(EGRESSES)
+    made = st.builds(Egress, names, networks, addresses, selected, some, st.booleans())
+    via = st.builds(PodKey, projects, st.sampled_from(tuple(f"pod-{name}" for name in CONTAINERS)))
+    led = st.builds(Egress, names, networks, st.just(()), selected, st.just(()), st.booleans(), via)
+    return st.builds(requests.CreateEgress, made | led)
 
 
 def advances() -> st.SearchStrategy[requests.AdvanceMove]:
@@ -256,6 +297,7 @@ def any_request() -> st.SearchStrategy[Request]:
             subnets=st.just(()) | st.just((IPv4Network("10.128.2.0/23"),)),
         ),
         st.builds(requests.DeleteNode, nodes, st.booleans()),
+        st.builds(requests.SetNode, nodes, st.sampled_from(ENCAPSULATIONS)),
         st.builds(
             requests.CreateNetwork,
             networks,
@@ -265,9 +307,11 @@ def any_request() -> st.SearchStrategy[Request]:
             st.sampled_from(RANGES),
             st.booleans(),
             st.sampled_from((None, 1400)),
+            dscp=DSCPS,
         ),
         st.builds(requests.DeleteNetwork, networks, st.booleans()),
         st.builds(requests.SetGlobal, networks, st.booleans()),
+        st.builds(requests.SetDscp, networks, DSCPS),
         st.builds(requests.CreateProject, projects, st.none() | networks, st.none() | labels),
         st.builds(requests.SetProjectLabels, projects, labels),
         st.builds(requests.CreateBinding, bindings()),
@@ -289,7 +333,15 @@ def any_request() -> st.SearchStrategy[Request]:
         st.builds(requests.DeleteService, service_keys),
         slices(),
         st.builds(requests.DeleteEndpoints, slice_keys),
-        st.builds(requests.SetCluster, st.sampled_from((CLUSTER, Cluster(), SMALL_CLUSTER, OWN_NETWORKS))),
+        egresses(),
+        egresses(),
+        st.builds(requests.DeleteEgress, st.sampled_from(EGRESSES)),
+        st.builds(requests.NodeLost, nodes),
+        st.builds(requests.NodeFound, nodes),
+        st.builds(requests.CreateMirror, mirrors),
+        st.builds(requests.CreateMirror, mirrors),
+        st.builds(requests.DeleteMirror, st.sampled_from(MIRRORS)),
+        st.builds(requests.SetCluster, st.sampled_from((CLUSTER, Cluster(), SMALL_CLUSTER, OWN_NETWORKS, GENEVE))),
     )
     return st.one_of(*about_ports, *about_others)
 
@@ -310,6 +362,8 @@ _PODS = st.lists(pods, max_size=3)
 _LABELS = st.lists(st.builds(requests.SetProjectLabels, projects, labels), max_size=3)
 _SERVICES = st.lists(services(), max_size=3)
 _SLICES = st.lists(slices(), max_size=3)
+_EGRESSES = st.lists(egresses(), max_size=2)
+_MIRRORS = st.lists(st.builds(requests.CreateMirror, mirrors), max_size=2)
 _REPORTS = st.lists(reports(), min_size=4, max_size=9)
 _LATER = st.lists(any_request(), max_size=4)
 
@@ -326,7 +380,7 @@ def _spread(draw: st.DrawFn) -> list[Request]:
     some = pick(draw, (Selector(), draw(selectors)))
     choice = Binding("b2", Selector(named), some, *pick(draw, ((one, ()), (None, (one,)))))
     asked = [requests.CreateBinding(given), requests.CreateBinding(choice)][: pick(draw, (1, 2))]
-    return [*asked, requests.SetPod(Pod(PodKey(pick(draw, PROJECTS), "pod-c1"), draw(labels), (third,)))]
+    return [*asked, requests.SetPod(Pod(PodKey(pick(draw, PROJECTS), "pod-c1"), draw(labels), (third,), None, 10**7))]
 
 
 @st.composite
@@ -336,8 +390,9 @@ def snapshots(draw: st.DrawFn, nodes: int = 3) -> Snapshot:
     Tenants have ranges of their own, which may overlap, or none; connections have scopes; projects have labels, and
     bindings by which some are elsewhere than at home and some pods have several ports.
     """
-    asked: list[Request] = [requests.SetCluster(pick(draw, (CLUSTER, CLUSTER, OWN_NETWORKS)))]
+    asked: list[Request] = [requests.SetCluster(pick(draw, (CLUSTER, GENEVE, OWN_NETWORKS)))]
     asked += [requests.CreateNode(name, address) for name, address in zip(NODES[:nodes], UNDERLAYS, strict=False)]
+    asked += [requests.SetNode(name, pick(draw, ENCAPSULATIONS)) for name in NODES[:nodes]]
     asked += [
         _tenant(draw, "red", "red", "red-test"),
         _tenant(draw, "blue", "blue"),
@@ -355,7 +410,9 @@ def snapshots(draw: st.DrawFn, nodes: int = 3) -> Snapshot:
     asked += [requests.SetPod(pod) for pod in draw(_PODS)]
     asked += draw(_SERVICES)
     asked += draw(_SLICES)
+    asked += draw(_EGRESSES)
     asked += draw(_REPORTS)
+    asked += draw(_MIRRORS)
     snapshot = after(empty(), *asked)
     for number, key in enumerate(sorted(snapshot.ports)):
         if not once_in(draw, 6):  # most ports are on their switch already
@@ -366,7 +423,8 @@ def snapshots(draw: st.DrawFn, nodes: int = 3) -> Snapshot:
 
 def _tenant(draw: st.DrawFn, name: str, *projects: str) -> requests.CreateNetwork:
     subnets = pick(draw, (*RANGES[:4], *RANGES))
-    return requests.CreateNetwork(name, None, False, projects, subnets, bool(subnets) and once_in(draw, 4))
+    dscp = pick(draw, (None, None, 0, 46))
+    return requests.CreateNetwork(name, None, False, projects, subnets, bool(subnets) and once_in(draw, 4), dscp=dscp)
 
 
 # --- packets -------------------------------------------------------------------------------------
@@ -404,6 +462,7 @@ _NOBODY = tuple(
         ),
     )
 )
+STRANGER = IPv4Address("198.51.100.7")
 _THIS_NODE = (NODE_PORTS[4][0], NODE_PORTS[4][77], NODE_PORTS[4][255])
 _KINDS = ("TCP", "TCP", "TCP", "UDP", "UDP", "UDP", "SCTP", "ICMP", "ICMP", "ICMP", "ARP", "IPv6")
 WAYS = (*("port",) * 5, *("node",) * 2, *("tunnel",) * 2, "stray")
@@ -429,6 +488,7 @@ def _address(draw: st.DrawFn, snapshot: Snapshot, source: Port | None = None) ->
         *(subnet.gateway for network in snapshot.networks.values() for subnet in network.subnets),
         CONTROLLER,
         _THIS_NODE[1],
+        *snapshot.egress_by_address,
     }
     return pick(draw, _NOBODY if kind == 4 else sorted(known))
 
@@ -447,7 +507,8 @@ def _packet(draw: st.DrawFn, snapshot: Snapshot, source: Address, mac: int, port
     kind = pick(draw, _KINDS)
     if kind == "ICMP":
         about = transport("UDP", Ends(ends.destination, pick(draw, (ends.source, ends.destination))), 53)
-        return icmp(ends, pick(draw, (None, 0, 3, 11)), quoted=pick(draw, (None, about, about)))
+        what, quoted = pick(draw, (None, 0, 3, 11)), pick(draw, (None, about, about))
+        return icmp(ends, what, quoted=quoted if what in (3, 11) else None)  # nothing but an error quotes
     if kind == "ARP":
         request = arp(ends, pick(draw, (1, 1, 1, 2)))
         return request.update(arp_sha=0x020000000001) if once_in(draw, 5) else request
@@ -461,6 +522,16 @@ def _to_node_port(draw: st.DrawFn, snapshot: Snapshot, source: Address, mac: int
     ports = [port for key in sorted(snapshot.services) for port in snapshot.services[key].ports if port.node_port]
     offer = pick(draw, (*ports, *ports, NamedPort(pick(draw, ("TCP", "UDP")), 80, "", 30999)))
     return transport(offer.protocol, Ends(source, pick(draw, _THIS_NODE), mac), offer.node_port)
+
+
+def _from_outside(draw: st.DrawFn, snapshot: Snapshot, mac: int) -> Packet:
+    """Draw what the node's kernel hands over by the client's own address: mostly to a service that allows it."""
+    of_kind = [key for key in sorted(snapshot.services) if snapshot.services[key].external_local]
+    service = snapshot.services[pick(draw, of_kind or sorted(snapshot.services))]
+    offer = pick(draw, service.ports)
+    known = [cidr[-1] for name in sorted(snapshot.networks) for cidr in ranges_seen(name, snapshot)]
+    source = pick(draw, (STRANGER, STRANGER, *known, _address(draw, snapshot)))
+    return transport(offer.protocol, Ends(source, service.address, mac), offer.port)
 
 
 def _nearby(draw: st.DrawFn, snapshot: Snapshot, node: Node, packet: Packet) -> tuple[Packet, int]:
@@ -483,10 +554,11 @@ def sendings(draw: st.DrawFn, snapshot: Snapshot, ways: tuple[str, ...] = WAYS) 
         assert port.ofport is not None
         return Sending(FromPort(port.node, port.ofport), _packet(draw, snapshot, port.addresses[0], port.mac, port))
     if way == "node":
-        stranger = IPv4Address("198.51.100.7")
-        source = pick(draw, (*node.gateways, *node.gateways, node.underlay, stranger, stranger))
+        source = pick(draw, (*node.gateways, *node.gateways, node.underlay, STRANGER, STRANGER))
         if once_in(draw, 3):
             return Sending(FromNode(node.name), _to_node_port(draw, snapshot, source, node.mac))
+        if len(snapshot.services) and once_in(draw, 3):
+            return Sending(FromNode(node.name), _from_outside(draw, snapshot, node.mac))
         packet = _packet(draw, snapshot, source, node.mac)
         return Sending(FromNode(node.name), _nearby(draw, snapshot, node, packet)[0])
     packet = _packet(draw, snapshot, _address(draw, snapshot), node.mac)

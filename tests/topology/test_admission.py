@@ -1,5 +1,6 @@
 """What is refused, with which reason and words; what is granted, with which events. Requests can be repeated."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 import pytest
@@ -71,7 +72,7 @@ REFUSALS: list[tuple[Request, Reason, str]] = [
     (cluster(cluster_cidrs=()), Reason.INVALID, "cluster CIDRs"),
     (cluster(cluster_cidrs=nets("10.128.0.0/14", "10.129.0.0/16")), Reason.INVALID, "10.129.0.0/16"),
     (cluster(node_ports=PortRange(9, 8)), Reason.INVALID, "node ports 9-8: are no range"),
-    (cluster(node_ports=PortRange(8000, 9000)), Reason.INVALID, "node ports 8000-9000: include port 8080"),
+    (cluster(node_ports=PortRange(8000, 9000)), Reason.INVALID, "node ports 8000-9000: include port 8080, by which"),
     (cluster(service_cidrs=nets("10.128.0.0/16")), Reason.INVALID, "10.128.0.0/16"),
     (cluster(service_cidrs=nets("172.16.0.0/12", "192.168.0.0/24")), Reason.INVALID, "at most, a /12"),
     (cluster(cluster_cidrs=(IPv6Network("fd00::/48"),)), Reason.INVALID, "IPv6"),
@@ -104,6 +105,9 @@ REFUSALS: list[tuple[Request, Reason, str]] = [
     (node(subnets=nets("10.128.0.0/22")), Reason.TAKEN, "10.128.0.0/22"),
     (node(subnets=nets("10.129.0.0/31")), Reason.INVALID, "10.129.0.0/31"),
     (node(subnets=nets("10.129.0.0/23", "10.129.2.0/23")), Reason.INVALID, "family"),
+    (requests.SetNode("n9", "geneve"), Reason.UNKNOWN, 'node "n9"'),
+    (requests.SetNode("n1", "gre"), Reason.INVALID, 'encapsulation "gre" is unknown'),  # type: ignore[arg-type]
+    (cluster(encapsulation="gre"), Reason.INVALID, 'encapsulation "gre": is unknown'),
     (requests.DeleteNode("n9"), Reason.UNKNOWN, 'node "n9"'),
     (requests.DeleteNode("n1"), Reason.IN_USE, "1 port"),
     (requests.CreateNetwork("Red"), Reason.INVALID, 'network "Red"'),
@@ -172,6 +176,11 @@ REFUSALS: list[tuple[Request, Reason, str]] = [
     (endpoints("255.255.255.255"), Reason.INVALID, "255.255.255.255 is the broadcast"),
     (endpoints("::"), Reason.INVALID, ":: is the unspecified"),
     (endpoints("::1"), Reason.INVALID, "::1 is a loopback"),
+    (
+        endpoints("10.128.0.2", "172.30.0.9"),
+        Reason.INVALID,
+        "endpoint 172.30.0.9 is inside the service CIDR 172.30.0.0/16",
+    ),
     (endpoints("fe80::1"), Reason.INVALID, "fe80::1 is a link-local"),
     (endpoints("ff02::1"), Reason.INVALID, "ff02::1 is a multicast"),
     (endpoints("10.128.0.2", "fd00::2"), Reason.INVALID, "both address families"),
@@ -237,6 +246,8 @@ GRANTED: list[tuple[Request, tuple[Event, ...]]] = [
     (node(subnets=nets("10.130.0.0/24")), (Put(Node("n3", 3, ip("192.0.2.13"), nets("10.130.0.0/24"))),)),
     (node("n1", "192.0.2.11"), ()),
     (node("n1", "192.0.2.11", dpid=1, subnets=nets("10.128.0.0/23")), ()),
+    (requests.SetNode("n1", None), ()),
+    (requests.SetNode("n1", "geneve"), (Put(replace(N1, encapsulation="geneve")),)),
     (requests.DeleteNode("n1", drain=True), (*GONE, Remove(N1))),
     (requests.CreateNetwork("red"), ()),
     (requests.CreateNetwork("red", vnid=10, projects=("red",)), ()),

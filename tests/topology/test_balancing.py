@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topology.balancing import MOST_BUCKETS, balanced, first_group, numbered
+from topology.balancing import MOST_BUCKETS, balanced, first_group, most_parts, numbered
 from topology.features.services import common_flows
 from topology.fields import REG4
 from topology.flow import Group, Op, load
 from topology.groups import changes
 from topology.model import Cluster, Endpoint, EndpointSlice, NamedPort, Project, Service, ServiceKey, SliceKey
 from topology.snapshot import Put, Snapshot, apply_all, empty
-from topology.targets import Gone, Target, gone, targets
+from topology.targets import Gone, Target, any_place, gone, places_on, targets, targets_on
+from topology.verification.endpoints import Offer, eligible
 
 TARGETS = st.sets(
     st.builds(Target, st.integers(1, 3000).map(lambda n: IPv4Address(0x0A800000 + n)), st.sampled_from([80, 8080]))
@@ -119,6 +120,26 @@ def test_ports_have_groups_of_their_own_also_where_a_part_of_a_service_is_empty(
     assert len(made) == len(set(made)) == 6
 
 
+@pytest.mark.parametrize("count", [257, 600, 1000])
+def test_ids_that_were_chosen_to_fall_together_make_no_more_groups(count: int) -> None:
+    """Addresses can be tried out until their ids agree in many bits: there are as many parts as are needed."""
+    found = {number << 20 | 7: Target(IPv4Address("10.128.0.0") + number, 8080) for number in range(count)}
+    made = balanced(found, 7, lambda number, target: (load(REG4, number), (Op.OUTPUT, target.port)))
+    assert len(made) - 1 == -(-count // MOST_BUCKETS) <= most_parts(count)
+    assert all(len(group.buckets) <= MOST_BUCKETS for group in made)
+    shares = leaves({group.group_id: group for group in made})
+    assert set(shares) == set(found)
+    assert all(abs(share * count - 1) < 1e-9 for share in shares.values())
+
+
+@pytest.mark.parametrize("count", [256, 257, 511, 512, 513, 4096, 5000])
+def test_by_chance_parts_fit_at_once(count: int) -> None:
+    """Half of what there may be, so that a change of endpoints is of few buckets."""
+    found = {Target(IPv4Address("10.128.0.0") + number, 8080) for number in range(count)}
+    lower = [group.group_id - 7 for group in groups(found).values() if group.is_lower]
+    assert max(lower, default=0) <= most_parts(count)
+
+
 def test_no_endpoint_no_group() -> None:
     assert balanced({}, 7, lambda number, target: ()) == ()
 
@@ -172,6 +193,36 @@ def test_local_ones_are_those_of_the_clients_node() -> None:
     assert found(Endpoint(A, "n1", ready=False, terminating=True), Endpoint(B, "n2"), service=local) == [A]
 
 
+def test_who_goes_away_serves_a_port_and_a_family_that_nobody_ready_has() -> None:
+    """As a rollout that moves a port to other pods leaves it, or one of a family alone."""
+    going = Endpoint(A, ready=False, serving=True, terminating=True)
+    six = IPv6Address("fd00::1")
+    other = replace(WEB, key=ServiceKey("red", "web6"), address=IPv6Address("fd00:20::1"))
+
+    def slices(service: str) -> tuple[EndpointSlice, ...]:
+        return (
+            EndpointSlice(SliceKey("red", f"{service}-1"), service, (NamedPort("TCP", 8080, "http"),), (going,)),
+            EndpointSlice(SliceKey("red", f"{service}-2"), service, (NamedPort("UDP", 53, "u"),), (Endpoint(B),)),
+            EndpointSlice(
+                SliceKey("red", f"{service}-3"), service, (NamedPort("TCP", 8080, "http"),), (Endpoint(six),)
+            ),
+        )
+
+    put = (Project("red", "default"), WEB, other, *slices("web"), *slices("web6"))
+    snapshot = apply_all(empty(), tuple(map(Put, put)))[0]
+    found = {(each, port.name): targets(each, port, snapshot, "n1") for each in (WEB, other) for port in WEB.ports}
+    assert found == {
+        (WEB, "http"): (Target(A, 8080),),
+        (WEB, "u"): (Target(B, 53),),
+        (other, "http"): (Target(six, 8080),),
+        (other, "u"): (),
+    }
+    for service in (WEB, other):
+        for port in service.ports:
+            there = eligible(Offer(service, port, snapshot.networks["default"]), snapshot, "n1")
+            assert {Target(*each) for each in there} == set(found[service, port.name])
+
+
 def test_a_port_is_found_by_its_name_and_protocol() -> None:
     assert found(Endpoint(A), port=1) == []
 
@@ -197,3 +248,24 @@ def test_what_is_gone_is_what_no_slice_has_any_more() -> None:
     assert gone(before, after(moved)) == {Gone("TCP", Target(A, 8080))}
     assert gone(before, after(before)) == frozenset()
     assert len(gone(before, after())) == 2
+    outer = apply_all(after(moved), (Put(replace(WEB, external_local=True)),))[0]
+    assert gone(before, outer) == {Gone("TCP", Target(A, 8080), from_outside=each) for each in (False, True)}
+
+
+def test_endpoints_of_a_node_for_whom_comes_from_outside() -> None:
+    http, more = (NamedPort("TCP", 8080, "http"),), (NamedPort("TCP", 9090, "more"),)
+    service = replace(WEB, external_local=True)
+    here = (Endpoint(A, "n1", ready=False, terminating=True), Endpoint(B, "n1", ready=False, serving=False))
+    one = EndpointSlice(SliceKey("red", "1"), "web", http, (*here, Endpoint(C, "n2")))
+    other = EndpointSlice(SliceKey("red", "2"), "web", more, (Endpoint(B, "n1"),))
+    snapshot = apply_all(empty(), (Put(Project("red", "default")), Put(service), Put(one)))[0]
+    port, nobodys = service.ports[0], NamedPort("UDP", 53, "http")
+    assert targets_on("n1", service, port, snapshot) == (Target(A, 8080),)  # the one that still serves
+    assert targets_on("n2", service, port, snapshot) == (Target(C, 8080),)
+    assert targets_on("n3", service, port, snapshot) == ()
+    assert (any_place(service, port, snapshot), any_place(service, nobodys, snapshot)) == (True, False)
+    assert set(snapshot.near) == {"n1", "n2"}
+    both = apply_all(snapshot, (Put(other),))[0]
+    assert targets_on("n1", service, port, both) == (Target(A, 8080),)  # the one that is ready is so by another port
+    places = {("TCP", Target(A, 8080)), ("TCP", Target(B, 8080)), ("TCP", Target(B, 9090))}
+    assert places_on("n1", service.key, both) == places

@@ -63,7 +63,7 @@ def check_table(table: FlowTable) -> None:
     for key, flows in table.sections.items():
         assert flows, key
         for entry in flows:
-            for identity in (entry.flow.key, entry.cookie, *(group.group_id for group in entry.flow.groups)):
+            for identity in (entry.flow.key, entry.cookie, *entry.flow.numbers):
                 assert identity not in owners
                 owners[identity] = key
             owner = owner_class(entry.cookie)

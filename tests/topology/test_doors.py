@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import IPv4Network, ip_address
+from typing import Any
 
 import pytest
 
-from tests.topology.asking import cluster, ip, nets, node
+from tests.topology.asking import cluster, endpoints, ip, nets, node
 from tests.topology.strategies import after
 from topology import requests
 from topology.admission import admit
-from topology.doors import Door, doors
-from topology.model import NamedPort, PortRange, Service, ServiceKey
+from topology.doors import Door, Health, LocalPort, doors, health, local_ports
+from topology.model import MOST_SOURCES, NamedPort, PortRange, Service, ServiceKey, SliceKey
 from topology.requests import Refused
 from topology.snapshot import Put, Snapshot, apply_all, empty
 
@@ -53,6 +54,130 @@ def test_each_port_of_each_address(world: Snapshot) -> None:
 def test_without_node_ports_by_the_service_s_address(world: Snapshot) -> None:
     settings = requests.SetCluster(replace(world.cluster, node_ports=None))
     assert [door.node_port for door in doors(after(said(world, WEB), settings))] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("given", "allowed"),
+    [
+        ((), None),
+        (("198.51.100.7/32",), ("198.51.100.7/32",)),
+        (("198.51.100.0/25", "198.51.100.128/25", "198.51.100.9/32", "fd00::/8"), ("198.51.100.0/24",)),
+        (("198.51.100.0/25", "0.0.0.0/0"), None),
+        (("fd00::/8",), ()),  # nobody who could have a source of this family
+    ],
+)
+def test_where_clients_are_whom_it_leads_in(
+    world: Snapshot, given: tuple[str, ...], allowed: tuple[str, ...] | None
+) -> None:
+    asked = requests.CreateService(replace(WEB, sources=nets(*given)))
+    assert {door.sources for door in doors(after(world, asked))} == {None if allowed is None else nets(*allowed)}
+
+
+def test_who_comes_from_outside_by_his_own_address(world: Snapshot) -> None:
+    local = replace(WEB, external_local=True, health_port=30999)
+    world = after(world, requests.CreateService(local))
+    assert local_ports(world) == (
+        LocalPort(WEB.address, "TCP", 80, 30080),
+        LocalPort(WEB.address, "UDP", 53, 0),
+    )
+    assert local_ports(after(world, requests.CreateService(WEB))) == ()
+    assert health("n1", world) == (Health(30999, WEB.key, 0),)
+    there = endpoints("10.128.0.2", "10.128.0.3", service="web", node="n1")
+    gone = endpoints("10.128.0.4", service="web", node="n1", key=SliceKey("red", "web-2"), ready=False)
+    world = after(world, there, gone)
+    assert health("n1", world) == (Health(30999, WEB.key, 2),)
+    assert health("n2", world) == (Health(30999, WEB.key, 0),)
+    ready = requests.CreateService(replace(local, publish_not_ready=True))
+    assert health("n1", after(world, ready)) == (Health(30999, WEB.key, 3),)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"health_port": 30999}, "has health port 30999, but leads to all nodes' endpoints"),
+        ({"health_port": 65536, "external_local": True}, "health port 65536 is out of range"),
+        ({"health_port": 30080, "external_local": True}, "health port 30080 is one of its node ports"),
+        ({"health_port": 8000, "external_local": True}, "8000/TCP is outside the node ports: they are 30000-32767"),
+        ({"health_port": 30444, "external_local": True}, '30444/TCP belongs to service "blue/web"'),
+    ],
+)
+def test_health_ports_that_are_refused(world: Snapshot, changes: dict[str, Any], why: str) -> None:
+    held = replace(SHOP, external=(), ports=(NamedPort("TCP", 80, "", 30444),))
+    with pytest.raises(Refused, match=why):
+        admit(after(world, requests.CreateService(held)), requests.CreateService(replace(WEB, **changes)))
+
+
+BALANCED = replace(WEB, external=(), load_balancer=True)
+
+
+@pytest.fixture
+def pooled(world: Snapshot) -> Snapshot:
+    """A pool of two addresses."""
+    settings = replace(world.cluster, load_balancer_pool=nets("203.0.113.8/30"))
+    return after(world, requests.SetCluster(settings))
+
+
+def test_addresses_of_the_pool_are_given_once_and_come_back(pooled: Snapshot) -> None:
+    """What the request says of them is no matter; who has one keeps it."""
+    first, second = ip("203.0.113.9"), ip("203.0.113.10")
+    forged = requests.CreateService(replace(BALANCED, ingress=(ip("203.0.113.66"),)))
+    one = after(pooled, forged)
+    assert one.services[WEB.key].ingress == (first,)
+    both = after(one, requests.CreateService(replace(SHOP, external=(), load_balancer=True)))
+    assert both.services[SHOP.key].ingress == (second,)
+    assert set(both.claims) == {first, second}
+    assert {door.address for door in doors(both)} == {first, second}
+    third = Service(ServiceKey("red", "more"), ip("172.30.0.12"), WEB.ports[1:], load_balancer=True)
+    with pytest.raises(Refused, match=r"no address of the load balancers' pool 203\.0\.113\.8/30 is free"):
+        admit(both, requests.CreateService(third))
+    again = after(both, requests.CreateService(replace(BALANCED, affinity=60)))
+    assert again.services[WEB.key].ingress == (first,)
+    plain = after(both, requests.CreateService(replace(BALANCED, load_balancer=False)))
+    assert plain.services[WEB.key].ingress == ()
+    for left in (plain, after(both, requests.DeleteService(WEB.key))):
+        assert set(left.claims) == {second}
+        assert after(left, requests.CreateService(third)).services[third.key].ingress == (first,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"load_balancer_address": ip("203.0.113.5")}, "203.0.113.5 is outside the pool 203.0.113.8/30"),
+        ({"load_balancer_address": ip("203.0.113.10")}, '203.0.113.10 belongs to service "blue/web"'),
+        ({"load_balancer": False, "external": (ip("203.0.113.9"),)}, "is one of the load balancers' pool"),
+    ],
+)
+def test_addresses_of_the_pool_that_are_refused(pooled: Snapshot, changes: dict[str, Any], why: str) -> None:
+    asked = replace(SHOP, external=(), load_balancer=True, load_balancer_address=ip("203.0.113.10"))
+    world = after(pooled, requests.CreateService(asked))
+    assert world.services[SHOP.key].ingress == (ip("203.0.113.10"),)
+    with pytest.raises(Refused, match=why):
+        admit(world, requests.CreateService(replace(BALANCED, **changes)))
+
+
+def test_without_a_pool(world: Snapshot) -> None:
+    with pytest.raises(Refused, match="there is no pool of IPv4 load balancers' addresses; give one by --heddle-load"):
+        admit(world, requests.CreateService(BALANCED))
+    with pytest.raises(Refused, match=r"pool 192\.0\.2\.0/28\W? is outside the external CIDRs"):
+        admit(world, requests.SetCluster(replace(world.cluster, load_balancer_pool=nets("192.0.2.0/28"))))
+
+
+def test_where_only_nodes_with_endpoints_lead_in_only_these_hold_the_address(pooled: Snapshot) -> None:
+    address = ip("203.0.113.9")
+    world = after(pooled, node("n2", "192.0.2.12"), requests.CreateService(replace(BALANCED, external_local=True)))
+    assert address not in world.claims
+    for place in ("n2", "n1"):
+        world = after(world, endpoints("10.128.0.2", service="web", node=place))
+        assert dict(world.held) == {address: place}
+    world = after(world, endpoints("10.128.0.2", service="web", node="n1", ready=False, serving=False))
+    assert address not in world.held
+    assert address in after(world, requests.CreateService(BALANCED)).held
+
+
+def test_too_many_ranges_of_clients(world: Snapshot) -> None:
+    many = tuple(IPv4Network((number << 8, 24)) for number in range(MOST_SOURCES + 1))
+    with pytest.raises(Refused, match="has 1001 ranges of clients; give at most 1000"):
+        admit(world, requests.CreateService(replace(WEB, sources=many)))
 
 
 def test_of_two_that_name_one_the_first_in_order_has_it(world: Snapshot) -> None:

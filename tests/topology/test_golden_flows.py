@@ -9,7 +9,7 @@ from topology.compiler import compile_node
 from topology.flow import Flow
 from topology.pipeline import FeatureId
 from topology.snapshot import Snapshot
-from topology.text import flow_text, group_text
+from topology.text import flow_text, group_text, meter_text
 
 # The flows of the others are made elsewhere: of sums, and by the switch itself.
 FEATURES = [feature for feature in FeatureId if feature not in (FeatureId.SENTINEL, FeatureId.LEARNT)]
@@ -30,8 +30,9 @@ def flows_of(feature: FeatureId, snapshot: Snapshot) -> list[str]:
 
 
 def lines_of(flow: Flow) -> list[str]:
-    """Return a flow in words, and what its groups do."""
-    return [flow_text(flow, names=True), *(f"  {group_text(group, names=True)}" for group in flow.groups)]
+    """Return a flow in words, and what its groups and meters do."""
+    uses = (*(group_text(group, names=True) for group in flow.groups), *map(meter_text, flow.meters))
+    return [flow_text(flow, names=True), *(f"  {each}" for each in uses)]
 
 
 @pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name.lower())

@@ -28,6 +28,7 @@ from topology.model import (
     EndpointSlice,
     NamedPort,
     PortKey,
+    Scope,
     Service,
     ServiceKey,
     SliceKey,
@@ -174,6 +175,45 @@ def test_a_move_loses_and_leaks_nothing_at_any_stage(
             check_step(previous, snapshot)
     assert not snapshot.moves
     assert not any(network.is_transit for network in snapshot.networks.values())
+
+
+@given(st.data())
+@settings(max_examples=12)
+def test_services_of_who_moves_are_there_at_any_stage(data: st.DataObject) -> None:
+    """For networks that may use services and nothing else, of the network before and of the one after."""
+    snapshot = step(data.draw(_served()), MoveProject("red", "blue"))
+    while snapshot.moves:
+        request = _next_stage(snapshot)
+        assert request is not None
+        previous, snapshot = snapshot, step(snapshot, request)
+        check_step(previous, snapshot)
+
+
+@st.composite
+def _served(draw: st.DrawFn) -> Snapshot:
+    """Draw two pods of red and a service of red by one of them, and a pod of green, connected for services or so."""
+    snapshot = empty()
+    scopes = st.sampled_from((*[Scope(services_only=True)] * 3, *SCOPES))
+    for request in (
+        SetCluster(CLUSTER),
+        *(CreateNode(name, address) for name, address in zip(NODES, UNDERLAYS, strict=False)),
+        *(CreateNetwork(name, projects=(name,)) for name in TENANTS),
+        *(JoinNetworks("green", name, draw(scopes), draw(scopes)) for name in ("red", "blue")),
+        *(
+            each
+            for number, name in enumerate(("red", "red", "green"), 3)
+            for each in _pod(name, pick(draw, NODES), number)
+        ),
+        CreateService(Service(ServiceKey("red", "web"), SERVICE_ADDRESSES[0], (NamedPort("TCP", 443),))),
+        CreateService(Service(ServiceKey("green", "web"), SERVICE_ADDRESSES[1], (NamedPort("TCP", 443),))),
+    ):
+        snapshot = step(snapshot, request)
+    for project in ("red", "green"):
+        port = min((port for port in snapshot.ports.values() if port.project == project), key=lambda port: port.key)
+        found = (Endpoint(port.addresses[0]),)
+        ports = (NamedPort("TCP", 8443),)
+        snapshot = step(snapshot, PutEndpoints(EndpointSlice(SliceKey(project, "web-1"), "web", ports, found)))
+    return snapshot
 
 
 def check_step(before: Snapshot, after: Snapshot) -> None:

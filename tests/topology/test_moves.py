@@ -78,7 +78,10 @@ def test_stages(world: Snapshot) -> None:
     crossing = step(begun, AdvanceMove("red", TRANSIT, Stage.PREPARING))
     assert [on(crossing, name) for name in ("c1", "c2", "c3")] == [TRANSIT, TRANSIT, "red"]
     assert crossing.projects["red"].network == "red"
-    arriving = step(crossing, AdvanceMove("red", TRANSIT, Stage.CROSSING))
+    serving = step(crossing, AdvanceMove("red", TRANSIT, Stage.CROSSING))
+    assert [on(serving, name) for name in ("c1", "c2", "c3")] == [TRANSIT, TRANSIT, "red"]
+    assert serving.projects["red"].network == "blue"
+    arriving = step(serving, AdvanceMove("red", TRANSIT, Stage.SERVING))
     assert [on(arriving, name) for name in ("c1", "c2", "c3")] == ["blue", "blue", "red"]
     assert arriving.projects["red"].network == "blue"
     done = step(arriving, AdvanceMove("red", TRANSIT, Stage.ARRIVING))
@@ -111,8 +114,10 @@ def test_pods_that_come_and_go_meanwhile(world: Snapshot) -> None:
     begun = step(world, MoveProject("red", "blue"), report("c5"), AdvanceMove("red", TRANSIT, Stage.PREPARING))
     gone = step(begun, requests.ForgetPort(PortKey("n1", "c1", "eth0")), report("c6"))
     assert [on(gone, name) for name in ("c2", "c5", "c6")] == [TRANSIT] * 3
-    arriving = step(gone, AdvanceMove("red", TRANSIT, Stage.CROSSING), report("c7"))
-    assert {on(arriving, name) for name in ("c2", "c5", "c6", "c7")} == {"blue"}
+    serving = step(gone, AdvanceMove("red", TRANSIT, Stage.CROSSING), report("c7"))
+    assert on(serving, "c7") == TRANSIT
+    arriving = step(serving, AdvanceMove("red", TRANSIT, Stage.SERVING), report("c8"))
+    assert {on(arriving, name) for name in ("c2", "c5", "c6", "c7", "c8")} == {"blue"}
 
 
 def test_recreate_leaves_pods_where_they_are(world: Snapshot) -> None:

@@ -17,16 +17,17 @@ from immutables import Map
 from tests.ryu_apps.openflow_switch import DummySwitch, running
 from tests.topology.strategies import sendings, snapshots
 from topology import fields
+from topology import meters as metering
 from topology.compiler import FlowTable, compile_node
 from topology.flow import Flow, match_fields
-from topology.model import ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT
+from topology.model import ICMP_OFPORT, TUN_OFPORT, TUNNEL_OFPORTS
 from topology.packet import Packet
 from topology.pipeline import Table
 from topology.switch import Switch
-from topology.text import flow_text, group_text, match_text
+from topology.text import flow_text, group_text, match_text, meter_text
 from topology.tracker import Look, Nat, Tracker
 
-pytestmark = pytest.mark.ovs
+pytestmark = [pytest.mark.ovs, pytest.mark.timeout(300)]  # each of the networks is installed in Open vSwitch
 
 BRIDGE = "br0"
 POD_OFPORTS = range(3, 16)
@@ -81,16 +82,26 @@ class Seen:
     vnid: int  # by the tunnel; 0 if not by it
 
 
+@dataclass(frozen=True)
+class Bridge:
+    """A private Open vSwitch with a bridge; which ofport each port of the data path has."""
+
+    switch: DummySwitch
+    ofports: dict[int, int]
+
+
 @pytest.fixture(scope="module")
-def openvswitch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DummySwitch]:
-    """Return a private Open vSwitch whose bridge has vxlan0, tun0 and ports for pods, each with its usual number."""
+def openvswitch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
+    """Return a private Open vSwitch whose bridge has tunnel ports, tun0 and pods' ports, with their usual numbers."""
     for switch in running(tmp_path_factory.mktemp("ovs")):
         with switch.bridge(BRIDGE):
-            tunnel = ("type=vxlan", *(f"options:{name}=flow" for name in ("remote_ip", "local_ip", "key")))
-            _add_port(switch, "vxlan0", VXLAN_OFPORT, tunnel)
+            options = [f"options:{name}=flow" for name in ("remote_ip", "local_ip", "key")]
+            for kind, ofport in TUNNEL_OFPORTS.items():
+                _add_port(switch, f"{kind}0", ofport, (f"type={kind}", *options))
             for number in (TUN_OFPORT, ICMP_OFPORT, *POD_OFPORTS):
                 _add_port(switch, f"p{number}", number, ("type=dummy",))
-            yield switch
+            shown = re.findall(r" (\d+)/(\d+): ", switch.run("ovs-appctl", "dpif/show"))
+            yield Bridge(switch, {int(there): int(ofport) for ofport, there in shown})
 
 
 def _add_port(switch: DummySwitch, name: str, number: int, settings_: tuple[str, ...]) -> None:
@@ -117,10 +128,13 @@ def _first_choice(flow: Flow) -> Flow:
 def install(switch: DummySwitch, table: FlowTable) -> None:
     """Give the bridge exactly the flows of a table; where it would choose by a hash, `ofproto/trace` ends."""
     told = (group_text(group) for entry in table.entries() for group in entry.flow.groups)
-    groups = [text.replace("type=select", "type=all").replace("weight:1,", "") for text in told]
+    groups = [re.sub(r"weight:\d+,", "", re.sub(r"type=select.*?,bucket", "type=all,bucket", text)) for text in told]
     flows = [flow_text(entry.flow, cookie=entry.cookie) for entry in (*table.entries(), *table.sentinels())]
     switch.ofctl("del-flows", BRIDGE)
     switch.ofctl("del-groups", BRIDGE)
+    switch.ofctl("del-meters", BRIDGE)
+    for meter in metering.by_id(table.entries()).values():
+        switch.ofctl("add-meter", BRIDGE, meter_text(meter))
     switch.ofctl("add-groups", BRIDGE, "-", text="\n".join(groups))
     switch.ofctl("--bundle add-flows", BRIDGE, "-", text="\n".join(flows))
     assert f"flow_count={len(flows)}" in switch.ofctl("dump-aggregate", BRIDGE)
@@ -133,22 +147,25 @@ def in_words(packet: Packet) -> str:
     return re.sub(r"\btp_", f"{protocol}_", words)
 
 
-def told_by_openvswitch(switch: DummySwitch, packet: Packet, state: str) -> Seen:
-    text = switch.run("ovs-appctl", "ofproto/trace", BRIDGE, in_words(packet), *["--ct-next", state] * MOST_TRACKED)
+def told_by_openvswitch(bridge: Bridge, packet: Packet, state: str) -> Seen:
+    text = bridge.switch.run(
+        "ovs-appctl", "ofproto/trace", BRIDGE, in_words(packet), *["--ct-next", state] * MOST_TRACKED
+    )
     steps = re.findall(r"^ *(\d+)\. .*cookie 0x(\w+)$", text, re.M)
     last = text[text.rindex("\nFlow: ") if "\nFlow: " in text else 0 :]
     begun, ended = re.findall(r"^(?:Final f|F)low: (.*)$", last, re.M)
+    sent = re.findall(r"^Datapath actions: (.*)$", text, re.M)
     moved = re.findall(r"NXM_NX_TUN_ID\[0\.\.23\] is now (0x\w+)", text)
     return Seen(
         tuple((int(table), int(cookie, 16)) for table, cookie in steps),
-        tuple(port for actions in re.findall(r"^Datapath actions: (.*)$", text, re.M) for port in _outputs(actions)),
+        tuple(bridge.ofports[port] for actions in sent for port in _outputs(actions)),
         _numbers(begun if ended == "unchanged" else ended),
         int(moved[-1], 16) if moved else 0,  # not told when it stays 0
     )
 
 
 def _outputs(actions: str) -> Iterator[int]:
-    """Yield the ports of datapath actions: numbers outside of brackets. The dummy datapath's are OpenFlow's."""
+    """Yield the data path's ports of its actions: numbers outside of brackets."""
     while "(" in actions:
         actions = re.sub(r"\w*\([^()]*\)", "", actions)
     return (int(word) for word in actions.split(",") if word.isdigit())
@@ -174,19 +191,20 @@ def told_by_ours(table: FlowTable, packet: Packet, state: str) -> Seen:
     assert all(step.entry is not None or step.table == Table.AFFINITY for step in passage.steps)
     sent = passage.outputs[-1].packet if passage.outputs else packet
     numbers = {name: sent.get(SHOWN[name]) or 0 for name in COMPARED}
-    ports = tuple(output.port for output in passage.outputs)
-    return Seen(steps, ports, numbers, (sent.get(fields.TUNNEL_ID) or 0) if VXLAN_OFPORT in ports else 0)
+    ports = tuple(output.port for output in (*passage.copies, *passage.outputs))
+    by_tunnel = not {*TUNNEL_OFPORTS.values()}.isdisjoint(ports)
+    return Seen(steps, ports, numbers, (sent.get(fields.TUNNEL_ID) or 0) if by_tunnel else 0)
 
 
 @given(data=st.data())
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-def test_same_way_same_end(openvswitch: DummySwitch, data: st.DataObject) -> None:
+def test_same_way_same_end(openvswitch: Bridge, data: st.DataObject) -> None:
     snapshot = data.draw(snapshots())
     assume(snapshot.nodes)
     drawn = data.draw(st.lists(sendings(snapshot), min_size=20, max_size=20))
     node = max(sorted(snapshot.nodes), key=[sending.node for sending in drawn].count)
     table = first_choices(compile_node(node, snapshot))
-    install(openvswitch, table)
+    install(openvswitch.switch, table)
     for sending in drawn:
         if sending.node == node:
             state = data.draw(st.sampled_from(sorted(STATES)))
@@ -196,7 +214,7 @@ def test_same_way_same_end(openvswitch: DummySwitch, data: st.DataObject) -> Non
 
 def check(theirs: Seen, ours: Seen, state: str) -> None:
     assert ours.steps == theirs.steps
-    assert ours.ports == theirs.ports
+    assert sorted(ours.ports) == sorted(theirs.ports)
     assert ours.vnid == theirs.vnid
     # What is no new connection is not committed, and so not met from the hairpin address: `ofproto/trace` says it is.
     compared = set(COMPARED) - (set() if "new" in state else {"nw_src"})

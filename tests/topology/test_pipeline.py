@@ -11,7 +11,7 @@ from topology.compiler import compile_all
 from topology.fields import BY_NAME, FULL_MASK, IN_PORT, Field
 from topology.flow import DROP, NO_TABLE, Action, Flow, Match, Op, goto, load
 from topology.model import TUN_OFPORT
-from topology.pipeline import BALANCER, OUTPUT_PORT, SCRATCH, TABLE_MISS, FeatureId, Table
+from topology.pipeline import BALANCER, OUTPUT_PORT, OUTSIDE, SCRATCH, TABLE_MISS, FeatureId, Table
 from topology.snapshot import Snapshot
 
 STAGES = {(stage.table, stage.priority): stage for stage in pipeline.stages()}
@@ -45,6 +45,8 @@ def test_every_table_and_register_is_explained() -> None:
         pipeline.SCRATCH,
         pipeline.CLUSTER_SOURCE,
         pipeline.BY_SERVICE,
+        pipeline.EGRESS_ADDRESS,
+        pipeline.OUTSIDE,
     ]
     assert list(pipeline.REGISTER_PURPOSE) == registers
     assert len(set(registers)) == len(registers)
@@ -57,7 +59,10 @@ def test_every_table_for_packets_ends_in_a_drop_of_its_own() -> None:
 
 
 # Where a flow leads back, and why no packet takes the same way again: by what the flow does or asks for.
+W32 = 0xFFFF_FFFF
 WAYS_BACK: dict[tuple[Table, Table], Callable[[Flow], bool]] = {
+    # Who has asked is told by a register from who has not.
+    (Table.ROUTING, Table.ROUTING): lambda flow: (OUTSIDE, 0, W32) in flow.match and load(OUTSIDE, 3) in flow.actions,
     # What came by tun0 leaves by it, and came by no port then.
     (Table.OUTPUT, Table.OUTPUT): lambda flow: flow.match[0][0] == IN_PORT and flow.actions[0] == (Op.NO_IN_PORT,),
     # Of OUTPUT_PORT, only SERVICE_PORT makes the load balancer, before EGRESS_POLICY.
@@ -86,7 +91,7 @@ def test_flows_keep_to_their_features_stages_and_lead_forward(snapshot: Snapshot
                     assert why(flow) if why is not None else flow.table < target, flow
                 assert set(targets(flow)) <= set(Table) - {Table.SENTINELS}
                 is_balancer = any(each[:3] == (Op.SET, OUTPUT_PORT, BALANCER) for each in flow.actions)
-                assert not is_balancer or stage == pipeline.SERVICE_PORT
+                assert not is_balancer or stage in (pipeline.SERVICE_PORT, pipeline.OUTSIDE_PORT)
                 check_match(flow.match)
                 if flow.priority == 0:
                     assert (flow.match, flow.actions) == ((), DROP)

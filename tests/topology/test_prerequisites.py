@@ -13,13 +13,25 @@ from typing import Any, Final
 
 import pytest
 
-from tests.topology.asking import endpoints, node, report, service
+from tests.topology.asking import endpoints, ip, node, report, service
 from tests.topology.strategies import after
 from topology import fields, requests
 from topology.compiler import compile_node
 from topology.fields import Field
 from topology.flow import Action, Flow, Op
-from topology.model import EVERYTHING, PortKey, Scope, ServiceKey, ServicePort, SliceKey, Subnet
+from topology.model import (
+    EVERYTHING,
+    Egress,
+    Mirror,
+    Pod,
+    PodKey,
+    PortKey,
+    Scope,
+    ServiceKey,
+    ServicePort,
+    SliceKey,
+    Subnet,
+)
 from topology.pipeline import FeatureId
 from topology.requests import Request
 from topology.snapshot import Snapshot, empty
@@ -53,13 +65,21 @@ def everything() -> Snapshot:
     for number, (name, place) in enumerate((name, place) for name in names for place in ("n1", "n2")):
         key = PortKey(place, f"{name}{place}", "eth0")
         asked += [
-            report(key.container, key=key, project=name),
+            report(key.container, key=key, project=name, pod="p"),
             requests.PortSeen(place, f"v{key.container}", 10 + number),
         ]
     asked += [requests.JoinNetworks(*pair, *scopes) for pair, scopes in SCOPES.items()]
     kept = replace(service("172.30.0.21", key=ServiceKey("oak", "kept")).service, affinity=60)
+    pods = PodKey("fir", "p"), PodKey("red", "p")
+    asked += [requests.CreateMirror(Mirror("m", 0, pods[1], "fir")), requests.SetDscp("fir", 46)]
+    asked += [requests.SetPod(Pod(key, (), (), 10**6, 10**6)) for key in pods]
     slices = (endpoints("10.128.0.2"), endpoints("10.128.0.2", key=SliceKey("oak", "kept"), service="kept"))
-    return after(empty(), *asked, service(), requests.CreateService(kept), *slices)
+    leaving = [
+        requests.CreateEgress(Egress(name, name, (ip(f"203.0.113.{number}"),), nodes=("n1",)))
+        for number, name in enumerate(("red", "fir"), 65)
+    ]
+    leaving.append(requests.CreateEgress(Egress("lime", "lime", via=pods[0])))
+    return after(empty(), *asked, service(), requests.CreateService(kept), *slices, *leaving)
 
 
 def test_every_feature_is_there(everything: Snapshot) -> None:
@@ -84,8 +104,10 @@ def _is_consistent(flow: Flow) -> bool:
 
 def _wanted(action: Action) -> Iterator[tuple[int, ...]]:
     """For each thing that an action touches, the EtherTypes that have it."""
-    if action[0] == Op.CT:
+    if action[0] == Op.CT or action[:2] == (Op.SET, fields.IP_DSCP):
         yield fields.ETH_IPV4, fields.ETH_IPV6
+    for nested in action[1] if action[0] == Op.CLONE and isinstance(action[1], tuple) else ():
+        yield from _wanted(nested)
     touched: tuple[object, ...] = ()
     if action[0] == Op.SET:
         touched = action[1:2]

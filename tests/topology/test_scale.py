@@ -137,9 +137,10 @@ def pod(name: str, interface: str = "eth0", project: str = "t3") -> requests.Rep
 
 NEW = Binding("new", Selector((Requirement("team", Operator.IN, ("t3", "t4")),)), optional=("t5",))
 STORY: tuple[Request, ...] = (
-    requests.SetPod(Pod(PodKey("t3", "a"), (("pod", "none"), ("role", "db")))),
+    requests.SetPod(Pod(PodKey("t3", "a"), (("pod", "none"), ("role", "db")), (), 10**6, 10**6)),
     pod("a"),
     requests.PortSeen("n1", "eth0-a", 3),
+    requests.SetPod(Pod(PodKey("t3", "a"), egress_bandwidth=10**9)),
     pod("b"),
     pod("b", "net1"),
     requests.PortSeen("n1", "net1-b", 4),

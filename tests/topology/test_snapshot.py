@@ -10,10 +10,11 @@ from immutables import Map
 
 from tests.topology.sequences import events_between
 from tests.topology.strategies import any_request, granted, snapshots
+from topology.holding import holder
 from topology.labels import Handle
-from topology.model import Binding, Hosting, Port, Project
+from topology.model import Address, Binding, Endpoint, Held, Hosting, Port, Project, ServiceKey
 from topology.requests import Request
-from topology.snapshot import BLOCK_BITS, Block, Change, Put, Remove, Snapshot, apply, apply_all, empty, places
+from topology.snapshot import BLOCK_BITS, Block, Change, Claim, Put, Remove, Snapshot, apply, apply_all, empty, places
 
 
 def grouped(pairs: list[tuple[Any, Any]]) -> dict[Any, set[Any]]:
@@ -26,7 +27,12 @@ def grouped(pairs: list[tuple[Any, Any]]) -> dict[Any, set[Any]]:
 
 def plain(index: Map[Any, Any]) -> dict[Any, Any]:
     """Return an index as a dictionary, its sets of members as sets."""
-    return {key: set(value) if isinstance(value, Map) else value for key, value in index.items()}
+    return {key: members(value) if isinstance(value, Map) else value for key, value in index.items()}
+
+
+def members(found: Map[Any, Any]) -> Any:
+    """Return what stands under a key: a set, or more about each of its members."""
+    return dict(found) if any(value is not None for value in found.values()) else set(found)
 
 
 def taken(snapshot: Snapshot) -> dict[Block, int]:
@@ -63,11 +69,20 @@ def recomputed(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
         "services_of": grouped([(key.project, key) for key in snapshot.services]),
         "service_by_address": {service.address: key for key, service in snapshot.services.items()},
         "service_by_node_port": {
-            place: key for key, service in snapshot.services.items() for place in service.node_ports
+            place: key for key, service in snapshot.services.items() for place in service.held_ports
         },
-        "services_outside": {key: service for key, service in snapshot.services.items() if service.external},
+        "services_outside": {
+            key: service
+            for key, service in snapshot.services.items()
+            if service.external or service.ingress or service.external_local
+        },
+        "near": near(snapshot),
+        "ingress_of": grouped([(each, key) for key, service in snapshot.services.items() for each in service.ingress]),
+        **recomputed_holding(snapshot),
         "slices_of": grouped([(each.service_key, key) for key, each in snapshot.slices.items()]),
         "slices_in": Counter(key.project for key in snapshot.slices),
+        "mirrors_of": grouped([(each.pod or each.network, name) for name, each in snapshot.mirrors.items()]),
+        "mirrors_to": grouped([(each.target, name) for name, each in snapshot.mirrors.items()]),
         "ports_on": grouped([(port.node, port.key) for port in ports]),
         "port_by_interface": {(port.node, port.host_interface): port.key for port in ports},
         "port_by_ofport": {(port.node, port.ofport): port.key for port in ports if port.ofport is not None},
@@ -81,6 +96,63 @@ def recomputed(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
         "hosts": grouped([(port.network, port.node) for port in ports]),
         "hosting": grouped([(port.node, port.network) for port in ports]),
     }
+
+
+def near(snapshot: Snapshot) -> dict[str, dict[ServiceKey, tuple[Endpoint, ...]]]:
+    """Endpoints of services with a local policy, by node and service."""
+    found: dict[str, dict[ServiceKey, set[Endpoint]]] = {}
+    for of in snapshot.slices.values():
+        service = snapshot.services.get(of.service_key)
+        for endpoint in of.endpoints:
+            if service and service.external_local and endpoint.address.version == service.address.version:
+                found.setdefault(endpoint.node, {}).setdefault(service.key, set()).add(endpoint)
+    found.pop("", None)
+    return {node: {key: tuple(sorted(some)) for key, some in of.items()} for node, of in found.items()}
+
+
+def recomputed_holding(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
+    """Return what the indexes of egresses must say, and who holds their addresses."""
+    egresses = snapshot.egresses.values()
+    by_address = {address: each for each in egresses for address in each.addresses}
+    living = {name for name in snapshot.nodes if name not in snapshot.outages}
+    holders = {
+        address: holder(address, living.intersection(each.nodes) if each.nodes else living)
+        for address, each in by_address.items()
+    }
+    claims = {address: Claim(f'egress "{each.name}"', each.nodes) for address, each in by_address.items()}
+    claims |= claimed_of_pool(snapshot)
+    holders |= {
+        address: holder(address, living.intersection(each.nodes) if each.nodes else living)
+        for address, each in claims.items()
+    }
+    return {
+        "egresses_of": grouped([(each.network, each.name) for each in egresses]),
+        "egresses_via": grouped([(each.via, each.name) for each in egresses if each.via is not None]),
+        "egress_by_address": {address: each.name for address, each in by_address.items()},
+        "claims": claims,
+        "held": {address: node for address, node in holders.items() if node is not None},
+    }
+
+
+def claimed_of_pool(snapshot: Snapshot) -> dict[Address, Claim]:
+    """Addresses of the pool that services have; of those that lead to endpoints on a node only, by nodes with some."""
+    found: dict[Address, Claim] = {}
+    for key, service in sorted(snapshot.services.items(), reverse=True):
+        endpoints = [
+            each
+            for of in snapshot.slices.values()
+            for each in of.endpoints
+            if of.service_key == key and each.node and each.address.version == service.address.version
+        ]
+        ready = {each.node for each in endpoints if each.ready or service.publish_not_ready}
+        nodes = ready or {each.node for each in endpoints if each.serving and each.terminating}
+        for address in service.ingress:
+            found.pop(address, None)
+            is_pooled = any(address in cidr for cidr in snapshot.cluster.load_balancer_pool)
+            if is_pooled and (nodes or not service.external_local):
+                wanted = tuple(sorted(nodes)) if service.external_local else ()
+                found[address] = Claim(f'service "{key.project}/{key.name}"', wanted)
+    return found
 
 
 def recomputed_bindings(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
@@ -121,7 +193,7 @@ def check_indexes(snapshot: Snapshot) -> None:
 
 OBJECTS = (
     *("cluster", "nodes", "networks", "projects", "moves", "connections", "blocks", "ports", "services"),
-    *("slices", "quarantined", "watermarks", "pods", "bindings"),
+    *("slices", "quarantined", "watermarks", "pods", "bindings", "egresses", "mirrors", "outages"),
 )
 
 
@@ -159,7 +231,7 @@ def test_changes_tell_before_and_after_and_nothing_changes_twice(snapshot: Snaps
             assert changes, event
             assert changes[0].before != changes[0].after
             assert changes[0].after == (event.value if isinstance(event, Put) else None)
-            assert all(isinstance(change.subject, Hosting) for change in changes[1:])
+            assert all(isinstance(change.subject, Hosting | Held) for change in changes[1:])
             assert apply(after, event) == (after, ())
             back = Remove(event.value) if changes[0].before is None else Put(changes[0].before)
             restored, undone = apply(after, back)

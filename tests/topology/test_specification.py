@@ -7,17 +7,17 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from immutables import Map
 
-from tests.topology.strategies import Sending, answer, failure, once_in, pick, sendings, snapshots
+from tests.topology.strategies import STRANGER, Sending, answer, failure, once_in, pick, sendings, snapshots
 from topology import fields
 from topology.compiler import compile_all
-from topology.fields import BY_NAME, ETH_DST, ETH_SRC, IPV4_DST, IPV4_SRC
+from topology.fields import BY_NAME, ETH_DST, ETH_SRC, IP_DSCP, IPV4_DST, IPV4_SRC
 from topology.model import TUN_OFPORT, Port
 from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
-from topology.packet import Packet, arriving
+from topology.packet import ICMP_UNREACHABLE, Ends, Packet, arriving, icmp
 from topology.pipeline import SERVICE_ZONE
 from topology.reach import known_as
 from topology.snapshot import Snapshot, places
-from topology.specification import Choice, FromNode, FromPort, Said, is_believed, may
+from topology.specification import Choice, FromNode, FromPort, Said, copies, dscp, is_believed, may
 from topology.targets import Target
 from topology.trace import Fabric, Trace
 from topology.tracker import NOTHING_TRACKED, Tracker, talk_of
@@ -63,6 +63,11 @@ def test_every_packet_fares_as_specified(data: st.DataObject) -> None:
         trace = fabric.carry(sending.node, sending.at_switch(snapshot))
         wanted = may(snapshot, sending.packet, sending.ingress, choose=as_chosen(snapshot, sending, trace))
         assert seen(trace.outcome) == wanted, (sending, trace.steps)
+        if not isinstance(wanted, Dropped):
+            assert trace.packet.get(IP_DSCP) == dscp(snapshot, sending.packet, sending.ingress)
+        copied = tuple(sorted(copy.port for copy in trace.copies if isinstance(copy, Delivered)))
+        assert copied == copies(snapshot, sending.packet, sending.ingress, trace.outcome)
+        assert len(copied) == len(trace.copies)
 
 
 @given(st.data())
@@ -76,11 +81,15 @@ def test_tun0_lets_in_answers_to_pods_and_nothing_else_from_outside(data: st.Dat
         left = isinstance(there.outcome, Sent) and there.outcome.where is not Where.NODE
         began = left and sending.packet.get(ICMP_TYPE) not in (0, 3, 11)  # answers and errors begin nothing
         back = answer(there.packet)
+        sender = _sender(snapshot, sending)
+        said = ()
+        if sender is not None and is_believed(sender, sending.packet):
+            said = (Said(sender.key, sending.packet, endpoint_of(snapshot, sending, there)),)
         for node in snapshot.nodes:
-            for packet, fits in ((back, node == sending.node), (_from_another_port(back), False)):
+            for packet, fits in ((back, node == there.outcome.node), (_from_another_port(back), False)):
                 here = FromNode(node, is_answer=began and fits)
                 trace = fabric.carry(node, arriving(packet, TUN_OFPORT), there.trackers)
-                assert seen(trace.outcome) == may(snapshot, packet, here), (sending, here, trace.steps)
+                assert seen(trace.outcome) == may(snapshot, packet, here, said), (sending, here, trace.steps)
 
 
 def _from_another_port(packet: Packet) -> Packet:
@@ -144,7 +153,17 @@ def _replies(snapshot: Snapshot, sender: Port, packet: Packet, trace: Trace) -> 
         assert port.ofport is not None
         ingress = FromPort(port.node, port.ofport)
         sendings_ += [Sending(ingress, each) for each in (back, _from_another_port(back), failure(got, port))]
-    return sendings_
+    return sendings_ + _from_outside(trace)
+
+
+def _from_outside(trace: Trace) -> list[Sending]:
+    """Return what comes back to the address by which a packet left: an answer, an error, and what is neither."""
+    if not isinstance(trace.outcome, Sent) or trace.outcome.source is None:
+        return []
+    got, here = arriving(trace.packet, 0), FromNode(trace.outcome.node)
+    router = Ends(IPv4Address("198.51.100.1"), trace.outcome.source)
+    backs = (answer(got), _from_another_port(answer(got)), icmp(router, ICMP_UNREACHABLE, 3, got))
+    return [Sending(here, packet) for packet in backs]
 
 
 def _is_meant(port: Port, packet: Packet) -> bool:
@@ -194,7 +213,10 @@ def test_what_is_delivered_can_be_answered_and_both_see_one_conversation(data: s
 @given(st.data())
 @settings(max_examples=150)
 def test_a_node_gets_answers_and_refusals_from_whom_it_asked(data: st.DataObject) -> None:
-    """By its tun0's address, as its kernel asks for others too: pods, services, and node ports."""
+    """By its tun0's address, as its kernel asks for others too: pods, services, and node ports.
+
+    And by the addresses of those who come from outside by their own, who are led to endpoints here.
+    """
     snapshot = data.draw(snapshots(nodes=2))
     assume(snapshot.nodes)
     fabric = fabric_of(snapshot)
@@ -203,15 +225,19 @@ def test_a_node_gets_answers_and_refusals_from_whom_it_asked(data: st.DataObject
         asked = fabric.carry(sending.node, sending.at_switch(snapshot))
         by_gateway = sending.packet.get(IPV4_SRC) in {int(gateway) for gateway in node.gateways}
         is_query = sending.packet.get(ICMP_TYPE) in (None, 8)
-        if not (by_gateway and is_query and isinstance(asked.outcome, Delivered)):
+        if not (is_query and isinstance(asked.outcome, Delivered)):
             continue
         receiver = snapshot.ports[asked.outcome.port]
         assert receiver.ofport is not None
+        from_outside = sending.packet.get(IPV4_SRC) == int(STRANGER) and receiver.node == node.name
+        if not (by_gateway or from_outside):
+            continue
         got = arriving(asked.packet, 0)
         back, refusal = answer(got).set(ETH_SRC, receiver.mac), failure(got, receiver)
         answered = fabric.carry(receiver.node, arriving(back, receiver.ofport), asked.trackers)
         refused = fabric.carry(receiver.node, arriving(refusal, receiver.ofport), asked.trackers)
-        assert answered.outcome == refused.outcome == Sent(node.name, Where.NODE), (answered.steps, refused.steps)
+        where = Where.NODE if by_gateway else Where.OUTSIDE
+        assert answered.outcome == refused.outcome == Sent(node.name, where), (answered.steps, refused.steps)
         wanted = answer(sending.packet)
         for field in set(wanted.values) - {ETH_SRC, ETH_DST}:
             assert answered.packet.get(field) == wanted.get(field)

@@ -240,12 +240,14 @@ def test_steps_tell_the_way(fabric: Fabric) -> None:
     assert [(step.node, step.table_name, step.feature) for step in trace.steps] == [
         ("n1", "DISPATCH", "BASE"),
         ("n1", "POD_INGRESS", "PORTS"),
+        ("n1", "SENT", "BASE"),
         ("n1", "TRACKING", "BASE"),
         ("n1", "CROSSING", "BASE"),
         ("n1", "SERVICES", "BASE"),
         ("n1", "EGRESS_POLICY", "BASE"),
         ("n1", "ROUTING", "BASE"),
         ("n1", "TUNNEL_EGRESS", "TUNNELS"),
+        ("n1", "ENCAPSULATION", "NODE"),
         ("n2", "DISPATCH", "BASE"),
         ("n2", "TUNNEL_INGRESS", "TUNNELS"),
         ("n2", "SERVICE_REPLIES", "BASE"),
@@ -254,6 +256,7 @@ def test_steps_tell_the_way(fabric: Fabric) -> None:
         ("n2", "INGRESS_POLICY", "BASE"),
         ("n2", "DELIVERY", "NETWORKS"),
         ("n2", "OUTPUT", "BASE"),
+        ("n2", "RECEIVED", "BASE"),
     ]
     assert trace.steps[1].owner == SectionKey(FeatureId.PORTS, key("n1", "a"))
     assert trace.packet.get(fields.TUNNEL_ID) == fabric.snapshot.networks["red"].vnid

@@ -25,8 +25,18 @@ from topology.balancing import MOST_BUCKETS
 from topology.compiler import Dirty, SectionKey, Tables, compile_all, update
 from topology.fields import FULL_MASK, IN_PORT
 from topology.flow import Action, Entry, Flow, Op, goto, load, resubmit, select
-from topology.model import ICMP_OFPORT, TUN_OFPORT, NamedPort, ServiceKey, SliceKey
-from topology.pipeline import OUTPUT_PORT, SPACE, FeatureId, Stage, Table, stages
+from topology.model import (
+    EVERYTHING,
+    ICMP_OFPORT,
+    TUN_OFPORT,
+    ConnectionKey,
+    NamedPort,
+    Scope,
+    Service,
+    ServiceKey,
+    SliceKey,
+)
+from topology.pipeline import ASKED, OUTPUT_PORT, OUTSIDE, SPACE, FeatureId, Stage, Table, stages
 from topology.requests import Reason, Request
 from topology.snapshot import Change, Snapshot, apply_all
 from topology.trace import Fabric
@@ -86,11 +96,17 @@ def test_sound_changes_raise_no_alarm(start: Snapshot, asked: list[Request]) -> 
         assert findings(snapshot, tables) == []
 
 
-def test_a_move_over_one_way_connections_raises_no_alarm() -> None:
-    """What its pods begin on the way is committed for the network where they are, and for the one where they go."""
-    asked = [requests.JoinNetworks(name, "lime", backward=None) for name in ("red", "blue")]
+@pytest.mark.parametrize("services_only", [False, True])
+def test_a_move_over_one_way_connections_raises_no_alarm(services_only: bool) -> None:
+    """What its pods begin on the way is committed for the network where they are, and for the one where they go.
+
+    And by whose services they are reached follows from both.
+    """
+    scopes = (None, Scope(services_only=True)) if services_only else (EVERYTHING, None)
+    asked = [requests.JoinNetworks(name, "lime", *scopes) for name in ("red", "blue")]
     lime = (requests.CreateNetwork("lime", projects=("lime",)), report("l", project="lime"))
-    snapshot = after(states()["pods of two networks"], *lime, *asked)
+    snapshot = after(states()["services with endpoints"], *lime, *asked)
+    assert set(snapshot.peers["lime"]) == {"red", "blue"}
     tables = compile_all(snapshot)
     request: Request = requests.MoveProject("red", "blue")
     stages_seen = 0
@@ -105,8 +121,24 @@ def test_a_move_over_one_way_connections_raises_no_alarm() -> None:
             break
         move = snapshot.moves["red"]
         request = requests.AdvanceMove(move.project, move.transit, move.stage)
-    assert stages_seen == 4
+    assert stages_seen == 5
     assert snapshot.projects["red"].network == "blue"
+
+
+def test_pods_on_their_way_are_reached_by_services_of_one_end_no_more() -> None:
+    """The connection of the transit network stays as it is: what the other end may use is still for services."""
+    may = [requests.JoinNetworks(name, "lime", None, Scope(services_only=True)) for name in ("red", "blue")]
+    lime = (requests.CreateNetwork("lime", projects=("lime",)), report("l", project="lime"))
+    before = after(states()["services with endpoints"], *lime, *may, requests.MoveProject("red", "blue"))
+    old = compile_all(before)
+    transit = before.moves["red"].transit
+    snapshot, changes = apply_all(before, admit(before, requests.IsolateNetworks("red", "lime")))
+    key = ConnectionKey.between(transit, "lime")
+    assert snapshot.connections[key] == before.connections[key]
+    tables, dirty = update(old, changes, before, snapshot)
+    assert check(Step(changes, before, snapshot, old, tables, dirty)) == ()
+    assert findings(snapshot, tables) == []
+    assert tables == compile_all(snapshot)
 
 
 # --- faults --------------------------------------------------------------------------------------
@@ -306,6 +338,16 @@ def many_endpoints() -> Snapshot:
     )
 
 
+def from_outside() -> Snapshot:
+    """A service of a network with a range of its own, for who comes from outside by his own address."""
+    key, port = ServiceKey("red", "api"), NamedPort("TCP", 443)
+    return after(
+        states()["pods with equal addresses"],
+        requests.CreateService(Service(key, IPv4Address("172.30.0.20"), (port,), external_local=True)),
+        endpoints("10.128.0.2", ports=(NamedPort("TCP", 8443),), node="n1"),
+    )
+
+
 def places_of(tables: Tables, stage: Stage) -> list[Place]:
     """Return all flows of a stage."""
     return [
@@ -319,7 +361,7 @@ def places_of(tables: Tables, stage: Stage) -> list[Place]:
 
 # Stages of services, and the others that services made or changed.
 BY_SERVICES = (
-    *(stage for stage in stages() if stage.feature is FeatureId.SERVICES),
+    *(stage for stage in stages() if stage.feature in (FeatureId.SERVICES, FeatureId.OUTSIDE)),
     *(pipeline.TUNNEL_PEER, pipeline.TUNNEL_ROUTE, pipeline.NODE_HAIRPIN, pipeline.NODE_SERVICE, pipeline.NODE_REPLY),
     *(
         pipeline.SERVICE_RANGE,
@@ -331,14 +373,18 @@ BY_SERVICES = (
     ),
     *(pipeline.SERVICE_REPLY, pipeline.SERVICE_REPLY_NONE, pipeline.HAIRPIN_SELF, pipeline.HAIRPIN_NONE),
     *(pipeline.DELIVER_SERVICE, pipeline.DELIVER_ANSWER, pipeline.OUTPUT_BALANCER, pipeline.OUTPUT_HAIRPIN),
+    *(pipeline.DELIVER_ERROR, pipeline.ANSWERING_ERROR, pipeline.ANSWERING_AGAIN, pipeline.ICMP_BACK),
 )
 SERVED: dict[str, Callable[[], Snapshot]] = {
     "services only": services_only,
+    "services only, ranges of their own": lambda: states()["for services of each other only, with ranges of their own"],
     "services only, clients stay": lambda: clients_stay(services_only()),
     "many endpoints": many_endpoints,
     "many endpoints, clients stay": lambda: clients_stay(many_endpoints()),
     "node ports": lambda: states()["services with node ports"],
     "node ports, clients stay": lambda: clients_stay(states()["services with node ports"]),
+    "from outside": from_outside,
+    "from outside, clients stay": lambda: clients_stay(from_outside()),
     "local endpoints": lambda: states()["endpoints that go away, and one on the client's own node only"],
 }
 
@@ -365,6 +411,86 @@ def test_every_fault_of_every_flow_of_services_is_caught(name: str) -> None:
                 caught[kind] += 1
     assert findings(snapshot, tables) == []
     assert caught.total() >= 200
+
+
+# Stages of egresses, and those that lead there or would lead past them.
+BY_EGRESSES = (
+    *(stage for stage in stages() if stage.feature is FeatureId.EGRESS),
+    *(pipeline.EGRESS_REPLY, pipeline.EGRESS_RELATED, pipeline.ROUTE_NODE_PORTS, pipeline.ROUTE_OUTSIDE),
+)
+LEAVING = (
+    "an address that this node holds",
+    "an address that another node holds",
+    "an address that no node holds",
+    "addresses for pods by label",
+    "an address of a network with a range of its own",
+)
+
+
+@pytest.mark.parametrize("name", LEAVING)
+def test_every_fault_of_every_flow_of_egresses_is_caught(name: str) -> None:
+    snapshot = states()[name]
+    tables = compile_all(snapshot)
+    chance, caught = Random(name), Counter[str]()
+    for stage in BY_EGRESSES:
+        for place in places_of(tables, stage):
+            for kind in FAULTS:
+                fault = inject_at(tables, place, kind, numbers_of(snapshot), chance)
+                if fault is not None:
+                    whole, of_section = alarms(fault, snapshot, tables)
+                    assert whole, fault
+                    assert of_section, fault
+                    caught[kind] += 1
+    assert findings(snapshot, tables) == []
+    assert caught.total() >= 90
+
+
+BY_GATEWAYS = tuple(stage for stage in stages() if stage.feature is FeatureId.GATEWAYS)
+LED = ("a gateway on this node", "a gateway on another node", "a gateway that is not there")
+
+
+@pytest.mark.parametrize("name", LED)
+def test_every_fault_of_every_flow_of_gateways_is_caught(name: str) -> None:
+    snapshot = states()[name]
+    tables = compile_all(snapshot)
+    chance, caught = Random(name), Counter[str]()
+    for stage in BY_GATEWAYS:
+        for place in places_of(tables, stage):
+            for kind in FAULTS:
+                fault = inject_at(tables, place, kind, numbers_of(snapshot), chance)
+                if fault is not None:
+                    whole, of_section = alarms(fault, snapshot, tables)
+                    assert whole, fault
+                    assert of_section, fault
+                    caught[kind] += 1
+    assert findings(snapshot, tables) == []
+    assert caught.total() >= 12
+
+
+# What is done for red's pods: what a fault is called, and whether a packet shows it.
+EGRESS_FAULTS: tuple[tuple[Stage, str, Kind, bool], ...] = (
+    (pipeline.ROUTE_EGRESS, "delete", Kind.BLACK_HOLE, True),
+    (pipeline.ROUTE_EGRESS, "egress_of_another", Kind.LEAK, True),
+    (pipeline.EGRESS_BY, "endpoint_elsewhere", Kind.LEAK, True),
+    (pipeline.EGRESS_BY, "mark_of_another", Kind.LEAK, False),  # it may be a global one
+    (pipeline.EGRESS_BY, "untranslated", Kind.LEAK, True),
+    (pipeline.EGRESS_BY, "delete", Kind.BLACK_HOLE, True),
+    (pipeline.EGRESS_LEAVES, "drop_term", Kind.LEAK, False),
+    (pipeline.EGRESS_LEAVES, "change_mac", Kind.LEAK, True),
+    (pipeline.EGRESS_BACK, "untranslated", Kind.LEAK, True),
+    (pipeline.EGRESS_BACK, "change_zone", Kind.LEAK, True),
+)
+
+
+@pytest.mark.parametrize(("stage", "fault", "kind", "shown"), EGRESS_FAULTS)
+def test_faults_of_egresses_by_name(stage: Stage, fault: str, kind: Kind, shown: bool) -> None:
+    snapshot = states()["an address that this node holds"]
+    tables = compile_all(snapshot)
+    made = inject_at(tables, places_of(tables, stage)[0], fault, numbers_of(snapshot), Random(0))
+    assert made is not None
+    found = [with_witness(finding, snapshot, made.tables) for finding in findings(snapshot, made.tables)]
+    assert kind in {finding.kind for finding in found}
+    assert any(finding.witness is not None and finding.witness.shows for finding in found) or not shown
 
 
 STARTS = tuple((pipeline.BALANCE, kind) for kind in ("endpoint_elsewhere", "endpoint_port", "mark_of_another"))
@@ -406,7 +532,7 @@ def test_faults_of_services_by_name(stage: Stage, fault: str, kind: Kind, shown:
     """What they are called, and that a packet shows those that change who gets what; nothing else is at fault."""
     snapshot = services_only()
     tables = compile_all(snapshot)
-    chance = Random(0)
+    chance = Random(3)  # by which what goes astray goes somewhere where a packet shows it
     made = inject_at(tables, places_of(tables, stage)[0], fault, numbers_of(snapshot), chance)
     assert made is not None
     found = [with_witness(finding, snapshot, made.tables) for finding in findings(snapshot, made.tables)]
@@ -424,13 +550,14 @@ LOOPS: tuple[tuple[Stage, Callable[[Flow], Flow]], ...] = (
     (pipeline.BALANCE, without(load(OUTPUT_PORT, TUN_OFPORT))),
     (pipeline.BALANCE, lambda flow: flow._replace(actions=(*flow.actions[:-1], resubmit(Table.SERVICES)))),
     (pipeline.SERVICE_REPLY, lambda flow: flow._replace(actions=(goto(Table.ROUTING),))),
+    (pipeline.ROUTE_ANSWER, without(load(OUTSIDE, ASKED))),
 )
 
 
 @pytest.mark.parametrize(("stage", "make"), LOOPS)
 def test_what_leads_back_for_ever_is_called_so(stage: Stage, make: Callable[[Flow], Flow]) -> None:
     """And no other fault of these flows is, though they lead back."""
-    snapshot = states()["services of two networks"]
+    snapshot = from_outside() if stage is pipeline.ROUTE_ANSWER else states()["services of two networks"]
     tables = compile_all(snapshot)
     node, section, entry = places_of(tables, stage)[0]
     faulty = tables.set(node, with_entries(tables[node], section, entry, [Entry(entry.cookie, make(entry.flow))]))

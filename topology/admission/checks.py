@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, ip_network
 from typing import Final
 
-from topology.model import Cluster, Network, Node, Prefix, Project
+from topology.model import Address, Cluster, Network, Node, Prefix, Project
 from topology.requests import Reason, Refused
 from topology.snapshot import Snapshot
 
@@ -78,6 +78,23 @@ def inside(prefix: Prefix, cidrs: tuple[Prefix, ...]) -> bool:
 def overlapping(prefix: Prefix, cidrs: tuple[Prefix, ...]) -> Prefix | None:
     """Return the first of `cidrs` that shares addresses with a prefix."""
     return next((cidr for cidr in cidrs if cidr.version == prefix.version and cidr.overlaps(prefix)), None)
+
+
+def egress_fault(address: Address, cluster: Cluster) -> str | None:
+    """Return what keeps packets from leaving by an address, whoever asks for it, if anything does."""
+    if address.version != 4:
+        return "is IPv6, which does not leave yet"
+    special = overlapping(ip_network(address), NOT_FOR_PODS)
+    if special is not None:
+        return f"is inside {special}, which is no address of a machine's"
+    if address in cluster.control_plane:
+        return "is a controller's"
+    ours = (*reserved_ranges(cluster), *cluster.translation_cidrs)
+    cidr = overlapping(ip_network(address), ours)
+    if cidr is not None:
+        return f"is inside {cidr}, which belongs to pods and services"
+    cidr = overlapping(ip_network(address), cluster.external_cidrs)
+    return None if cidr is None else f"is inside {cidr}, where external addresses of services are"
 
 
 def reserved_ranges(cluster: Cluster) -> tuple[Prefix, ...]:

@@ -106,6 +106,10 @@ def _uses(snapshot: Snapshot, network: Network) -> Iterator[Refused]:
         named = ", ".join(f'"{name}"' for name in sorted(bindings)[:_MOST_NAMED])
         cause = f"is named by {len(bindings)} binding{'' if len(bindings) == 1 else 's'}: {named}"
         yield Refused(Reason.IN_USE, subject, cause, "delete them, or let them name another network")
+    egresses = sorted(snapshot.egresses_of.get(network.name, {}))
+    if egresses:
+        cause = f"is named by egress {', '.join(map(_quoted, egresses[:_MOST_NAMED]))}"
+        yield Refused(Reason.IN_USE, subject, cause, "delete it, or let it name another network")
     for project in sorted(snapshot.homes_of.get(network.name, {})):
         if project in snapshot.moves:  # from and to other networks, by a binding
             yield _moving(subject, project)
@@ -114,6 +118,10 @@ def _uses(snapshot: Snapshot, network: Network) -> Iterator[Refused]:
     if nodes:
         cause = f"pods that were left on it are on {', '.join(nodes)}"
         yield Refused(Reason.IN_USE, subject, cause, "make these pods anew: they come up on their project's network")
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
 
 
 def _uses_of(snapshot: Snapshot, project: str, subject: str) -> Iterator[Refused]:

@@ -57,11 +57,10 @@ def advance_move(snapshot: Snapshot, request: AdvanceMove) -> tuple[Event, ...]:
         case Stage.PREPARING:
             return (*_moved(snapshot, move, move.source, move.transit), Put(replace(move, stage=Stage.CROSSING)))
         case Stage.CROSSING:
-            return (
-                Put(replace(snapshot.projects[move.project], network=move.target)),
-                *_moved(snapshot, move, move.transit, move.target),
-                Put(replace(move, stage=Stage.ARRIVING)),
-            )
+            served = replace(snapshot.projects[move.project], network=move.target)
+            return (Put(served), Put(replace(move, stage=Stage.SERVING)))
+        case Stage.SERVING:
+            return (*_moved(snapshot, move, move.transit, move.target), Put(replace(move, stage=Stage.ARRIVING)))
         case Stage.ARRIVING:
             return (*disconnected(snapshot, move.transit), Remove(snapshot.networks[move.transit]), Remove(move))
 
@@ -95,7 +94,7 @@ def _new_transit(snapshot: Snapshot, project: str, target: Network) -> Network:
     while True:
         vnid = free_vnid(snapshot)
         if f"transit-{vnid}" not in snapshot.networks:
-            return Network(f"transit-{vnid}", vnid, mtu=target.mtu, transit_for=project)
+            return Network(f"transit-{vnid}", vnid, mtu=target.mtu, transit_for=project, dscp=target.dscp)
         snapshot, _ = apply_all(snapshot, (Put(Watermark(VNIDS, vnid)),))
 
 

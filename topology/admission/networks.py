@@ -23,6 +23,7 @@ from topology.model import (
     DEFAULT_NETWORK,
     FIRST_VNID,
     LAST_VNID,
+    MOST_DSCP,
     VNIDS,
     Connection,
     ConnectionKey,
@@ -37,6 +38,7 @@ from topology.requests import (
     JoinNetworks,
     Reason,
     Refused,
+    SetDscp,
     SetGlobal,
     TrackConnection,
 )
@@ -55,6 +57,7 @@ def create_network(snapshot: Snapshot, request: CreateNetwork) -> tuple[Event, .
         require(names.label_fault, "project", project)
         check_at_home(snapshot, project, request.name)
     check_subnets(snapshot, request)
+    _check_dscp(request.name, request.dscp)
     vnid = _vnid(snapshot, request)
     network = Network(
         name=request.name,
@@ -64,6 +67,7 @@ def create_network(snapshot: Snapshot, request: CreateNetwork) -> tuple[Event, .
         flat=request.flat,
         mtu=request.mtu,
         provider=request.provider,
+        dscp=request.dscp,
     )
     counted = () if request.vnid is not None else (Put(Watermark(VNIDS, vnid)),)
     events: tuple[Event, ...] = (*counted, Put(network))
@@ -85,6 +89,24 @@ def set_global(snapshot: Snapshot, request: SetGlobal) -> tuple[Event, ...]:
         raise built_in(network.name, "made anything but global")
     check_few_moves(snapshot, network.name)
     return (Put(replace(network, is_global=request.is_global)),)
+
+
+def set_dscp(snapshot: Snapshot, request: SetDscp) -> tuple[Event, ...]:
+    """Let the packets of a network's pods carry a DSCP, or their own."""
+    network = known_network(snapshot, request.name)
+    check_provider(network, request.provider, "changes")
+    _check_dscp(network.name, request.dscp)
+    if network.dscp == request.dscp:
+        return ()
+    if network.name == DEFAULT_NETWORK:
+        raise built_in(network.name, "given a DSCP")
+    return (Put(replace(network, dscp=request.dscp)),)
+
+
+def _check_dscp(name: str, dscp: int | None) -> None:
+    if dscp is not None and not 0 <= dscp <= MOST_DSCP:
+        remedy = f"give a number from 0 to {MOST_DSCP}, or none"
+        raise Refused(Reason.INVALID, f'network "{name}"', f"a DSCP of {dscp} is out of range", remedy)
 
 
 def join_networks(snapshot: Snapshot, request: JoinNetworks) -> tuple[Event, ...]:
@@ -148,7 +170,8 @@ def _same_network(
     check_takes_in(old)
     check_provider(old, request.provider, "asks for")
     same = (request.vnid is None or request.vnid == old.vnid) and request.is_global == old.is_global
-    same &= (request.subnets, request.flat, request.mtu) == (old.subnets, old.flat, old.mtu)
+    asked, present = ((one.subnets, one.flat, one.mtu, one.dscp) for one in (request, old))
+    same &= asked == present
     if same and all(project in snapshot.homes_of.get(old.name, {}) for project in projects):
         return ()
     cause = f"exists already, with VNID {old.vnid}{' and global' if old.is_global else ''}"

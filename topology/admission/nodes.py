@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_network
 
 from topology import names
-from topology.admission.checks import NOT_FOR_PODS, inside, known_node, overlapping, require, reserved_ranges
+from topology.admission.checks import (
+    NOT_FOR_PODS,
+    egress_fault,
+    inside,
+    known_node,
+    overlapping,
+    require,
+    reserved_ranges,
+)
 from topology.admission.ports import gone
 from topology.admission.projects import own_networks
 from topology.admission.translation import unfit_translations, unsound_pools
 from topology.allocation import LAST_DPID, free_dpid, free_subnets, node_prefix
 from topology.balancing import PLACE_BITS
-from topology.model import Address, Cluster, Node
-from topology.requests import CreateNode, DeleteNode, Reason, Refused, SetCluster
+from topology.crowding import crowding
+from topology.model import TUNNEL_OFPORTS, Address, Cluster, Node, Outage
+from topology.requests import CreateNode, DeleteNode, NodeFound, NodeLost, Reason, Refused, SetCluster, SetNode
 from topology.snapshot import Event, Put, Remove, Snapshot
 
 _SMALLEST_SUBNET_BITS = 2  # its own address, the gateway, one pod, broadcast
+_OTHER_PORTS = (
+    "give another range, or none, by --heddle-node-ports, or listen on another port "
+    "(--heddle-rest-listen, --heddle-openflow-listen)"
+)
 
 
 def set_cluster(snapshot: Snapshot, request: SetCluster) -> tuple[Event, ...]:
@@ -42,7 +56,20 @@ def create_node(snapshot: Snapshot, request: CreateNode) -> tuple[Event, ...]:
     _check_dpid(snapshot, request)
     _check_subnets(snapshot, request)
     dpid = free_dpid(snapshot) if request.dpid is None else request.dpid
-    return (Put(Node(request.name, dpid, request.underlay, request.subnets or free_subnets(snapshot))),)
+    node = Node(request.name, dpid, request.underlay, request.subnets or free_subnets(snapshot))
+    # Until its switch has come, it can hold nothing. It comes first: addresses must not go there and back.
+    return (*((Put(Outage(node.name)),) if snapshot.claims else ()), Put(node))
+
+
+def set_node(snapshot: Snapshot, request: SetNode) -> tuple[Event, ...]:
+    """Let a node send by another encapsulation; all others take it already."""
+    node, chosen = known_node(snapshot, request.name), request.encapsulation
+    if chosen is not None and chosen not in TUNNEL_OFPORTS:
+        cause = f'encapsulation "{chosen}" is unknown'
+        remedy = f"give one of {', '.join(TUNNEL_OFPORTS)}, or none for the cluster's"
+        raise Refused(Reason.INVALID, f'node "{node.name}"', cause, remedy)
+    changed = replace(node, encapsulation=chosen)
+    return () if changed == node else (Put(changed),)
 
 
 def delete_node(snapshot: Snapshot, request: DeleteNode) -> tuple[Event, ...]:
@@ -59,7 +86,20 @@ def delete_node(snapshot: Snapshot, request: DeleteNode) -> tuple[Event, ...]:
     events: list[Event] = []
     for key in keys:
         events.extend(gone(snapshot.ports[key]))
-    return (*events, Remove(node))
+    outage = snapshot.outages.get(node.name)
+    return (*events, Remove(node), *(() if outage is None else (Remove(outage),)))
+
+
+def node_lost(snapshot: Snapshot, request: NodeLost) -> tuple[Event, ...]:
+    """Let a node hold no address. Of one that does not exist (any more) there is nothing to say."""
+    is_news = request.name in snapshot.nodes and request.name not in snapshot.outages
+    return (Put(Outage(request.name)),) if is_news else ()
+
+
+def node_found(snapshot: Snapshot, request: NodeFound) -> tuple[Event, ...]:
+    """Let a node hold addresses again."""
+    outage = snapshot.outages.get(request.name)
+    return () if outage is None else (Remove(outage),)
 
 
 def _is_so(node: Node, request: CreateNode) -> bool:
@@ -73,6 +113,10 @@ def _check_underlay(snapshot: Snapshot, request: CreateNode) -> None:
     fault = underlay_fault(address, snapshot.cluster)
     if fault is not None:
         raise Refused(Reason.INVALID, subject, fault, "give the address by which other nodes reach this one")
+    claim = snapshot.claims.get(address)
+    if claim is not None:
+        cause = f"underlay address {address} belongs to {claim.whose}"
+        raise Refused(Reason.TAKEN, subject, cause, f"give another address, or delete {claim.whose} first")
     holder = snapshot.node_by_underlay.get(address)
     if holder is not None:
         cause = f'underlay address {address} belongs to node "{holder}"'
@@ -124,6 +168,10 @@ def _check_subnets(snapshot: Snapshot, request: CreateNode) -> None:
 
 def _unsound(cluster: Cluster) -> Iterator[Refused]:
     """Yield what is wrong with settings in themselves."""
+    if cluster.encapsulation not in TUNNEL_OFPORTS:
+        yield _bad_setting(
+            f'encapsulation "{cluster.encapsulation}"', "is unknown", f"give one of {', '.join(TUNNEL_OFPORTS)}"
+        )
     if not cluster.cluster_cidrs:
         yield _bad_setting("cluster CIDRs", "are none", "give at least one")
     ranges = reserved_ranges(cluster)
@@ -155,6 +203,10 @@ def _unsound_outside(cluster: Cluster) -> Iterator[Refused]:
         other = overlapping(cidr, (*reserved_ranges(cluster), *NOT_FOR_PODS))
         if other is not None:
             yield _bad_setting(f"external CIDR {cidr}", f"overlaps {other}", "give ranges of addresses of the outside")
+    for cidr in cluster.load_balancer_pool:
+        if not inside(cidr, cluster.external_cidrs):
+            remedy = "allow its addresses to services by --heddle-external-cidr, too"
+            yield _bad_setting(f"load balancers' pool {cidr}", "is outside the external CIDRs", remedy)
     offered = cluster.node_ports
     if offered is None:
         return
@@ -164,7 +216,7 @@ def _unsound_outside(cluster: Cluster) -> Iterator[Refused]:
     for port in (*cluster.guarded_tcp_ports, *cluster.guarded_udp_ports):
         if offered.first <= port <= offered.last:
             cause = f"include port {port}, by which nodes reach controllers or each other"
-            yield _bad_setting(subject, cause, "give another range, or let it be another port")
+            yield _bad_setting(subject, cause, _OTHER_PORTS)
 
 
 def _too_many_services(cluster: Cluster) -> Iterator[Refused]:
@@ -194,11 +246,26 @@ def _unfit(cluster: Cluster, snapshot: Snapshot) -> Iterator[Refused]:
                 cause = f'{other} overlaps subnet {own.cidr} of network "{network.name}"'
                 yield Refused(Reason.IN_USE, subject, cause, f'choose other ranges, or delete "{network.name}"')
     yield from unfit_translations(cluster, snapshot)
+    yield from _unfit_egresses(cluster, snapshot)
     for _, service in sorted(snapshot.services.items()):
         if not inside(ip_network(service.address), cluster.service_cidrs):
             name = f'service "{service.key.project}/{service.key.name}"'
             cause = f"{service.address} of {name} is outside the service CIDRs"
             yield Refused(Reason.IN_USE, subject, cause, f"keep a CIDR that has it, or delete {name}")
+        slices = [snapshot.slices[key] for key in snapshot.slices_of.get(service.key, {})]
+        crowded = crowding(service, slices, cluster)
+        if crowded is not None:
+            name = f'service "{service.key.project}/{service.key.name}"'
+            remedy = f"keep smaller service CIDRs, or delete {name}"
+            yield Refused(Reason.IN_USE, subject, f"{name} {crowded.cause}", remedy)
+
+
+def _unfit_egresses(cluster: Cluster, snapshot: Snapshot) -> Iterator[Refused]:
+    for address, name in sorted(snapshot.egress_by_address.items()):
+        fault = egress_fault(address, cluster)
+        if fault is not None:
+            cause = f'address {address} of egress "{name}" {fault}'
+            yield Refused(Reason.IN_USE, "settings of the cluster", cause, f'choose other ranges, or delete "{name}"')
 
 
 def _bad_setting(subject: str, cause: str, remedy: str) -> Refused:

@@ -8,7 +8,7 @@ from topology import names
 from topology.admission.checks import known_project, require
 from topology.admission.selectors import checked_labels
 from topology.binding import chosen
-from topology.model import PodKey
+from topology.model import LEAST_BANDWIDTH, MOST_BANDWIDTH, PodKey
 from topology.requests import DeletePod, Reason, Refused, SetPod
 from topology.snapshot import Event, Put, Remove, Snapshot, apply
 
@@ -16,7 +16,7 @@ _MOST_NETWORKS = 64  # interfaces of a pod
 
 
 def set_pod(snapshot: Snapshot, request: SetPod) -> tuple[Event, ...]:
-    """Take over labels and networks asked for. Refused when bindings contradict each other for such a pod."""
+    """Take over labels, limits and networks asked for. Refused when bindings contradict each other for such a pod."""
     key = request.pod.key
     require(names.subdomain_fault, "pod", key.name)
     known_project(snapshot, key.project)
@@ -26,6 +26,11 @@ def set_pod(snapshot: Snapshot, request: SetPod) -> tuple[Event, ...]:
     if len(asked) > _MOST_NETWORKS:
         cause = f"asks for {len(asked)} networks"
         raise Refused(Reason.INVALID, _named(key), cause, f"ask for at most {_MOST_NETWORKS}")
+    for bandwidth in (request.pod.ingress_bandwidth, request.pod.egress_bandwidth):
+        if bandwidth is not None and not LEAST_BANDWIDTH <= bandwidth <= MOST_BANDWIDTH:
+            cause = f"a bandwidth of {bandwidth} bits a second"
+            remedy = f"limit it to between {LEAST_BANDWIDTH} and {MOST_BANDWIDTH}"
+            raise Refused(Reason.INVALID, _named(key), cause, remedy)
     pod = replace(request.pod, labels=checked_labels(_named(key), request.pod.labels), networks=asked)
     if snapshot.pods.get(key) == pod:
         return ()

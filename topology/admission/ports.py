@@ -17,7 +17,7 @@ from topology.model import (
     ICMP_OFPORT,
     SHARED_SPACE,
     TUN_OFPORT,
-    VXLAN_OFPORT,
+    TUNNEL_OFPORTS,
     Address,
     AddressBlock,
     Attachment,
@@ -39,7 +39,7 @@ from topology.snapshot import Event, Put, Remove, Snapshot, apply_all, places
 
 # Interfaces of the node itself: whoever has one of them as a "pod" would take the node's place.
 _NODE_INTERFACES: Final = frozenset({"br0", "br-ex", "tun0", "vxlan0", "icmp0", "lo"})
-_NODE_OFPORTS: Final = frozenset({VXLAN_OFPORT, TUN_OFPORT, ICMP_OFPORT})
+_NODE_OFPORTS: Final = frozenset({*TUNNEL_OFPORTS.values(), TUN_OFPORT, ICMP_OFPORT})
 _LAST_OFPORT: Final = 0xFFFFFF00  # OFPP_MAX (OpenFlow 1.5.1, 7.2.1)
 
 

@@ -7,13 +7,13 @@ from typing import Final
 
 from topology import names
 from topology.admission.checks import NOT_FOR_PODS, overlapping, require, reserved_ranges
+from topology.encapsulation import least_mtu
 from topology.fields import TRANSPORT
 from topology.model import Connection, ConnectionKey, Scope, Subnet
 from topology.reach import ranges_known
 from topology.requests import CreateNetwork, Reason, Refused
 from topology.snapshot import Snapshot
 
-_LEAST_MTU: Final = 576  # every host of IPv4 must accept datagrams of that size (RFC 791, 3.1)
 _MOST_MTU: Final = 65535
 _LONGEST_PREFIX: Final = 30  # a gateway and one pod
 _WHAT_WORKS: Final = (
@@ -25,8 +25,9 @@ _WHAT_WORKS: Final = (
 def check_subnets(snapshot: Snapshot, request: CreateNetwork) -> None:
     """Raise Refused when a new network's subnets, or its MTU, cannot be."""
     subject = f'network "{request.name}"'
-    if request.mtu is not None and not _LEAST_MTU <= request.mtu <= _MOST_MTU:
-        remedy = f"give {_LEAST_MTU} to {_MOST_MTU} bytes, or none"
+    least = least_mtu(subnet.cidr for subnet in request.subnets)
+    if request.mtu is not None and not least <= request.mtu <= _MOST_MTU:
+        remedy = f"give {least} to {_MOST_MTU} bytes, or none"
         raise Refused(Reason.INVALID, subject, f"an MTU of {request.mtu} bytes is out of range", remedy)
     if request.flat and not request.subnets:
         remedy = "give it a subnet, or let its nodes hold its addresses"

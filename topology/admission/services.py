@@ -6,8 +6,10 @@ from dataclasses import replace
 
 from topology import doors, names
 from topology.admission.checks import known_project, require
+from topology.crowding import crowding
 from topology.endpoints import range_fault, service_fault
-from topology.model import Address, Service, ServiceKey, in_order
+from topology.model import Address, Service, ServiceKey, in_order, prefixes_in_order
+from topology.pool import allotted, held_of_pool
 from topology.requests import CreateService, DeleteService, Reason, Refused
 from topology.snapshot import Event, Put, Remove, Snapshot
 
@@ -15,18 +17,37 @@ from topology.snapshot import Event, Put, Remove, Snapshot
 def create_service(snapshot: Snapshot, request: CreateService) -> tuple[Event, ...]:
     """Make or replace a service."""
     given = request.service
-    service = replace(given, ports=tuple(sorted(given.ports)), external=in_order(given.external))
+    service = replace(
+        given,
+        ports=tuple(sorted(given.ports)),
+        external=in_order(given.external),
+        sources=prefixes_in_order(given.sources),
+    )
     require(names.label_fault, "service", service.key.name)
     known_project(snapshot, service.key.project)
+    _check_address(snapshot, service)
+    service = _balanced(snapshot, service)
     if snapshot.services.get(service.key) == service:
         return ()
-    _check_address(snapshot, service)
     fault = service_fault(service)
+    if fault is not None:
+        raise Refused(Reason.INVALID, _named(service.key), *fault)
+    slices = [snapshot.slices[key] for key in snapshot.slices_of.get(service.key, {})]
+    fault = crowding(service, slices, snapshot.cluster)
     if fault is not None:
         raise Refused(Reason.INVALID, _named(service.key), *fault)
     _check_node_ports(snapshot, service)
     _check_external(snapshot, service)
     return (Put(service),)
+
+
+def _balanced(snapshot: Snapshot, service: Service) -> Service:
+    """Return a service with the address of the pool that it is given, its own if it has one, whatever it says."""
+    present = snapshot.services.get(service.key)
+    own = held_of_pool(replace(service, ingress=() if present is None else present.ingress), snapshot.cluster)
+    if not service.load_balancer:
+        return replace(service, ingress=())
+    return replace(service, ingress=own[:1] or (allotted(service, snapshot),))
 
 
 def delete_service(snapshot: Snapshot, request: DeleteService) -> tuple[Event, ...]:
@@ -49,7 +70,7 @@ def _check_address(snapshot: Snapshot, service: Service) -> None:
 
 def _check_node_ports(snapshot: Snapshot, service: Service) -> None:
     subject, offered = _named(service.key), snapshot.cluster.node_ports
-    for protocol, number in service.node_ports:
+    for protocol, number in service.held_ports:
         if offered is None or not offered.first <= number <= offered.last:
             there = "there are none in this cluster" if offered is None else f"they are {offered.first}-{offered.last}"
             cause = f"node port {number}/{protocol} is outside the node ports: {there}"
@@ -62,7 +83,7 @@ def _check_node_ports(snapshot: Snapshot, service: Service) -> None:
 
 def _check_external(snapshot: Snapshot, service: Service) -> None:
     holders = _holders(snapshot, service)
-    for address in service.external:
+    for address in service.outer:
         for port in service.ports:
             wrong = doors.fault(address, port, service, snapshot)
             if wrong is not None:
@@ -76,9 +97,9 @@ def _check_external(snapshot: Snapshot, service: Service) -> None:
 def _holders(snapshot: Snapshot, service: Service) -> dict[tuple[Address, str, int], ServiceKey]:
     """Return to which services ports of this one's external addresses belong: of two, to the first in order."""
     found: dict[tuple[Address, str, int], ServiceKey] = {}
-    wanted = frozenset(service.external)
+    wanted = frozenset(service.outer)
     for key, other in sorted(snapshot.services_outside.items()) if wanted else ():
-        for address in wanted.intersection(other.external):
+        for address in wanted.intersection(other.outer):
             for port in other.ports:
                 found.setdefault((address, port.protocol, port.port), key)
     return found

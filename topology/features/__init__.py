@@ -22,10 +22,15 @@ from topology.features import (
     base,
     blocks,
     connections,
+    egress,
     errors,
+    gateways,
     guard,
+    limits,
+    mirrors,
     networks,
     node,
+    outside,
     ports,
     services,
     spaces,
@@ -92,7 +97,12 @@ FEATURES: Final[tuple[Feature, ...]] = (
     blocks,
     tracking,
     errors,
+    outside,
+    egress,
+    gateways,
+    limits,
+    mirrors,
 )
-_COMMON: Final[tuple[CommonFeature, ...]] = (base, guard, arp, tunnels, services, errors)
+_COMMON: Final[tuple[CommonFeature, ...]] = (base, guard, arp, tunnels, services, errors, outside)
 BY_ID: Final[dict[int, Feature]] = {int(feature.ID): feature for feature in FEATURES}
 COMMON: Final[dict[int, CommonFeature]] = {int(feature.ID): feature for feature in _COMMON}

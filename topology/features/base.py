@@ -8,10 +8,11 @@ from typing import Final
 
 from topology import pipeline
 from topology.features.section import WHOLE_NODE, Section, SubjectKey, families
-from topology.fields import CT_MARK, CT_STATE, ETH_TYPE, IN_PORT, IS_DNATTED, IS_NEW, IS_RELATED, Family
+from topology.fields import CT_MARK, CT_STATE, ETH_TYPE, IN_PORT, IS_DNATTED, IS_NEW, IS_RELATED, IS_REPLY, Family
 from topology.flow import (
     DROP,
     Action,
+    Actions,
     Flow,
     at,
     conntrack,
@@ -25,13 +26,15 @@ from topology.flow import (
     output_field,
 )
 from topology.matches import in_space, in_state, to_address, to_prefix
-from topology.model import HAIRPIN, NODE_PORTS, SHARED_SPACE, TUN_OFPORT, VXLAN_OFPORT, Cluster, Prefix
+from topology.model import HAIRPIN, NODE_PORTS, SHARED_SPACE, TUN_OFPORT, TUNNEL_OFPORTS, Cluster, Prefix
 from topology.pipeline import (
     BALANCER,
     BY_SERVICE,
     HAIRPIN_ZONE,
+    MIRROR_VNID,
     OUTPUT_PORT,
     SERVICE_ZONE,
+    SOURCE_VNID,
     VNID_BITS,
     Table,
 )
@@ -43,6 +46,8 @@ _NOT_UNICAST: Final[dict[int, tuple[Prefix, ...]]] = {
     4: (IPv4Network("224.0.0.0/4"), IPv4Network("255.255.255.255/32")),
     6: (IPv6Network("ff00::/8"),),
 }
+
+_OUT: Final[Actions] = (load(OUTPUT_PORT, TUN_OFPORT), goto(Table.OUTPUT))
 
 
 def subjects(node: str, snapshot: Snapshot) -> Iterable[SubjectKey]:
@@ -63,9 +68,12 @@ def common_subjects(snapshot: Snapshot) -> Iterable[SubjectKey]:
 
 def common_flows(subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     """What stands on each node."""
-    yield at(pipeline.DISPATCH_TUNNEL, match(in_port=VXLAN_OFPORT), (goto(Table.TUNNEL_INGRESS),))
+    for ofport in TUNNEL_OFPORTS.values():
+        yield at(pipeline.DISPATCH_TUNNEL, match(in_port=ofport), (goto(Table.TUNNEL_INGRESS),))
     yield at(pipeline.DISPATCH_NODE, match(in_port=TUN_OFPORT), (goto(Table.NODE_INGRESS),))
     yield at(pipeline.DISPATCH_POD, (), (goto(Table.POD_INGRESS),))
+    yield at(pipeline.TUNNEL_NO_COPY, match(tunnel_id=MIRROR_VNID), DROP)
+    yield at(pipeline.SENT_NONE, (), (goto(Table.TRACKING),))
     yield at(pipeline.NO_TRACK, (), (goto(Table.CROSSING),))
     yield at(pipeline.CROSS_SHARED, match_fields(in_space(SHARED_SPACE)), (goto(Table.SERVICES),))
     yield at(pipeline.NO_SERVICE, (), (goto(Table.EGRESS_POLICY),))
@@ -74,7 +82,8 @@ def common_flows(subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     yield at(pipeline.SERVICE_REPLY_NONE, (), (goto(Table.LOCAL),))
     yield at(pipeline.HAIRPIN_NONE, (), (goto(Table.LOCAL),))
     yield at(pipeline.OUTPUT_BALANCER, match_fields((OUTPUT_PORT, BALANCER)), (goto(Table.BALANCING),))
-    yield at(pipeline.OUTPUT_POD, (), (output_field(OUTPUT_PORT),))
+    yield at(pipeline.OUTPUT_POD, (), (goto(Table.RECEIVED),))
+    yield at(pipeline.RECEIVED_NONE, (), (output_field(OUTPUT_PORT),))
     for stage in pipeline.TABLE_MISS.values():
         yield at(stage, (), DROP)
     yield from _routes(snapshot.cluster)
@@ -102,9 +111,13 @@ def _routes(cluster: Cluster) -> Iterator[Flow]:
     for kind in families(cluster):
         for cidr in _NOT_UNICAST[kind.version]:
             yield at(pipeline.ROUTE_MULTICAST, to_prefix(cidr), DROP)
+        yield at(pipeline.ROUTE_NODE_PORTS, to_prefix(NODE_PORTS[kind.version], in_space(SHARED_SPACE)), _OUT)
         outside = match_fields((ETH_TYPE, kind.eth_type), in_space(SHARED_SPACE))
-        yield at(pipeline.ROUTE_OUTSIDE, outside, (load(OUTPUT_PORT, TUN_OFPORT), goto(Table.OUTPUT)))
+        yield at(pipeline.ROUTE_OUTSIDE, outside, _OUT)
         yield at(pipeline.REPLY_RELATED, in_state(kind, IS_RELATED), (goto(Table.OUTPUT),))
+        by_whom = (copy(CT_MARK, SOURCE_VNID, VNID_BITS), goto(Table.ROUTING))
+        yield at(pipeline.EGRESS_REPLY, in_state(kind, IS_REPLY), by_whom)
+        yield at(pipeline.EGRESS_RELATED, in_state(kind, IS_RELATED), by_whom)
 
 
 def _translation(cluster: Cluster) -> Iterator[Flow]:
@@ -115,8 +128,7 @@ def _translation(cluster: Cluster) -> Iterator[Flow]:
         here = to_prefix(NODE_PORTS[kind.version], (IN_PORT, TUN_OFPORT))
         yield at(pipeline.SERVICE_NODE_PORT, here, (_translated(SERVICE_ZONE, Table.SERVICE_CONNECTIONS),))
         begins = to_prefix(NODE_PORTS[kind.version], (CT_STATE, (IS_NEW, IS_NEW)))
-        refused = (load(OUTPUT_PORT, TUN_OFPORT), goto(Table.OUTPUT))
-        yield at(pipeline.NODE_PORT_NONE, begins, refused)
+        yield at(pipeline.NODE_PORT_NONE, begins, _OUT)
     # Not "established": a second packet may come before the first is answered.
     known = match_fields((CT_STATE, (IS_DNATTED, IS_DNATTED)))
     yield at(pipeline.SERVICE_KNOWN, known, (copy(CT_MARK, BY_SERVICE, VNID_BITS), goto(Table.EGRESS_POLICY)))

@@ -10,6 +10,7 @@ each subnet of one and each of the other, in each direction.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import product
 from typing import Final
 
 from topology import pipeline
@@ -18,6 +19,7 @@ from topology.fields import (
     CT_MARK,
     CT_STATE,
     ETH_TYPE,
+    IN_PORT,
     IP_PROTO,
     IS_ANSWER,
     IS_REPLY,
@@ -28,9 +30,9 @@ from topology.fields import (
 )
 from topology.flow import Flow, at, conntrack, copy, goto, load, match_fields
 from topology.matches import in_space, masked, to_prefix
-from topology.model import Cluster, Connection, ConnectionKey, Hosting, Network, Node, Scope
+from topology.model import ICMP_OFPORT, Cluster, Connection, ConnectionKey, Hosting, Move, Network, Node, Scope
 from topology.pipeline import BY_SERVICE, DESTINATION_VNID, SCRATCH, SOURCE_VNID, SPACE, Table
-from topology.reach import begins_tracked
+from topology.reach import begins_tracked, services_at
 from topology.snapshot import Change, Snapshot
 
 ID: Final = pipeline.FeatureId.CONNECTIONS
@@ -60,9 +62,9 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
         may = connection.scope(source.name)
         if may is not None:
             yield from _may_begin(may, source, destination, kinds)
+            yield from _may_use(source, destination, snapshot)
         begun = connection.scope(destination.name)
-        if begun is not None and begun.services_only:
-            yield _may_answer(source, destination)
+        yield from _may_answer(source, destination, snapshot)
         if begun is not None and begins_tracked(destination.name, source.name, snapshot):
             yield from _may_reply(begun, source, destination, kinds)
         if (node, source.name) in snapshot.hosted:
@@ -73,7 +75,10 @@ def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
     """A connection where either network has ports; the first and last port of a network on a node."""
     match change.subject:
         case Connection(key=key):
-            yield from _everywhere((key,), snapshot)
+            yield from _everywhere(_with_transits(key, snapshot), snapshot)
+        case Move(transit=transit):
+            keys = (ConnectionKey.between(transit, peer) for peer in snapshot.peers.get(transit, {}))
+            yield from _everywhere(keys, snapshot)
         case Hosting(node=node, network=network):
             for peer in snapshot.peers.get(network, {}):
                 yield Section(node, ConnectionKey.between(network, peer))
@@ -85,6 +90,14 @@ def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
                 yield Section(name, subject)
         case Cluster():
             yield from _everywhere(snapshot.connections, snapshot)
+
+
+def _with_transits(key: ConnectionKey, snapshot: Snapshot) -> Iterator[ConnectionKey]:
+    """Yield a connection, and those of the transit networks of moves from or to either of its networks."""
+    first, second = (
+        (name, *(snapshot.moves[project].transit for project in snapshot.moves_of.get(name, {}))) for name in key
+    )
+    yield from (ConnectionKey.between(*pair) for pair in product(first, second))
 
 
 def _everywhere(keys: Iterable[ConnectionKey], snapshot: Snapshot) -> Iterator[Section]:
@@ -106,8 +119,6 @@ def _may_begin(may: Scope, source: Network, destination: Network, kinds: tuple[F
     pair = _pair(source, destination)
     if may.is_everything:
         yield at(pipeline.DELIVER_CONNECTED, match_fields(*pair), _DELIVER)
-    if may.services_only:
-        yield at(pipeline.DELIVER_SERVICE, match_fields(*pair, (BY_SERVICE, destination.vnid)), _DELIVER)
     for protocol, port in may.ports:
         number, _, field = TRANSPORT[protocol]
         for kind in kinds:
@@ -115,10 +126,33 @@ def _may_begin(may: Scope, source: Network, destination: Network, kinds: tuple[F
             yield at(pipeline.DELIVER_PORT, match_fields(*terms), _DELIVER)
 
 
-def _may_answer(source: Network, destination: Network) -> Flow:
-    """What `source` answers to pods of `destination` that asked by a service of it: conntrack has its VNID as mark."""
-    answer = ((CT_STATE, (IS_ANSWER, IS_ANSWER)), (CT_MARK, source.vnid))
-    return at(pipeline.DELIVER_ANSWER, match_fields(*_pair(source, destination), *answer), _DELIVER)
+def _may_use(source: Network, destination: Network, snapshot: Snapshot) -> Iterator[Flow]:
+    """What `source` begins by a service of `destination`, or of the networks that this stands for."""
+    pair = _pair(source, destination)
+    for vnid in _services_at(source, destination, snapshot):
+        yield at(pipeline.DELIVER_SERVICE, match_fields(*pair, (BY_SERVICE, vnid)), _DELIVER)
+
+
+def _may_answer(source: Network, destination: Network, snapshot: Snapshot) -> Iterator[Flow]:
+    """What `source` answers to pods of `destination` that asked by a service of it: conntrack has its VNID as mark.
+
+    Of an error that was at the translator of quotes, conntrack's word has come back in a register.
+    """
+    pair = _pair(source, destination)
+    for vnid in _services_at(destination, source, snapshot):
+        answer = ((CT_STATE, (IS_ANSWER, IS_ANSWER)), (CT_MARK, vnid))
+        yield at(pipeline.DELIVER_ANSWER, match_fields(*pair, *answer), _DELIVER)
+        if destination.subnets:
+            error = ((IN_PORT, ICMP_OFPORT), (SCRATCH, vnid))
+            yield at(pipeline.DELIVER_ERROR, match_fields(*pair, *error), _DELIVER)
+
+
+def _services_at(source: Network, destination: Network, snapshot: Snapshot) -> Iterator[int]:
+    connection = snapshot.connections[ConnectionKey.between(source.name, destination.name)]
+    may = connection.scope(source.name)
+    if may is not None and may.services_only:
+        names = services_at(source.name, destination.name, snapshot)
+        yield from (snapshot.networks[name].vnid for name in names if name in snapshot.networks)
 
 
 def _may_reply(begun: Scope, source: Network, destination: Network, kinds: tuple[Family, ...]) -> Iterator[Flow]:

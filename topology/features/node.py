@@ -1,4 +1,6 @@
-"""The node itself as sender and receiver: what tun0 may send in, what leaves by it, the way to this node's pods."""
+"""The node itself as sender and receiver: what tun0 may send in, what leaves by it, the way to this node's pods and
+to other nodes.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from topology.fields import ETH_DST, ETH_TYPE, IN_PORT, Family, family
 from topology.flow import Flow, at, conntrack, goto, known_nat, load, match, match_fields, nat_from, no_in_port, output
 from topology.matches import from_address, in_space, in_state, masked, to_address, to_prefix
 from topology.model import HAIRPIN, NODE_PORTS, SHARED_SPACE, TUN_OFPORT, Address, Cluster, Node, Prefix
-from topology.pipeline import NODE_HAIRPIN_ZONE, NODE_ZONE, OUTPUT_PORT, Table
+from topology.pipeline import ANSWERED_BY_NODE, NODE_HAIRPIN_ZONE, NODE_ZONE, OUTPUT_PORT, OUTSIDE, Table
 from topology.snapshot import Change, Snapshot
 
 ID: Final = pipeline.FeatureId.NODE
@@ -27,6 +29,7 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     this = snapshot.nodes.get(node)
     if this is None:
         return
+    yield at(pipeline.ENCAPSULATE, (), (output(this.tunnel_ofport(snapshot.cluster)),))
     for subnet in this.subnets:
         kind = family(subnet.version)
         own = _own_addresses(this, subnet)
@@ -63,7 +66,8 @@ def _ingress(kind: Family, subnet: Prefix, own: tuple[Address, ...], cluster: Cl
     yield at(pipeline.NODE_REPLY, in_state(kind, fields.IS_REPLY), (goto(Table.SERVICE_REPLIES),))
     yield at(pipeline.NODE_RELATED, in_state(kind, fields.IS_RELATED), (goto(Table.SERVICE_REPLIES),))
     back = conntrack(NODE_HAIRPIN_ZONE, table=Table.SERVICE_REPLIES, nested=(known_nat(),))
-    yield at(pipeline.NODE_HAIRPIN, to_address(HAIRPIN[kind.version]), (no_in_port(), back))
+    answered = (no_in_port(), load(OUTSIDE, ANSWERED_BY_NODE), back)
+    yield at(pipeline.NODE_HAIRPIN, to_address(HAIRPIN[kind.version]), answered)
 
 
 def _egress(kind: Family, own: tuple[Address, ...], mac: int) -> Iterator[Flow]:

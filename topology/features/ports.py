@@ -7,7 +7,7 @@ from typing import Final
 
 from topology import pipeline
 from topology.features.section import Section, SubjectKey
-from topology.fields import ETH_ARP, ETH_DST, ETH_SRC, IN_PORT, family
+from topology.fields import ETH_ARP, ETH_DST, ETH_SRC, IN_PORT, IP_DSCP, family
 from topology.flow import IN_PORT_NUMBER, Actions, Flow, at, conntrack, goto, load, match, nat_from, no_in_port
 from topology.matches import from_address, in_space, to_address
 from topology.model import HAIRPIN, SHARED_SPACE, Address, Network, Node, Port, PortKey, mac_of
@@ -41,17 +41,17 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
         return
     for position, address in enumerate(port.addresses):
         known_as = port.cluster_addresses[position] if port.cluster_addresses else None
-        yield from _ingress(port, port.ofport, address, network.vnid, known_as)
+        yield from _ingress(port, port.ofport, address, network, known_as)
         yield from _delivery(port, port.ofport, network.vnid, address, known_as)
 
 
 def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
-    """A port itself; a network's number concerns its ports, a node those on it."""
+    """A port itself; a network's number and DSCP concern its ports, a node those on it."""
     match change.subject:
         case Port(key=key):
             yield Section(key.node, key)
         case Network(name=name):
-            if _number(change.before) != _number(change.after):
+            if _marks(change.before) != _marks(change.after):
                 for node in snapshot.hosts.get(name, {}):
                     for key in snapshot.ports_on[node]:
                         yield Section(node, key)
@@ -60,16 +60,17 @@ def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
                 yield Section(name, subject)
 
 
-def _number(network: object) -> int | None:
-    return network.vnid if isinstance(network, Network) else None
+def _marks(network: object) -> tuple[int, int | None] | None:
+    return (network.vnid, network.dscp) if isinstance(network, Network) else None
 
 
-def _ingress(port: Port, ofport: int, address: Address, vnid: int, known_as: Address | None) -> Iterator[Flow]:
+def _ingress(port: Port, ofport: int, address: Address, network: Network, known_as: Address | None) -> Iterator[Flow]:
     own = ((IN_PORT, ofport), (ETH_SRC, port.mac))
     space = _enter_space(port.space)
     name = () if known_as is None else (load(CLUSTER_SOURCE, int(known_as)),)
-    tag = (load(SOURCE_VNID, vnid), *space, *name)
-    yield at(pipeline.POD_ADDRESS, from_address(address, *own), (*tag, goto(Table.TRACKING)))
+    mark = () if network.dscp is None else (load(IP_DSCP, network.dscp),)
+    tag = (load(SOURCE_VNID, network.vnid), *space, *name, *mark)
+    yield at(pipeline.POD_ADDRESS, from_address(address, *own), (*tag, goto(Table.SENT)))
     if address.version == 4:
         request = match(
             in_port=ofport, eth_src=port.mac, eth_type=ETH_ARP, arp_op=1, arp_spa=int(address), arp_sha=port.mac

@@ -7,68 +7,41 @@ services whose endpoints are to be on the client's own node they are the same on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_network
-from typing import Final, NamedTuple
+from typing import Final
 
 from topology import pipeline
-from topology.balancing import balanced, first_group, numbered
+from topology.balancing import first_group, room_for
 from topology.features.section import Section, SubjectKey, on_every_node
-from topology.fields import CT_MARK, CT_STATE, ETH_TYPE, IP_PROTO, IS_NEW, PORT_BITS, TRANSPORT, Field, family
-from topology.flow import (
-    Actions,
-    Flow,
-    Group,
-    Match,
-    at,
-    conntrack,
-    copy,
-    goto,
-    learn,
-    load,
-    match_fields,
-    nat_to,
-    resubmit,
-    select,
-)
-from topology.matches import to_prefix
+from topology.flow import Flow
 from topology.model import (
     NODE_PORTS,
-    TUN_OFPORT,
     Cluster,
     EndpointSlice,
-    NamedPort,
     Network,
     Node,
-    Prefix,
     Project,
     Service,
     ServiceKey,
 )
-from topology.pipeline import BALANCER, BY_SERVICE, DESTINATION_VNID, OUTPUT_PORT, SCRATCH, SERVICE_ZONE, Table
+from topology.pipeline import SERVICE_ZONE
+from topology.serving import Offer, Way, network_of, next_number, served
 from topology.snapshot import Change, Snapshot
-from topology.targets import Target, targets
+from topology.targets import targets
 
 ID: Final = pipeline.FeatureId.SERVICES
 
 # A service can change from one kind to the other, and a subject is common or a node's own for ever.
 _LOCAL: Final = "on each node"
-# The registers spoke of the service as of a pod; its endpoint is found by an address of its own.
-_DECIDED: Final[Actions] = (load(DESTINATION_VNID, 0), load(OUTPUT_PORT, 0))
-_LONGEST_IDLE: Final = 0xFFFF  # seconds: the field has 16 bits (OpenFlow 1.5.1, 7.3.4.2)
-_REFUSED: Final[Actions] = (load(OUTPUT_PORT, TUN_OFPORT), resubmit(Table.OUTPUT))
-
-
-class _Offer(NamedTuple):
-    """A port of a service, the network that it belongs to, and where it is asked for: by which addresses and number."""
-
-    service: Service
-    port: NamedPort
-    network: Network
-    door: Prefix
-    number: int
-    is_outer: bool = False
+_WAY: Final = Way(
+    pipeline.SERVICE_PORT,
+    pipeline.BALANCE,
+    pipeline.ENDPOINT_KNOWN,
+    pipeline.ENDPOINT_ANY,
+    pipeline.ENDPOINT_LEARNT,
+    SERVICE_ZONE,
+)
 
 
 def subjects(node: str, snapshot: Snapshot) -> Iterator[SubjectKey]:
@@ -148,82 +121,25 @@ def _is_local(key: ServiceKey, snapshot: Snapshot) -> bool:
 
 
 def _of_service(service: Service, node: str, snapshot: Snapshot) -> Iterator[Flow]:
-    network = _network_of(service.key, snapshot)
+    network = network_of(service.key, snapshot)
     if network is None:
         return
     number = first_group(service.address, snapshot.cluster)
+    end = number + room_for(service, snapshot.cluster)
     for offer in _offers(service, network):
-        found = numbered(targets(service, offer.port, snapshot, node, from_outside=offer.is_outer))
-        groups = balanced(found, number, partial(_bucket, offer))
-        yield _begins(offer)
-        if service.affinity and groups:
-            yield from _kept(offer, found, groups)
-        else:
-            yield _chosen(offer, groups)
-        number = max((group.group_id + 1 for group in groups), default=number)
+        endpoints = targets(service, offer.port, snapshot, node, from_outside=offer.is_outer)
+        flows = tuple(served(offer, endpoints, number))
+        number = next_number(flows, number)
+        if number > end:
+            return  # these numbers are for others; that something is missing is noticed by the proof
+        yield from flows
 
 
-def _network_of(key: ServiceKey, snapshot: Snapshot) -> Network | None:
-    project = snapshot.projects.get(key.project)
-    return None if project is None else snapshot.networks.get(project.network)
-
-
-def _offers(service: Service, network: Network) -> Iterator[_Offer]:
+def _offers(service: Service, network: Network) -> Iterator[Offer]:
     """By the service's address, and by node ports; what belongs to a port of one is the same whatever else there is."""
     here, node = ip_network(service.address), NODE_PORTS[service.address.version]
     for port in service.ports:
-        yield _Offer(service, port, network, here, port.port)
+        yield Offer(service, port, network, here, port.port, _WAY)
     for port in service.ports:
         if port.node_port:
-            yield _Offer(service, port, network, node, port.node_port, is_outer=True)
-
-
-def _terms(offer: _Offer, *more: tuple[Field, int | tuple[int, int]]) -> Match:
-    number, _, destination = TRANSPORT[offer.port.protocol]
-    return to_prefix(offer.door, (IP_PROTO, number), (destination, offer.number), *more)
-
-
-def _begins(offer: _Offer) -> Flow:
-    """What begins a connection is decided as if the service were a pod of its network."""
-    decided = (
-        load(DESTINATION_VNID, offer.network.vnid),
-        load(OUTPUT_PORT, BALANCER),
-        load(BY_SERVICE, offer.network.vnid),
-        goto(Table.DELIVERY),
-    )
-    return at(pipeline.SERVICE_PORT, _terms(offer, (CT_STATE, (IS_NEW, IS_NEW))), decided)
-
-
-def _chosen(offer: _Offer, groups: tuple[Group, ...]) -> Flow:
-    """Any endpoint; without one, the node's kernel refuses."""
-    actions = (*_DECIDED, select(groups[-1].group_id)) if groups else _REFUSED
-    return at(pipeline.BALANCE, _terms(offer), actions, groups)
-
-
-def _kept(offer: _Offer, found: Mapping[int, Target], groups: tuple[Group, ...]) -> Iterator[Flow]:
-    """The endpoint that the client stays with; where none is known or that one is gone, any, which is learnt."""
-    asked = (*_DECIDED, load(SCRATCH, 0), resubmit(Table.AFFINITY), goto(Table.ENDPOINTS))
-    yield at(pipeline.BALANCE, _terms(offer), asked)
-    for number, target in found.items():
-        yield at(pipeline.ENDPOINT_KNOWN, _terms(offer, (SCRATCH, number)), _to_endpoint(offer, target))
-    kind = family(offer.service.address.version)
-    protocol, source, destination = TRANSPORT[offer.port.protocol]
-    # Looked at, the client's port makes of each connection one that the switch decides anew: what it decided for one
-    # before it had learnt would else hold for the next until it revalidates.
-    asks_anew = copy(source, SCRATCH, PORT_BITS)
-    yield at(pipeline.ENDPOINT_ANY, _terms(offer), (asks_anew, select(groups[-1].group_id)), groups)
-    of_kind = match_fields((ETH_TYPE, kind.eth_type), (IP_PROTO, protocol))
-    same = (kind.source, kind.destination, destination)
-    learnt = learn(Table.AFFINITY, min(offer.service.affinity, _LONGEST_IDLE), same, of_kind, (SCRATCH,))
-    yield at(pipeline.ENDPOINT_LEARNT, _terms(offer), (learnt, resubmit(Table.ENDPOINTS)))
-
-
-def _bucket(offer: _Offer, number: int, target: Target) -> Actions:
-    if offer.service.affinity:
-        return (load(SCRATCH, number), resubmit(Table.LEARNING))
-    return _to_endpoint(offer, target)
-
-
-def _to_endpoint(offer: _Offer, target: Target) -> Actions:
-    kept = (nat_to(target.address, target.port), load(CT_MARK, offer.network.vnid))
-    return (conntrack(SERVICE_ZONE, commit=True, table=Table.EGRESS_POLICY, nested=kept),)
+            yield Offer(service, port, network, node, port.node_port, _WAY, is_outer=True)

@@ -11,11 +11,14 @@ from topology.fields import ETH_DST, ETH_SRC, ETH_TYPE, TUNNEL_ID, family
 from topology.flow import Flow, at, copy, goto, match_fields
 from topology.matches import in_space, to_prefix
 from topology.model import SHARED_SPACE, Cluster, Node
-from topology.pipeline import BY_SERVICE, SOURCE_VNID, SPACE, SPACE_BITS, VNID_BITS, Table
+from topology.pipeline import BY_SERVICE, SERVICE_MAC, SOURCE_VNID, SPACE, SPACE_BITS, SPACE_MAC, VNID_BITS, Table
 from topology.snapshot import Change, Snapshot
 from topology.tunnelling import to_vtep
 
 ID: Final = pipeline.FeatureId.TUNNELS
+
+_UPPER: Final = 0xFFFF_FF00_0000  # of a MAC, what is before the 24 bits that carry a number
+_SERVICE_OR_EGRESS: Final = 0xFFFE_0000_0000  # what SERVICE_MAC and EGRESS_MAC have in common
 
 
 def subjects(node: str, snapshot: Snapshot) -> Iterable[SubjectKey]:
@@ -42,8 +45,10 @@ def common_flows(subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
         return
     outer = family(peer.underlay.version)
     vtep = int(peer.underlay)
+    # What both inner MACs of ours begin with: the low bits of any other would be taken for a space or a service.
+    ours = ((ETH_DST, (SPACE_MAC, _UPPER)), (ETH_SRC, (SERVICE_MAC, _SERVICE_OR_EGRESS)))
     for kind in families(snapshot.cluster):
-        terms = match_fields((ETH_TYPE, kind.eth_type), (outer.tunnel_source, vtep))
+        terms = match_fields((ETH_TYPE, kind.eth_type), (outer.tunnel_source, vtep), *ours)
         tags = (
             copy(TUNNEL_ID, SOURCE_VNID, VNID_BITS),
             copy(ETH_DST, SPACE, SPACE_BITS),

@@ -22,9 +22,13 @@ from topology.model.addressing import (
     format_mac,
     in_order,
     mac_of,
+    prefixes_in_order,
 )
+from topology.model.egress import MOST_EGRESS_ADDRESSES, MOST_EGRESS_NODES, Egress
+from topology.model.mirrors import LAST_MIRROR, MOST_MIRRORS, Mirror
 from topology.model.networks import (
     EVERYTHING,
+    MOST_DSCP,
     AddressBlock,
     Connection,
     ConnectionKey,
@@ -35,8 +39,22 @@ from topology.model.networks import (
     Translation,
     either,
 )
-from topology.model.nodes import ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Cluster, Node, PortRange, Tunnel
+from topology.model.nodes import (
+    GENEVE_OFPORT,
+    ICMP_OFPORT,
+    TUN_OFPORT,
+    TUNNEL_OFPORTS,
+    VXLAN_OFPORT,
+    Cluster,
+    Encapsulation,
+    Held,
+    Node,
+    Outage,
+    PortRange,
+    Tunnel,
+)
 from topology.model.ports import (
+    MIRRORS,
     TRANSLATIONS,
     VNIDS,
     ZONES,
@@ -51,6 +69,7 @@ from topology.model.services import (
     MOST_ENDPOINT_PORTS,
     MOST_ENDPOINTS,
     MOST_EXTERNAL,
+    MOST_SOURCES,
     Endpoint,
     EndpointSlice,
     NamedPort,
@@ -58,11 +77,22 @@ from topology.model.services import (
     ServiceKey,
     SliceKey,
 )
-from topology.model.tenancy import Attachment, Binding, Move, Pod, PodKey, Project, Stage
+from topology.model.tenancy import (
+    LEAST_BANDWIDTH,
+    MOST_BANDWIDTH,
+    Attachment,
+    Binding,
+    Move,
+    Pod,
+    PodKey,
+    Project,
+    Stage,
+)
 
 Subject: TypeAlias = (
     Cluster
     | Node
+    | Outage
     | Network
     | AddressBlock
     | Project
@@ -73,9 +103,12 @@ Subject: TypeAlias = (
     | Port
     | Service
     | EndpointSlice
+    | Egress
+    | Mirror
     | Quarantine
     | Watermark
     | Hosting
+    | Held
 )
 
 __all__ = [
@@ -83,18 +116,29 @@ __all__ = [
     "DEFAULT_PROVIDER",
     "EVERYTHING",
     "FIRST_VNID",
+    "GENEVE_OFPORT",
     "GLOBAL_VNID",
     "HAIRPIN",
     "ICMP_OFPORT",
+    "LAST_MIRROR",
     "LAST_VNID",
+    "LEAST_BANDWIDTH",
+    "MIRRORS",
     "MOST_AFFINITY",
+    "MOST_BANDWIDTH",
+    "MOST_DSCP",
+    "MOST_EGRESS_ADDRESSES",
+    "MOST_EGRESS_NODES",
     "MOST_ENDPOINTS",
     "MOST_ENDPOINT_PORTS",
     "MOST_EXTERNAL",
+    "MOST_MIRRORS",
+    "MOST_SOURCES",
     "NAME_LABEL",
     "NODE_PORTS",
     "SHARED_SPACE",
     "TRANSLATIONS",
+    "TUNNEL_OFPORTS",
     "TUN_OFPORT",
     "VNIDS",
     "VXLAN_OFPORT",
@@ -106,13 +150,18 @@ __all__ = [
     "Cluster",
     "Connection",
     "ConnectionKey",
+    "Egress",
+    "Encapsulation",
     "Endpoint",
     "EndpointSlice",
+    "Held",
     "Hosting",
+    "Mirror",
     "Move",
     "NamedPort",
     "Network",
     "Node",
+    "Outage",
     "Pod",
     "PodKey",
     "Port",
@@ -136,4 +185,5 @@ __all__ = [
     "format_mac",
     "in_order",
     "mac_of",
+    "prefixes_in_order",
 ]

@@ -32,6 +32,11 @@ def in_order(addresses: Iterable[Address]) -> tuple[Address, ...]:
     return tuple(sorted(set(addresses), key=lambda address: (address.version, address)))
 
 
+def prefixes_in_order(prefixes: Iterable[Prefix]) -> tuple[Prefix, ...]:
+    """Return prefixes in order, each once; IPv4 first."""
+    return tuple(sorted(set(prefixes), key=lambda prefix: (prefix.version, prefix)))
+
+
 def mac_of(address: Address) -> int:
     """Return the MAC address (48 bits, host order) derived from an address: 0a:58 and its last 32 bits."""
     return 0x0A58_0000_0000 | (int(address) & 0xFFFF_FFFF)

@@ -7,6 +7,8 @@ from typing import Final, NamedTuple
 
 from topology.model.addressing import DEFAULT_PROVIDER, SHARED_SPACE, Address, Prefix
 
+MOST_DSCP: Final = 63  # RFC 2474, section 3: six bits
+
 
 class Subnet(NamedTuple):
     """A range of addresses of a network's own; the gateway is answered for on every node, and nobody's address."""
@@ -24,6 +26,7 @@ class Network:
     addresses of those, in a space of their own that may overlap any other, and each has a *cluster address* from the
     shared space besides. `flat`: an address may be on any node; otherwise nodes hold blocks of addresses.
     `mtu` in bytes bounds that of its pods; None: what the node offers. `zone` is its conntrack zone, if it needs one.
+    `dscp` (0 to 63) is what its pods' packets carry; None: what they have written there themselves.
     `provider` supplies its specification. `terminating`: it takes nobody new, and goes when nobody uses it any more.
     `transit_for` names the project whose pods pass through it on their way to another network (see `Move`).
     """
@@ -38,6 +41,7 @@ class Network:
     provider: str = DEFAULT_PROVIDER
     terminating: bool = False
     transit_for: str | None = None
+    dscp: int | None = None
 
     @property
     def is_transit(self) -> bool:

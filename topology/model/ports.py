@@ -47,11 +47,12 @@ class Port:
 # Pools of numbers that are given in order, so that a number comes back as late as possible.
 VNIDS: Final = "vnid"
 ZONES: Final = "zone"
+MIRRORS: Final = "mirror"
 TRANSLATIONS: Final = "translation"  # of prefixes: the number is the last address of the one last given
 
 
 class Watermark(NamedTuple):
-    """The number last given from a pool (VNIDS, ZONES, TRANSLATIONS)."""
+    """The number last given from a pool (VNIDS, ZONES, MIRRORS, TRANSLATIONS)."""
 
     pool: str
     last: int

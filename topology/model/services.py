@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from topology.model.addressing import Address
+from topology.model.addressing import Address, Prefix, in_order
 
 MOST_AFFINITY: Final = 86400  # seconds: a day, as Kubernetes has it
 MOST_EXTERNAL: Final = 100  # external addresses of one service; a node has a rule for each port of each
+MOST_SOURCES: Final = 1000  # ranges of clients of one service
 MOST_ENDPOINTS: Final = 1000  # of one slice, as Kubernetes has it
 MOST_ENDPOINT_PORTS: Final = 100  # of one slice; an endpoint has as many flows
 
@@ -42,6 +43,11 @@ class Service:
     (0: each connection by itself). `internal_local`: only endpoints on the client's own node are used.
     `publish_not_ready`: endpoints count whether they are ready or not. `external` are addresses by which others reach
     it, where what is sent to one of them comes to a node and the cluster allows it (see `topology.doors`); in order.
+    `sources`, in order, are where clients are whom an external address leads in; none: anywhere. `external_local`: who
+    comes from outside, by such an address or a node port, gets to endpoints on the node that he came to, and is seen by
+    his own address; at `health_port` (0: none), which is a node port of TCP, each node tells how many it has.
+    `load_balancer`: it is to have an address of the cluster's pool, `load_balancer_address` if that is free. `ingress`
+    are addresses that a load balancer has given it, this one or another, by which it is reached as by `external` ones.
     """
 
     key: ServiceKey
@@ -51,11 +57,32 @@ class Service:
     internal_local: bool = False
     publish_not_ready: bool = False
     external: tuple[Address, ...] = ()
+    sources: tuple[Prefix, ...] = ()
+    external_local: bool = False
+    health_port: int = 0
+    load_balancer: bool = False
+    load_balancer_address: Address | None = None
+    ingress: tuple[Address, ...] = ()
 
     @property
     def node_ports(self) -> tuple[tuple[str, int], ...]:
         """Its node ports, each with its protocol."""
         return tuple((port.protocol, port.node_port) for port in self.ports if port.node_port)
+
+    @property
+    def held_ports(self) -> tuple[tuple[str, int], ...]:
+        """What no other service can have: its node ports and its health port, each with its protocol."""
+        return (*self.node_ports, *((("TCP", self.health_port),) if self.health_port else ()))
+
+    @property
+    def is_told(self) -> bool:
+        """Whether nodes have to be told of it: their kernels lead in what flows do not know of."""
+        return bool(self.outer) or self.external_local
+
+    @property
+    def outer(self) -> tuple[Address, ...]:
+        """The addresses by which others reach it."""
+        return in_order((*self.external, *self.ingress))
 
 
 class SliceKey(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from topology.labels import Labels, Selector
 from topology.model.addressing import NAME_LABEL, Address
@@ -47,6 +47,11 @@ class Attachment:
     mac: int | None = None
 
 
+# Bits a second that a pod can be limited to, as in Kubernetes (pkg/util/bandwidth): 1k to 1P.
+LEAST_BANDWIDTH: Final = 10**3
+MOST_BANDWIDTH: Final = 10**15
+
+
 class PodKey(NamedTuple):
     """What identifies a pod."""
 
@@ -56,11 +61,16 @@ class PodKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """What a tenant says of a pod: its labels, and which networks it asks for besides. It gives the pod no right."""
+    """What a tenant says of a pod: its labels, and which networks it asks for besides. It gives the pod no right.
+
+    By each of its ports it may get (`ingress_bandwidth`) and send (`egress_bandwidth`) so many bits a second, or any.
+    """
 
     key: PodKey
     labels: Labels = ()
     networks: tuple[str, ...] = ()
+    ingress_bandwidth: int | None = None
+    egress_bandwidth: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +105,8 @@ class Stage(Enum):
 
     PREPARING = "preparing"  # the transit network is connected; the pods are on the source
     CROSSING = "crossing"  # the pods are on the transit network
-    ARRIVING = "arriving"  # the pods, and the project, are on the target; the transit network ends next
+    SERVING = "serving"  # the project, with its services, is on the target; its pods are where they were
+    ARRIVING = "arriving"  # the pods are on the target, too; the transit network ends next
 
 
 @dataclass(frozen=True, slots=True)

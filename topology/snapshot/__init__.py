@@ -8,7 +8,8 @@ needs an entry in `value.Snapshot`, a keeper in `objects`, and a line in `changi
 from topology.snapshot.bindings import projects_selected
 from topology.snapshot.changing import apply, apply_all
 from topology.snapshot.events import Change, Event, Put, Remove
-from topology.snapshot.value import BLOCK_BITS, BLOCK_SIZE, BUILT_IN, Block, Snapshot, empty, places
+from topology.snapshot.holding import held_by
+from topology.snapshot.value import BLOCK_BITS, BLOCK_SIZE, BUILT_IN, Block, Claim, Snapshot, empty, places
 
 __all__ = [
     "BLOCK_BITS",
@@ -16,6 +17,7 @@ __all__ = [
     "BUILT_IN",
     "Block",
     "Change",
+    "Claim",
     "Event",
     "Put",
     "Remove",
@@ -23,6 +25,7 @@ __all__ = [
     "apply",
     "apply_all",
     "empty",
+    "held_by",
     "places",
     "projects_selected",
 ]

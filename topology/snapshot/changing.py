@@ -10,10 +10,13 @@ from topology.model import (
     Binding,
     Cluster,
     Connection,
+    Egress,
     EndpointSlice,
+    Mirror,
     Move,
     Network,
     Node,
+    Outage,
     Pod,
     Port,
     Project,
@@ -23,10 +26,13 @@ from topology.model import (
 )
 from topology.snapshot.bindings import keep_binding, keep_pod, keep_project
 from topology.snapshot.events import Change, Event
+from topology.snapshot.holding import keep_outage
 from topology.snapshot.objects import (
     keep_block,
     keep_cluster,
     keep_connection,
+    keep_egress,
+    keep_mirror,
     keep_move,
     keep_network,
     keep_node,
@@ -57,6 +63,7 @@ def apply_all(snapshot: Snapshot, events: tuple[Event, ...]) -> tuple[Snapshot, 
 _KEEPERS: Final[dict[type, Callable[[Snapshot, Event], tuple[Snapshot, tuple[Change, ...]]]]] = {
     Cluster: keep_cluster,
     Node: keep_node,
+    Outage: keep_outage,
     Network: keep_network,
     Project: keep_project,
     Move: keep_move,
@@ -66,6 +73,8 @@ _KEEPERS: Final[dict[type, Callable[[Snapshot, Event], tuple[Snapshot, tuple[Cha
     AddressBlock: keep_block,
     Service: keep_service,
     EndpointSlice: keep_slice,
+    Egress: keep_egress,
+    Mirror: keep_mirror,
     Port: keep_port,
     Quarantine: keep_quarantine,
     Watermark: keep_watermark,

@@ -13,7 +13,10 @@ from topology.model import (
     AddressBlock,
     Cluster,
     Connection,
+    Egress,
+    Endpoint,
     EndpointSlice,
+    Mirror,
     Move,
     Network,
     Node,
@@ -21,17 +24,21 @@ from topology.model import (
     Service,
     ServiceKey,
     Watermark,
+    in_order,
 )
 from topology.snapshot.events import Change, Event, Put
+from topology.snapshot.holding import claim, disclaim, reassigned
 from topology.snapshot.index import before_after, count, exclude, include, mark, release, swap, table
-from topology.snapshot.value import Snapshot
+from topology.snapshot.ingress import reclaimed
+from topology.snapshot.value import Claim, Snapshot
 
 
 def keep_cluster(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
     assert isinstance(event.value, Cluster)
     if not isinstance(event, Put) or event.value == snapshot.cluster:
         return snapshot, ()
-    return replace(snapshot, cluster=event.value), (Change(snapshot.cluster, event.value),)
+    state, moved = reclaimed(replace(snapshot, cluster=event.value), snapshot.ingress_of)
+    return state, (Change(snapshot.cluster, event.value), *moved)
 
 
 def keep_node(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
@@ -51,7 +58,10 @@ def keep_node(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change,
         for place in ((name, version) for version in (4, 6)):
             latest = table(latest, place, None) if place in latest else latest
         state = replace(state, latest=latest)
-    return state, (Change(before, after),)
+    moved: tuple[Change, ...] = ()
+    if before is None or after is None:
+        state, moved = reassigned(state, name)
+    return state, (Change(before, after), *moved)
 
 
 def keep_network(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
@@ -146,9 +156,9 @@ def keep_service(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Chan
         return snapshot, ()
     keep = include if after is not None else exclude
     by_node_port = snapshot.service_by_node_port
-    for place in () if before is None else before.node_ports:
+    for place in () if before is None else before.held_ports:
         by_node_port = release(by_node_port, place, key)
-    for place in () if after is None else after.node_ports:
+    for place in () if after is None else after.held_ports:
         by_node_port = by_node_port.set(place, key)
     state = replace(
         snapshot,
@@ -158,12 +168,18 @@ def keep_service(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Chan
         service_by_node_port=by_node_port,
         services_outside=_outside(snapshot.services_outside, key, after),
     )
-    return state, (Change(before, after),)
+    for address in () if before is None else before.ingress:
+        state = replace(state, ingress_of=exclude(state.ingress_of, address, key))
+    for address in () if after is None else after.ingress:
+        state = replace(state, ingress_of=include(state.ingress_of, address, key))
+    given = {address for side in (before, after) if side is not None for address in side.ingress}
+    state, moved = reclaimed(_near(snapshot, state, key), in_order(given))
+    return state, (Change(before, after), *moved)
 
 
 def _outside(index: Map[ServiceKey, Service], key: ServiceKey, after: Service | None) -> Map[ServiceKey, Service]:
     """Let the index be the same value where it says the same: by that nodes know that they need not ask."""
-    if after is not None and after.external:
+    if after is not None and after.is_told:
         return index.set(key, after)
     return index.delete(key) if key in index else index
 
@@ -180,7 +196,70 @@ def keep_slice(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change
     if after is not None:
         slices_of, slices_in = include(slices_of, after.service_key, key), count(slices_in, key.project, 1)
     state = replace(snapshot, slices=table(snapshot.slices, key, after), slices_of=slices_of, slices_in=slices_in)
-    return state, (Change(before, after),)
+    for service in {side.service_key for side in (before, after) if side is not None}:
+        state = _near(snapshot, state, service)
+    keys = sorted({side.service_key for side in (before, after) if side is not None})
+    services = (snapshot.services.get(service) for service in keys)
+    state, moved = reclaimed(state, (each for of in services if of is not None for each in of.ingress))
+    return state, (Change(before, after), *moved)
+
+
+def _near(before: Snapshot, after: Snapshot, key: ServiceKey) -> Snapshot:
+    """Let nodes' endpoints of a service be those after a change; of other nodes, the value stays the same."""
+    near, old, new = after.near, _endpoints(before, key), _endpoints(after, key)
+    for node in {*old, *new}:
+        if old.get(node) != new.get(node):
+            there = table(near.get(node, Map()), key, new.get(node))
+            near = table(near, node, there or None)
+    return after if near is after.near else replace(after, near=near)
+
+
+def _endpoints(snapshot: Snapshot, key: ServiceKey) -> dict[str, tuple[Endpoint, ...]]:
+    """Return the endpoints of a service that prefers those on a client's node, if it does, by their nodes."""
+    service = snapshot.services.get(key)
+    found: dict[str, set[Endpoint]] = {}
+    if service is not None and service.external_local:
+        for name in snapshot.slices_of.get(key, {}):
+            for endpoint in snapshot.slices[name].endpoints:
+                if endpoint.node and endpoint.address.version == service.address.version:
+                    found.setdefault(endpoint.node, set()).add(endpoint)
+    return {node: tuple(sorted(endpoints)) for node, endpoints in found.items()}
+
+
+def keep_egress(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, Egress)
+    name = event.value.name
+    before, after = before_after(snapshot.egresses, name, event)
+    if before == after:
+        return snapshot, ()
+    egresses_of, by_address, via = snapshot.egresses_of, snapshot.egress_by_address, snapshot.egresses_via
+    if before is not None:
+        egresses_of = exclude(egresses_of, before.network, name)
+        via = via if before.via is None else exclude(via, before.via, name)
+    if after is not None:
+        egresses_of = include(egresses_of, after.network, name)
+        via = via if after.via is None else include(via, after.via, name)
+    there = () if after is None else after.addresses
+    gone = [] if before is None else [address for address in before.addresses if address not in there]
+    for address in gone:
+        by_address = release(by_address, address, name)
+    for address in there:
+        by_address = by_address.set(address, name)
+    state = replace(
+        snapshot,
+        egresses=table(snapshot.egresses, name, after),
+        egresses_of=egresses_of,
+        egress_by_address=by_address,
+        egresses_via=via,
+    )
+    changes, whose = [Change(before, after)], f'egress "{name}"'
+    for address in gone:
+        state, moved = disclaim(state, address, whose)
+        changes += moved
+    for address in there:
+        state, moved = claim(state, address, Claim(whose, () if after is None else after.nodes))
+        changes += moved
+    return state, tuple(changes)
 
 
 def keep_quarantine(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
@@ -204,3 +283,18 @@ def keep_watermark(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Ch
         return snapshot, ()
     marks = table(snapshot.watermarks, pool, None if after is None else after.last)
     return replace(snapshot, watermarks=marks), (Change(before, after),)
+
+
+def keep_mirror(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, Mirror)
+    name = event.value.name
+    before, after = before_after(snapshot.mirrors, name, event)
+    if before == after:
+        return snapshot, ()
+    of, to = snapshot.mirrors_of, snapshot.mirrors_to
+    if before is not None:
+        of, to = exclude(of, before.pod or before.network or "", name), exclude(to, before.target, name)
+    if after is not None:
+        of, to = include(of, after.pod or after.network or "", name), include(to, after.target, name)
+    state = replace(snapshot, mirrors=table(snapshot.mirrors, name, after), mirrors_of=of, mirrors_to=to)
+    return state, (Change(before, after),)

@@ -18,10 +18,14 @@ from topology.model import (
     Cluster,
     Connection,
     ConnectionKey,
+    Egress,
+    Endpoint,
     EndpointSlice,
+    Mirror,
     Move,
     Network,
     Node,
+    Outage,
     Pod,
     PodKey,
     Port,
@@ -41,6 +45,13 @@ class Block(NamedTuple):
     space: int
     version: int  # of IP
     number: int  # what the addresses have in common above their last BLOCK_BITS bits
+
+
+class Claim(NamedTuple):
+    """That an address is to be held: for whom, in words, and by which nodes; none named: by any."""
+
+    whose: str
+    nodes: tuple[str, ...] = ()
 
 
 BLOCK_BITS: Final = 9
@@ -69,8 +80,11 @@ class Snapshot:
     ports: Map[PortKey, Port] = Map()
     services: Map[ServiceKey, Service] = Map()
     slices: Map[SliceKey, EndpointSlice] = Map()
+    egresses: Map[str, Egress] = Map()
+    mirrors: Map[str, Mirror] = Map()
     quarantined: Map[tuple[int, Address], Quarantine] = Map()
     watermarks: Map[str, int] = Map()  # by pool: the number last given
+    outages: Map[str, Outage] = Map()  # by node: those that are lost
 
     node_by_dpid: Map[int, str] = Map()
     node_by_underlay: Map[Address, str] = Map()
@@ -96,10 +110,18 @@ class Snapshot:
     pod_bindings: Map[tuple[str, Handle], Map[str, None]] = Map()  # the others, by project and handle of pods' selector
     services_of: Map[str, Map[ServiceKey, None]] = Map()  # by project
     service_by_address: Map[Address, ServiceKey] = Map()
-    service_by_node_port: Map[tuple[str, int], ServiceKey] = Map()  # by protocol and node port
-    services_outside: Map[ServiceKey, Service] = Map()  # those that have external addresses
+    service_by_node_port: Map[tuple[str, int], ServiceKey] = Map()  # by protocol and node port, or health port
+    services_outside: Map[ServiceKey, Service] = Map()  # those of which nodes are told
+    ingress_of: Map[Address, Map[ServiceKey, None]] = Map()  # by address: the services to which load balancers gave it
+    # By node: its endpoints of those services that lead who comes from outside to endpoints on this node only.
+    near: Map[str, Map[ServiceKey, tuple[Endpoint, ...]]] = Map()
     slices_of: Map[ServiceKey, Map[SliceKey, None]] = Map()  # by service, whether it exists or not
     slices_in: Map[str, int] = Map()  # number of slices by project
+    egresses_of: Map[str, Map[str, None]] = Map()  # by network
+    egress_by_address: Map[Address, str] = Map()
+    egresses_via: Map[PodKey, Map[str, None]] = Map()  # by gateway pod
+    mirrors_of: Map[str | PodKey, Map[str, None]] = Map()  # by the network or pod that they copy
+    mirrors_to: Map[PodKey, Map[str, None]] = Map()  # by target
     ports_on: Map[str, Map[PortKey, None]] = Map()  # by node
     port_by_interface: Map[tuple[str, str], PortKey] = Map()  # by node and name of the host's interface
     port_by_ofport: Map[tuple[str, int], PortKey] = Map()  # by node and ofport
@@ -112,6 +134,9 @@ class Snapshot:
     hosted: Map[tuple[str, str], int] = Map()  # number of ports by node and network
     hosts: Map[str, Map[str, None]] = Map()  # network -> nodes that have ports of it
     hosting: Map[str, Map[str, None]] = Map()  # node -> networks that have ports on it
+
+    claims: Map[Address, Claim] = Map()  # addresses that are to be held
+    held: Map[Address, str] = Map()  # by address: the node that holds it, of those that are not lost
 
     # Not an index but a memory, and only a hint: the address last given, by node and IP version.
     latest: Map[tuple[str, int], Address] = Map()
@@ -127,7 +152,10 @@ class Snapshot:
             *self.ports.values(),
             *self.services.values(),
             *self.slices.values(),
+            *self.egresses.values(),
+            *self.mirrors.values(),
             *self.quarantined.values(),
+            *self.outages.values(),
         )
         return f"Snapshot{(*objects, *more)}"
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, TypeAlias
 from topology import fields
 from topology.fields import ETH_DST, ETH_SRC, IN_PORT
 from topology.flow import Actions, Match, MatchTerm, Op
-from topology.model import HAIRPIN, ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Port, mac_of
+from topology.model import GENEVE_OFPORT, HAIRPIN, ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Network, Port, mac_of
 from topology.pipeline import (
     CLUSTER_SOURCE,
     DESTINATION_VNID,
@@ -29,6 +29,7 @@ from topology.verification.shape import (
     NO_IN_PORT,
     SHARED,
     TO_LEAVING_ERRORS,
+    W6,
     W16,
     W32,
     W48,
@@ -41,13 +42,13 @@ from topology.verification.world import View
 Pairs: TypeAlias = tuple[tuple[Match, Actions], ...]
 
 _ASKS: Final = (fields.ARP_OP, 1, W16)
-_TO_TRACKING: Final = goto(Table.TRACKING)
+_TO_SENT: Final = goto(Table.SENT)
 _TO_ARP: Final = goto(Table.ARP_RESPONDER)
 _TO_INGRESS_POLICY: Final = goto(Table.INGRESS_POLICY)
 _TO_ARRIVING_ERRORS: Final = goto(Table.ARRIVING_ERRORS)
 _BACK: Final = (Op.SET, OUTPUT_PORT, 0xFFFF_FFF8, W32)
 # Doors of the node: whoever had one of these numbers as a pod would take what is not its own.
-_NO_PODS: Final = frozenset((VXLAN_OFPORT, TUN_OFPORT, ICMP_OFPORT))
+_NO_PODS: Final = frozenset((VXLAN_OFPORT, GENEVE_OFPORT, TUN_OFPORT, ICMP_OFPORT))
 _IPV4: Final = IS_IP[4]
 _FORMS: Final = {
     version: (IS_IP[version], family_of(version).source, family_of(version).destination, ADDRESS_MASK[version])
@@ -83,17 +84,18 @@ def attachment(view: View, ofport: int) -> Attachment:
 def _remember(view: View, port: Port, ofport: int) -> Attachment:
     network = view.snapshot.networks.get(port.network)
     is_pod = network is not None and port.node == view.node and ofport not in _NO_PODS
-    made = _attach(port, ofport, network.vnid) if network is not None and is_pod else _NONE
+    made = _attach(port, ofport, network) if network is not None and is_pod else _NONE
     view.attachments[ofport] = made
     return made
 
 
-def _attach(port: Port, ofport: int, vnid: int) -> Attachment:
-    mac, place = port.mac, port.space
+def _attach(port: Port, ofport: int, network: Network) -> Attachment:
+    mac, place, vnid = port.mac, port.space, network.vnid
     comes_by, own_mac = (IN_PORT, ofport, W32), (ETH_SRC, mac, W48)
     tag, space = (Op.SET, SOURCE_VNID, vnid, W32), (SPACE, place, W32)
     into = (Op.SET, SPACE, place, W32)
     enter: Actions = (into,) if place else ()
+    written: Actions = () if network.dscp is None else ((Op.SET, fields.IP_DSCP, network.dscp, W6),)
     lead = ((Op.SET, DESTINATION_VNID, vnid, W32), (Op.SET, OUTPUT_PORT, ofport, W32), (Op.SET, ETH_DST, mac, W48))
     ingress: Pairs = ()
     arp: Pairs = ()
@@ -116,7 +118,7 @@ def _attach(port: Port, ofport: int, vnid: int) -> Attachment:
         elif not place:
             hairpin += (_hairpin(comes_by, address.version, value),)
         own = (comes_by, own_mac, kind, (source, value, width))
-        ingress += ((own, (tag, *enter, *name, _TO_TRACKING)),)
+        ingress += ((own, (tag, *enter, *name, *written, _TO_SENT)),)
         look_up += (((space, kind, (destination, value, width)), (*lead, _TO_INGRESS_POLICY)),)
         if kind is _IPV4:
             says = (comes_by, own_mac, IS_ARP, _ASKS, (fields.ARP_SPA, value, W32), (fields.ARP_SHA, mac, W48))

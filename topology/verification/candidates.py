@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
-from itertools import islice, zip_longest
+from itertools import islice, product, zip_longest
 from typing import Final, NamedTuple
 
 from topology import fields
@@ -18,6 +18,7 @@ from topology.flow import Op
 from topology.model import ICMP_OFPORT, NODE_PORTS, Address, Node, Port, PortKey, Service
 from topology.packet import ICMP_UNREACHABLE, Ends, Packet, arp, icmp, transport
 from topology.pipeline import (
+    ANSWERING_MAC,
     ARRIVING_MAC,
     BY_SERVICE,
     DESTINATION_VNID,
@@ -34,6 +35,7 @@ from topology.verification.finding import Finding
 
 _FEW: Final = 4  # pods of one kind that are tried
 _STRANGER: Final = IPv4Address("198.51.100.7")
+_SOURCE_PORTS: Final = (40000, 43217, 51234, 61999)
 _NOBODYS_MAC: Final = 0x0200_0000_0001
 _NOBODYS_VNID: Final = (1 << 24) - 2
 _PROTOCOLS: Final = {number: name for name, (number, _, _) in TRANSPORT.items()}
@@ -154,12 +156,17 @@ def _packets(ends: Ends, hints: _Hints) -> Iterator[Packet]:
 
 
 def _to_services(node: Node, pods: list[Port], hints: _Hints, snapshot: Snapshot) -> Iterator[Candidate]:
-    """Whoever may use a service, and whoever may not: pods, and the node itself."""
+    """Whoever may use a service, and whoever may not: pods, and the node itself.
+
+    Pods ask from several ports: which endpoint is chosen follows from them.
+    """
     for service in _services(hints, snapshot):
         for port in service.ports:
-            for sender in pods:
-                asks = transport(port.protocol, Ends(sender.addresses[0], service.address, sender.mac), port.port)
-                yield Candidate(FromPort(sender.node, sender.ofport or 0), asks)
+            for sender, number in product(pods, _SOURCE_PORTS):
+                ends = Ends(sender.addresses[0], service.address, sender.mac)
+                yield Candidate(
+                    FromPort(sender.node, sender.ofport or 0), transport(port.protocol, ends, port.port, number)
+                )
             for own in (*node.gateways, node.underlay):
                 asks = transport(port.protocol, Ends(own, service.address, node.mac), port.port)
                 yield Candidate(FromNode(node.name), asks)
@@ -221,7 +228,7 @@ def _of_icmp0(node: Node, pods: list[Port], hints: _Hints, snapshot: Snapshot) -
         places = [(pod.space, pod.addresses[0]), *((0, address) for address in pod.cluster_addresses)]
         for space, address in places if pod.node == node.name else ():
             for vnid in dict.fromkeys(vnids):
-                for way in (LEAVING_MAC, ARRIVING_MAC):
+                for way in (LEAVING_MAC, ARRIVING_MAC, ANSWERING_MAC):
                     ends = Ends(_STRANGER, address, way << 40 | space << 16, ICMP_MAC << 40 | vnid << 16)
                     yield Candidate(FromPort(node.name, ICMP_OFPORT), transport("TCP", ends, 443))
                     yield Candidate(FromPort(node.name, ICMP_OFPORT), icmp(ends))

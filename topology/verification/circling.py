@@ -6,9 +6,13 @@ That flows which hold do not is what `docs/verification.md` says of the claims.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
+from topology.fields import FULL_MASK
 from topology.flow import Actions, Flow, Op
-from topology.pipeline import BALANCER, OUTPUT_PORT, SPACE, Table
+from topology.pipeline import ASKED, BALANCER, OUTPUT_PORT, OUTSIDE, SPACE, Table
+
+_UNASKED: Final = (OUTSIDE, 0, FULL_MASK[OUTSIDE])
 
 
 def circles(flow: Flow) -> bool:
@@ -24,6 +28,8 @@ def circles(flow: Flow) -> bool:
 def _may_go_back(flow: Flow, target: int) -> bool:
     """Whether it is one of the ways back that there are, and a packet does not take it again."""
     match flow.table, target:
+        case Table.ROUTING, Table.ROUTING:  # who has asked is told from who has not
+            return any(each[:3] == (Op.SET, OUTSIDE, ASKED) for each in flow.actions) and _UNASKED in flow.match
         case Table.OUTPUT, Table.OUTPUT:
             return (Op.NO_IN_PORT,) in flow.actions
         case Table.BALANCING, Table.OUTPUT:

@@ -42,15 +42,17 @@ class About(Enum):
     CONNECTIONS = "connections"
     BLOCKS = "blocks"
     SERVICES = "services"
+    EGRESSES = "egresses"
+    MIRRORS = "mirrors"
 
 
 class Claim(NamedTuple):
     """About one stage: `holds` tells whether a flow there is true of the network, `owed` which matches must be there.
 
     Both say the same set: a flow holds if and only if its match is owed by the whole node and its actions are right.
-    What `holds` is given as actions are a flow's own, and behind them the groups that belong to it: a stage whose flows
-    have none needs to say nothing of them. It may raise IndexError, KeyError, TypeError or ValueError for a flow that
-    is not of the stage's form at all.
+    What `holds` is given as actions are a flow's own, and behind them the groups and meters that belong to it: a stage
+    whose flows have none needs to say nothing of them. It may raise IndexError, KeyError, TypeError or ValueError for a
+    flow that is not of the stage's form at all.
     `kind` is what a flow that does not hold does at worst. With `spread`, what holds and, for a focus of one node, what
     is owed are the same on all other nodes, so that it can be asked once for all of them.
     """

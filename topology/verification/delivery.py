@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 
 from topology import fields, pipeline
 from topology.flow import Actions, Match, Op
-from topology.model import TUN_OFPORT, ConnectionKey, Network, Scope
-from topology.pipeline import BY_SERVICE, DESTINATION_VNID, NODE_ZONE, OUTPUT_PORT, SOURCE_VNID, Table
+from topology.model import ICMP_OFPORT, TUN_OFPORT, ConnectionKey, Network, Scope
+from topology.pipeline import BY_SERVICE, DESTINATION_VNID, NODE_ZONE, OUTPUT_PORT, SCRATCH, SOURCE_VNID, Table
 from topology.verification.claim import About, Claim, Kind, always, of_cluster, of_node
 from topology.verification.crossing import is_tracked
 from topology.verification.ingress import own_addresses
@@ -139,9 +139,26 @@ def _connected_owed(view: View, talk: Talk) -> Iterator[Match]:
         yield talk.pair
 
 
-def _is_by_services(scope: Scope | None, server: Network) -> bool:
-    """Whether a scope is of services of `server`; VNID 0 says that a packet is by no service, so it names none."""
-    return scope is not None and scope.services_only and bool(server.vnid)
+def _servers(view: View, scope: Scope | None, client: Network, server: Network) -> Iterator[Network]:
+    """Yield the networks of whose services a scope is; VNID 0 says that a packet is by no service, so it names none.
+
+    Pods on their way are of two networks, and nobody's services are of the one in between: they are reached by those
+    of either, if that is for services to whom the client's are of at that time.
+    """
+    if scope is None or not scope.services_only:
+        return
+    ways = {(one, other) for one, other in zip(_stands_for(view, client), _stands_for(view, server), strict=True)}
+    for one, other in sorted(ways):
+        connection = view.snapshot.connections.get(_key(one, other))
+        may = None if connection is None else connection.scope(one)
+        network = view.snapshot.networks.get(other)
+        if may is not None and may.services_only and network is not None and network.vnid:
+            yield network
+
+
+def _stands_for(view: View, network: Network) -> tuple[str, str]:
+    move = None if network.transit_for is None else view.snapshot.moves.get(network.transit_for)
+    return (network.name,) * 2 if move is None or move.transit != network.name else (move.source, move.target)
 
 
 def _by_service(view: View, match: Match, actions: Actions) -> bool:
@@ -151,8 +168,8 @@ def _by_service(view: View, match: Match, actions: Actions) -> bool:
 
 def _by_service_owed(view: View, talk: Talk) -> Iterator[Match]:
     """By a service of the receiver's own network; one of a third leads nobody there."""
-    if _is_by_services(talk.may, talk.destination):
-        yield *talk.pair, (BY_SERVICE, talk.destination.vnid, W32)
+    for server in _servers(view, talk.may, talk.source, talk.destination):
+        yield *talk.pair, (BY_SERVICE, server.vnid, W32)
 
 
 def _answered_by_service(view: View, match: Match, actions: Actions) -> bool:
@@ -162,9 +179,20 @@ def _answered_by_service(view: View, match: Match, actions: Actions) -> bool:
 
 def _answered_by_service_owed(view: View, talk: Talk) -> Iterator[Match]:
     """Against the direction of what was begun by a service of the network that answers, and nothing else."""
-    if _is_by_services(talk.begun, talk.source):
+    for server in _servers(view, talk.begun, talk.destination, talk.source):
         against = (fields.CT_STATE, fields.IS_ANSWER, fields.IS_ANSWER)
-        yield *talk.pair, against, (fields.CT_MARK, talk.source.vnid, W32)
+        yield *talk.pair, against, (fields.CT_MARK, server.vnid, W32)
+
+
+def _refused_by_service(view: View, match: Match, actions: Actions) -> bool:
+    talk = _talk(view, match[1:])
+    return talk is not None and actions == TO_OUTPUT and match in set(_refused_by_service_owed(view, talk))
+
+
+def _refused_by_service_owed(view: View, talk: Talk) -> Iterator[Match]:
+    """An error against that direction, where it has been by icmp0: only for pods with addresses of their own."""
+    for server in _servers(view, talk.begun, talk.destination, talk.source) if talk.destination.subnets else ():
+        yield (fields.IN_PORT, ICMP_OFPORT, W32), *talk.pair, (SCRATCH, server.vnid, W32)
 
 
 def _to_port(view: View, match: Match, actions: Actions) -> bool:
@@ -237,6 +265,13 @@ def _elsewhere(view: View) -> Facts:
 CLAIMS: Final[tuple[Claim, ...]] = (
     always(pipeline.INGRESS_POLICY_NONE, Kind.LEAK, (goto(Table.DELIVERY),)),
     Claim(pipeline.DELIVER_WITHIN, Kind.LEAK, About.NETWORKS, _within, _within_owed, lambda view: len(view.networks)),
+    Claim(
+        pipeline.DELIVER_ERROR,
+        Kind.LEAK,
+        About.CONNECTIONS,
+        _refused_by_service,
+        _owed(_refused_by_service_owed),
+    ),
     Claim(pipeline.DELIVER_PORT, Kind.LEAK, About.CONNECTIONS, _to_port, _owed(_to_port_owed)),
     Claim(pipeline.DELIVER_SERVICE, Kind.LEAK, About.CONNECTIONS, _by_service, _owed(_by_service_owed)),
     Claim(
@@ -266,5 +301,6 @@ CLAIMS: Final[tuple[Claim, ...]] = (
     of_cluster(pipeline.REPLY_RELATED, Kind.LEAK, _related),
     of_node(pipeline.OUTPUT_OWN, Kind.LEAK, _to_itself),
     of_node(pipeline.OUTPUT_TUN, Kind.LEAK, _elsewhere),
-    always(pipeline.OUTPUT_POD, Kind.LEAK, ((Op.OUTPUT_FIELD, OUTPUT_PORT),)),
+    always(pipeline.OUTPUT_POD, Kind.LEAK, (goto(Table.RECEIVED),)),
+    always(pipeline.RECEIVED_NONE, Kind.LEAK, ((Op.OUTPUT_FIELD, OUTPUT_PORT),)),
 )

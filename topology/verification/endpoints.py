@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, TypeAlias
 from topology import fields
 from topology.balancing import SMALLEST, numbered
 from topology.fields import CT_MARK
-from topology.flow import Action, Actions, Bucket, Group, Match, Op
+from topology.flow import Action, Actions, Bucket, Group, Match, MatchTerm, Op
 from topology.model import (
     NODE_PORTS,
     TUN_OFPORT,
@@ -29,7 +29,7 @@ from topology.model import (
     Network,
     Service,
 )
-from topology.pipeline import DESTINATION_VNID, OUTPUT_PORT, SCRATCH, SERVICE_ZONE, Table
+from topology.pipeline import DESTINATION_VNID, NODE_ZONE, OUTPUT_PORT, OUTSIDE, SCRATCH, SERVICE_ZONE, Table
 from topology.snapshot import Snapshot
 from topology.targets import Target
 from topology.verification.shape import IS_IP, W8, W16, W32, goto, in_prefix, is_to, load
@@ -50,25 +50,36 @@ _AS_KNOWN: Final[Actions] = (
     (Op.RESUBMIT, int(Table.AFFINITY)),
     goto(Table.ENDPOINTS),
 )
+FROM_OUTSIDE: Final[MatchTerm] = (OUTSIDE, 1, W32)
 _LEARN: Final[Action] = (Op.RESUBMIT, int(Table.LEARNING))
 _LAST_ID: Final = 0xFFFF_FF00  # of groups, and of buckets (OpenFlow 1.5.1, 7.3.4.3)
-# A group's id: the family, the service address's place among all of its family, 11 bits of the service's own.
-_OWN_BITS: Final = 11
-_PLACE_BITS: Final = 20
+# A group's id: the family in the highest of 32 bits, the service address's place among all of its family in as many as
+# these need, and the rest are the service's own.
+_FAMILY_BIT: Final = 31
+_PLACE_BITS: Final = 20  # at most
 
 
 class Offer(NamedTuple):
-    """One port of a service, the network that it belongs to, and whether it is asked for by its node port."""
+    """One port of a service, the network that it belongs to, and how it is asked for.
+
+    By its node port, or by its address from outside, by whom endpoints see as he is.
+    """
 
     service: Service
     port: NamedPort
     network: Network
     by_node_port: bool = False
+    from_outside: bool = False
 
     @property
     def is_local(self) -> bool:
         """Whether it is only for endpoints on the client's own node."""
-        return self.service.internal_local and not self.by_node_port
+        return self.from_outside or (self.service.internal_local and not self.by_node_port)
+
+    @property
+    def zone(self) -> int:
+        """The conntrack zone that connections are kept in."""
+        return NODE_ZONE if self.from_outside else SERVICE_ZONE
 
     @property
     def match(self) -> Match:
@@ -77,7 +88,8 @@ class Offer(NamedTuple):
         address = self.service.address
         kind, to = in_prefix(NODE_PORTS[address.version]) if self.by_node_port else is_to(address)
         number = self.port.node_port if self.by_node_port else self.port.port
-        return kind, (fields.IP_PROTO, protocol, W8), to, (field, number, W16)
+        asked = kind, (fields.IP_PROTO, protocol, W8), to, (field, number, W16)
+        return (FROM_OUTSIDE, *asked) if self.from_outside else asked
 
 
 def offers(service: Service, snapshot: Snapshot) -> Iterator[Offer]:
@@ -89,6 +101,13 @@ def offers(service: Service, snapshot: Snapshot) -> Iterator[Offer]:
         yield Offer(service, port, network)
         if port.node_port:
             yield Offer(service, port, network, by_node_port=True)
+
+
+def outer_offers(service: Service, snapshot: Snapshot) -> Iterator[Offer]:
+    """Yield them as they are for who comes from outside by his own address."""
+    for offer in offers(service, snapshot) if service.external_local else ():
+        if not offer.by_node_port:
+            yield offer._replace(from_outside=True)
 
 
 class Offers(dict[Match, Offer | None]):
@@ -103,13 +122,14 @@ class Offers(dict[Match, Offer | None]):
         return offer
 
     def _find(self, match: Match) -> Offer | None:
-        kind, protocol, to, port = match
+        kind, protocol, to, port = match[-4:]
         address: Address = IPv4Address(to[1]) if kind == IS_IP[4] else IPv6Address(to[1])
         key = self._snapshot.service_by_address.get(address)
         if (kind, to) in _THIS_NODE:
             key = self._snapshot.service_by_node_port.get((_PROTOCOLS[protocol[1]], port[1]))
         service = None if key is None else self._snapshot.services.get(key)
-        found = () if service is None else offers(service, self._snapshot)
+        make = outer_offers if match[:-4] == (FROM_OUTSIDE,) else offers
+        found = () if service is None else make(service, self._snapshot)
         return next((offer for offer in found if offer.match == match), None)
 
 
@@ -159,7 +179,7 @@ class Balances:
             return said == _REFUSED
         if offer.service.affinity:
             return said == _AS_KNOWN
-        ends = {to_endpoint(each, offer.network) for each in found}
+        ends = {to_endpoint(each, offer) for each in found}
         return said[:2] == _FORGET and _spreads(said[2:], ends, self._ids(offer))
 
     def _chooses(self, offer: Offer, node: str, said: Actions) -> bool:
@@ -179,22 +199,21 @@ def eligible(offer: Offer, snapshot: Snapshot, node: str) -> frozenset[Place]:
     """Return where what a client on `node` begins may go.
 
     What Kubernetes says: to endpoints that are ready, or to all if the service publishes those that are not; where none
-    is, to those that still serve while they terminate; and of a service with local policy, on the client's node only,
-    unless it comes from outside.
-    The port is the slice's, of the same protocol and name.
+    is that has this port, to those that still serve while they terminate; and of a service with local policy, on the
+    client's node only, unless it comes from outside.
+    The port is the slice's, of the same protocol and name; the family is that of the service's address.
     """
-    service, port = offer.service, offer.port
-    slices = [snapshot.slices[key] for key in snapshot.slices_of.get(service.key, {})]
-    near = [each for of in slices for each in of.endpoints if not offer.is_local or each.node == node]
-    some_ready = any(_takes_new(each, service) for each in near)
-    good = {each for each in near if (_takes_new(each, service) if some_ready else each.serving and each.terminating)}
-    return frozenset(
-        (each.address, listens)
-        for of in slices
-        for listens in _listens(of, port)
-        for each in of.endpoints
-        if each in good and each.address.version == service.address.version
-    )
+    service = offer.service
+    ready: set[Place] = set()
+    going: set[Place] = set()
+    for of in (snapshot.slices[key] for key in snapshot.slices_of.get(service.key, {})):
+        for each in of.endpoints:
+            if each.address.version != service.address.version or (offer.is_local and each.node != node):
+                continue
+            places = {(each.address, listens) for listens in _listens(of, offer.port)}
+            ready |= places if _takes_new(each, service) else set()
+            going |= places if each.serving and each.terminating else set()
+    return frozenset(ready or going)
 
 
 def _takes_new(endpoint: Endpoint, service: Service) -> bool:
@@ -205,15 +224,27 @@ def _listens(of: EndpointSlice, port: NamedPort) -> Iterable[int]:
     return (own.port for own in of.ports if own.protocol == port.protocol and own.name == port.name)
 
 
-def to_endpoint(endpoint: Place, network: Network) -> Actions:
+def is_deserted(offer: Offer, snapshot: Snapshot) -> bool:
+    """Whether a port has no endpoint on any node, nor elsewhere, that could be used."""
+    slices = [snapshot.slices[key] for key in snapshot.slices_of.get(offer.service.key, {})]
+    version = offer.service.address.version
+    return not any(
+        _takes_new(each, offer.service) or (each.serving and each.terminating)
+        for of in slices
+        for each in (of.endpoints if [*_listens(of, offer.port)] else ())
+        if each.address.version == version
+    )
+
+
+def to_endpoint(endpoint: Place, offer: Offer) -> Actions:
     """Send to an endpoint: in conntrack with the VNID of the service, and on from EGRESS_POLICY as to any address."""
     address, port = endpoint
     value = int(address)
     kept: Actions = (
         (Op.NAT, 1, address.version, value, value, port, port),
-        (Op.SET, CT_MARK, network.vnid, W32),
+        (Op.SET, CT_MARK, offer.network.vnid, W32),
     )
-    return ((Op.CT, 1, SERVICE_ZONE, int(Table.EGRESS_POLICY), kept),)
+    return ((Op.CT, 1, offer.zone, int(Table.EGRESS_POLICY), kept),)
 
 
 # --- groups --------------------------------------------------------------------------------------
@@ -221,19 +252,15 @@ def to_endpoint(endpoint: Place, network: Network) -> Actions:
 
 def _own_ids(address: Address, cluster: Cluster) -> range:
     """Return the ids of groups that belong to a service address: no other address has one of them."""
-    place = 0
-    for cidr in cluster.service_cidrs:
-        if cidr.version == address.version:
-            if address in cidr:
-                place += int(address) - int(cidr.network_address)
-                break
-            place += cidr.num_addresses
-    else:
+    ranges = [cidr for cidr in cluster.service_cidrs if cidr.version == address.version]
+    sizes = [cidr.num_addresses for cidr in ranges]
+    at = next((number for number, cidr in enumerate(ranges) if address in cidr), None)
+    if at is None or sum(sizes) > 1 << _PLACE_BITS:
         return range(0)  # nobody's address: it would have the ids of another
-    if place >> _PLACE_BITS:
-        return range(0)
-    first = ((address.version == 6) << _PLACE_BITS | place) << _OWN_BITS
-    return range(first, min(first + (1 << _OWN_BITS), _LAST_ID + 1))
+    place = sum(sizes[:at]) + int(address) - int(ranges[at].network_address)
+    own = (1 << _FAMILY_BIT) >> (sum(sizes) - 1).bit_length()
+    first = ((address.version == 6) << _FAMILY_BIT) + place * own
+    return range(first, min(first + own, _LAST_ID + 1))
 
 
 def _spreads(said: Actions, wanted: set[Actions], own: range) -> bool:

@@ -8,13 +8,14 @@ from typing import Final
 from topology import fields, pipeline
 from topology.fields import IN_PORT
 from topology.flow import Actions, Match
-from topology.model import HAIRPIN, NODE_PORTS, TUN_OFPORT, VXLAN_OFPORT, Address, Prefix
-from topology.pipeline import NODE_HAIRPIN_ZONE, NODE_ZONE, Table
+from topology.model import GENEVE_OFPORT, HAIRPIN, NODE_PORTS, TUN_OFPORT, VXLAN_OFPORT, Address, Prefix
+from topology.pipeline import NODE_HAIRPIN_ZONE, NODE_ZONE, OUTSIDE, Table
 from topology.verification import attachment
 from topology.verification.claim import About, Claim, Kind, always, of_cluster, of_node, of_peers
 from topology.verification.shape import (
     ADDRESS_MASK,
     ANSWER_ARP,
+    ENVELOPED,
     FROM_PEER,
     IS_ARP,
     IS_IP,
@@ -30,6 +31,7 @@ from topology.verification.shape import (
     in_prefix,
     is_to,
     known_ends,
+    load,
 )
 from topology.verification.world import View, World
 
@@ -37,10 +39,11 @@ _ASKS: Final = (fields.ARP_OP, 1, W16)
 
 
 def _from_peer(world: World, match: Match, actions: Actions) -> str | None:
-    outer, kind = match
+    outer, *ours, kind = match
     peer = world.by_vtep[outer]
     is_source = outer[0] in (fields.TUN_IPV4_SRC, fields.TUN_IPV6_SRC)
-    known = peer is not None and is_source and kind in world.kinds and actions == FROM_PEER
+    is_ours = tuple(ours) == ENVELOPED
+    known = peer is not None and is_source and is_ours and kind in world.kinds and actions == FROM_PEER
     return peer.name if known and peer is not None else None
 
 
@@ -88,7 +91,7 @@ def _to_services(view: View) -> Facts:
 def _to_itself(view: View) -> Facts:
     """What answers to the node's hairpin address gets its own again; to whom that leads, LOCAL says."""
     again = known_ends(NODE_HAIRPIN_ZONE, Table.SERVICE_REPLIES)
-    return {is_to(HAIRPIN[cidr.version]): (NO_IN_PORT, again) for cidr in view.this.subnets}
+    return {is_to(HAIRPIN[cidr.version]): (NO_IN_PORT, load(OUTSIDE, 2), again) for cidr in view.this.subnets}
 
 
 def _tracked(view: View) -> Facts:
@@ -138,17 +141,17 @@ def _answer(space: int, cidr: Prefix) -> Iterator[Match]:
         yield (SHARED[0], space, W32), IS_ARP, _ASKS, target
 
 
+def _tunnels(world: World) -> Facts:
+    """A node sends by one of them; it is sent to by both."""
+    return {((IN_PORT, by, W32),): (goto(Table.TUNNEL_INGRESS),) for by in (VXLAN_OFPORT, GENEVE_OFPORT)}
+
+
 def _misses(world: World) -> Facts:
     return {(): ()}
 
 
 CLAIMS: Final[tuple[Claim, ...]] = (
-    always(
-        pipeline.DISPATCH_TUNNEL,
-        Kind.SPOOF,
-        (goto(Table.TUNNEL_INGRESS),),
-        ((IN_PORT, VXLAN_OFPORT, W32),),
-    ),
+    of_cluster(pipeline.DISPATCH_TUNNEL, Kind.SPOOF, _tunnels),
     always(pipeline.DISPATCH_NODE, Kind.SPOOF, (goto(Table.NODE_INGRESS),), ((IN_PORT, TUN_OFPORT, W32),)),
     always(pipeline.DISPATCH_POD, Kind.SPOOF, (goto(Table.POD_INGRESS),)),
     of_peers(pipeline.TUNNEL_PEER, Kind.SPOOF, _from_peer, _peers, _count_peers),

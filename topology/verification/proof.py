@@ -47,10 +47,9 @@ class Step:
 
 def holds(view: View, flow: Flow) -> bool:
     """Whether a flow is one that the model asks for on the node."""
-    table, priority, match, actions, groups = flow
-    claim = BY_PLACE.get((table, priority))
+    claim = BY_PLACE.get((flow.table, flow.priority))
     try:
-        return claim is not None and claim.holds(view, match, actions + groups)
+        return claim is not None and claim.holds(view, flow.match, flow.content)  # type: ignore[arg-type]
     except FORMLESS:
         return False
 
@@ -82,12 +81,12 @@ def _prove_node(view: View, table: FlowTable, rest: Rest) -> NodeProof:
         total = 0
         flows += len(entries)
         for cookie, flow in entries:
-            number, priority, match, actions, held = flow
+            number, priority, match, actions, held, limits = flow
             total += cookie
-            groups += len(held)
+            groups += len(held) + len(limits)
             try:
                 record = asked[number, priority]
-                if record[0](view, match, actions + held) and cookie >> 48 == owner:  # type: ignore[operator]
+                if record[0](view, match, actions + held + limits) and cookie >> 48 == owner:  # type: ignore[operator]
                     record[1] += 1  # type: ignore[operator]
                     continue
             except FORMLESS:
@@ -106,12 +105,12 @@ def _prove_node(view: View, table: FlowTable, rest: Rest) -> NodeProof:
 
 
 def _twice(node: str, table: FlowTable) -> Iterator[Finding]:
-    """What a switch has once only: flows by their keys, and groups by their ids."""
+    """What a switch has once only: flows by their keys, groups and meters by their ids."""
     keys: set[FlowKey] = set()
     ids: set[int] = set()
     for section, entries in table.sections.items():
         for entry in entries:
-            key, own = entry.flow.key, [group.group_id for group in entry.flow.groups]
+            key, own = entry.flow.key, entry.flow.numbers
             if key in keys:
                 yield _same_key(node, entry, section)
             if ids.intersection(own) or len(set(own)) < len(own):
@@ -126,7 +125,7 @@ def _same_key(node: str, entry: Entry, section: SectionKey) -> Finding:
 
 
 def _same_group(node: str, entry: Entry, section: SectionKey) -> Finding:
-    said = "has a group whose id another has: a switch keeps one of the two"
+    said = "has a group or meter whose id another has: a switch keeps one of the two"
     return Finding(Kind.LEAK, node, said, entry.flow.key, entry.flow.actions, section)
 
 
@@ -217,13 +216,13 @@ def _doubled(
 
 
 def _shared(node: str, table: FlowTable, section: SectionKey, entries: Iterable[Entry]) -> Iterator[Finding]:
-    """A section's groups have ids that are nobody else's, and no two of them one."""
+    """A section's groups and meters have ids that are nobody else's, and no two of them one."""
     ids: set[int] = set()
     for entry in entries:
-        for group in entry.flow.groups:
-            if group.group_id in ids or table.owners.get(group.group_id) != section:
+        for number in entry.flow.numbers:
+            if number in ids or table.owners.get(number) != section:
                 yield _same_group(node, entry, section)
-            ids.add(group.group_id)
+            ids.add(number)
 
 
 def _owed(view: View, was: View | None, table: FlowTable, dirty: Collection[SectionKey]) -> Iterator[Finding]:
@@ -272,7 +271,9 @@ def _claims(focus: Focus) -> tuple[Claim, ...]:
         (focus.connections, About.CONNECTIONS),
         (focus.blocks, About.BLOCKS),
         (focus.services, About.SERVICES),
+        (focus.egresses, About.EGRESSES),
         (focus.nodes, About.PEERS),
+        (focus.mirrors, About.MIRRORS),
     )
     return tuple(claim for part, about in parts if part for claim in _BY_ABOUT[about])
 

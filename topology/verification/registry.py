@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 from topology.pipeline import SENTINEL
-from topology.verification import crossing, delivery, errors, ingress, routing, services
+from topology.verification import (
+    crossing,
+    delivery,
+    egress,
+    errors,
+    gateways,
+    ingress,
+    limits,
+    mirrors,
+    outside,
+    routing,
+    services,
+)
 from topology.verification.claim import About, Claim, Kind
 
 # Sentinels are no part of a table's sections: nothing may stand there, and what they say is checked as sums.
@@ -16,8 +28,13 @@ CLAIMS: Final[tuple[Claim, ...]] = (
     *crossing.CLAIMS,
     *errors.CLAIMS,
     *services.CLAIMS,
+    *outside.CLAIMS,
     *routing.CLAIMS,
     *delivery.CLAIMS,
+    *egress.CLAIMS,
+    *gateways.CLAIMS,
+    *limits.CLAIMS,
+    *mirrors.CLAIMS,
     _SENTINEL,
 )
 BY_PLACE: Final[dict[tuple[int, int], Claim]] = {(int(each.stage.table), each.stage.priority): each for each in CLAIMS}

@@ -7,8 +7,8 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
 from topology import fields, pipeline
-from topology.flow import Actions, Match
-from topology.model import AddressBlock, Prefix
+from topology.flow import Actions, Match, Op
+from topology.model import GENEVE_OFPORT, NODE_PORTS, VXLAN_OFPORT, AddressBlock, Prefix
 from topology.pipeline import SPACE
 from topology.verification import attachment
 from topology.verification.claim import EVERYWHERE, About, Claim, Kind, always, of_cluster, of_node, of_peers
@@ -108,6 +108,11 @@ def _range_owed(view: View) -> Iterator[Match]:
         yield from view.world.ranges[network.name]
 
 
+def _for_nodes(world: World) -> Facts:
+    """What stands for a node is no outside: its kernel refuses it."""
+    return {(SHARED, *in_prefix(NODE_PORTS[version])): TO_TUN for version in world.versions}
+
+
 def _outside(world: World) -> Facts:
     return {(SHARED, kind): TO_TUN for kind in world.kinds}
 
@@ -142,6 +147,16 @@ def _routes_owed(view: View) -> Iterator[Match]:
         yield from peer.routes
 
 
+def sends_by(view: View) -> int:
+    """Return the tunnel port of the node's encapsulation: its own, else the cluster's."""
+    chosen = view.this.encapsulation or view.snapshot.cluster.encapsulation
+    return GENEVE_OFPORT if chosen == "geneve" else VXLAN_OFPORT
+
+
+def _encapsulated(view: View) -> Facts:
+    return {(): ((Op.OUTPUT, sends_by(view)),)}
+
+
 def _count_routes(view: View) -> int:
     return view.count_of_peers(lambda peer: len(peer.routes), view.world.every_route)
 
@@ -153,6 +168,7 @@ CLAIMS: Final[tuple[Claim, ...]] = (
     Claim(pipeline.ROUTE_BLOCK, Kind.LEAK, About.BLOCKS, _block_here, lambda view: _blocks_owed(view, here=True)),
     of_cluster(pipeline.ROUTE_CLUSTER, Kind.LEAK, _cluster),
     Claim(pipeline.ROUTE_SPACE, Kind.LEAK, About.REACHED, _range, _range_owed),
+    of_cluster(pipeline.ROUTE_NODE_PORTS, Kind.LEAK, _for_nodes),
     of_cluster(pipeline.ROUTE_OUTSIDE, Kind.LEAK, _outside),
     of_node(pipeline.LOCAL_GATEWAY, Kind.LEAK, _gateways),
     attachment.claim(pipeline.LOCAL_POD, Kind.LEAK, 2, attachment.found),
@@ -160,4 +176,5 @@ CLAIMS: Final[tuple[Claim, ...]] = (
     always(pipeline.GUARD_PASS, Kind.LEAK, TO_TUN),
     of_peers(pipeline.TUNNEL_ROUTE, Kind.LEAK, _route, _routes_owed, _count_routes),
     Claim(pipeline.TUNNEL_BLOCK, Kind.LEAK, About.BLOCKS, _block_there, lambda view: _blocks_owed(view, here=False)),
+    of_node(pipeline.ENCAPSULATE, Kind.LEAK, _encapsulated),
 )

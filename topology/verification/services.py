@@ -6,8 +6,8 @@ packet to anybody: DELIVERY decides, about the service's network first and about
 
 Some ways lead back here, and none of them twice: to EGRESS_POLICY, before which alone OUTPUT_PORT becomes the load
 balancer; to OUTPUT from BALANCING with tun0 as the port; to OUTPUT from itself for what came by tun0, which then
-came by no port; to AFFINITY, which does nothing but load a number; and from LEARNING to ENDPOINTS, with the number of
-an endpoint that is known there.
+came by no port; to AFFINITY, which does nothing but load a number; to ROUTING from itself, which a register tells from
+then on; and from LEARNING to ENDPOINTS, with the number of an endpoint that is known there.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from topology.verification.claim import (
     of_cluster,
     of_node,
 )
-from topology.verification.endpoints import offers, to_endpoint
+from topology.verification.endpoints import Offer, offers, to_endpoint
 from topology.verification.shape import (
     IS_IP,
     NO_IN_PORT,
@@ -88,7 +88,7 @@ def _no_node_ports(world: World) -> Facts:
     return {(_BEGINS, *in_prefix(NODE_PORTS[version])): TO_TUN for version in world.versions}
 
 
-def _decides(network: Network) -> Actions:
+def decides(network: Network) -> Actions:
     """As to a pod of the service's network, whose port is the load balancer."""
     return (
         load(DESTINATION_VNID, network.vnid),
@@ -98,13 +98,19 @@ def _decides(network: Network) -> Actions:
     )
 
 
+def _inner(world: World, match: Match) -> Offer | None:
+    """Return the port that is asked for in this way, by pods and nodes."""
+    offer = world.offers[match]
+    return None if offer is None or offer.from_outside else offer
+
+
 def _begins(view: View, match: Match, actions: Actions) -> bool:
-    offer = view.world.offers[match[1:]]
-    return offer is not None and match[0] == _BEGINS and actions == _decides(offer.network)
+    offer = _inner(view.world, match[1:])
+    return offer is not None and match[0] == _BEGINS and actions == decides(offer.network)
 
 
 def _leads(view: View, match: Match, actions: Actions) -> bool:
-    offer = view.world.offers[match]
+    offer = _inner(view.world, match)
     return offer is not None and view.world.balances.lead(offer, match, view.node, actions)
 
 
@@ -112,24 +118,28 @@ def _leads(view: View, match: Match, actions: Actions) -> bool:
 
 
 def _known(view: View, match: Match, actions: Actions) -> bool:
-    number, offer = match[0], view.world.offers[match[1:]]
+    number, offer = match[0], _inner(view.world, match[1:])
     if offer is None or number[0] != SCRATCH or number[2] != W32:
         return False
     endpoint = view.world.balances.known(offer, view.node).get(number[1])
-    return endpoint is not None and actions == to_endpoint(endpoint, offer.network)
+    return endpoint is not None and actions == to_endpoint(endpoint, offer)
 
 
 def _chooses(view: View, match: Match, actions: Actions) -> bool:
-    offer = view.world.offers[match]
+    offer = _inner(view.world, match)
     return offer is not None and view.world.balances.choose(offer, match, view.node, actions)
 
 
 def _learns(view: View, match: Match, actions: Actions) -> bool:
-    """Who sent this packet stays with the endpoint that was just chosen, towards this address and port."""
-    offer = view.world.offers[match]
-    if offer is None or not view.world.balances.known(offer, view.node):
+    offer = _inner(view.world, match)
+    return offer is not None and learns(view, offer, match, actions)
+
+
+def learns(view: View, offer: Offer, match: Match, actions: Actions) -> bool:
+    """Whether who sent a packet stays with the endpoint that was just chosen, towards this address and port."""
+    if not view.world.balances.known(offer, view.node):
         return False
-    (kind, protocol, to, port), family = match, fields.family(offer.service.address.version)
+    (kind, protocol, to, port), family = match[-4:], fields.family(offer.service.address.version)
     learnt = (
         Op.LEARN,
         int(Table.AFFINITY),
@@ -164,7 +174,7 @@ def _staying(view: View) -> Iterable[Match]:
 
 
 def _numbers(view: View, match: Match) -> Collection[int]:
-    offer = view.world.offers[match]
+    offer = _inner(view.world, match)
     return () if offer is None else view.world.balances.known(offer, view.node)
 
 

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from topology import fields
 from topology.fields import IPV4, IPV6, Family, Field
 from topology.flow import NO_TABLE, Action, Actions, Match, MatchTerm, Op
-from topology.model import VXLAN_OFPORT, Address, Prefix
+from topology.model import Address, Prefix
 from topology.pipeline import (
     BY_SERVICE,
     CLUSTER_SOURCE,
@@ -111,6 +111,11 @@ LEAVE_SPACE: Final[Actions] = (
     load(SPACE, 0),
     TO_LEAVING_ERRORS,
 )
+# Both inner MACs are such as a node writes.
+ENVELOPED: Final[Match] = (
+    (fields.ETH_DST, 0x0A59_0000_0000, 0xFFFF_FF00_0000),
+    (fields.ETH_SRC, 0x0A5A_0000_0000, 0xFFFE_0000_0000),  # by a service, or to leave by an egress
+)
 # Of a tunnel packet the VNID is the tunnel id; the low bits of the inner MACs are the destination's space and the VNID
 # of the service by which it was named.
 FROM_PEER: Final[Actions] = (
@@ -138,7 +143,7 @@ def to_peer(vtep: Address) -> Actions:
     return (
         *_ENVELOPE,
         (Op.SET, kind.tunnel_destination, int(vtep), ADDRESS_MASK[vtep.version]),
-        (Op.OUTPUT, VXLAN_OFPORT),
+        goto(Table.ENCAPSULATION),
     )
 
 

@@ -30,14 +30,13 @@ _OF_SERVICES: Final = tuple(claim for claim in CLAIMS if claim.about is About.SE
 
 def _spread(world: World, flow: Flow) -> str | None:
     """Return the node besides which a flow holds everywhere, None if it holds nowhere, or UNSAID."""
-    table, priority, match, actions, groups = flow
-    claim = BY_PLACE.get((table, priority))
+    claim = BY_PLACE.get((flow.table, flow.priority))
     if claim is None:
         return None
     if claim.spread is None:
         return UNSAID
     try:
-        return claim.spread(world, match, actions + groups)
+        return claim.spread(world, flow.match, flow.content)  # type: ignore[arg-type]
     except FORMLESS:
         return None
 
@@ -69,7 +68,7 @@ class _Asked:
 
 class Tally(NamedTuple):
     """Of flows: how many stand in each (table, priority), the sums of their cookies by class, how many they are, and
-    their groups.
+    their groups and meters.
     """
 
     counts: Mapping[tuple[int, int], int]
@@ -124,7 +123,7 @@ class Shared:
             of_class = entries if entries and entries[0].cookie >> 48 in self._classes else ()
             keys = (entry.flow.key for entry in entries if entry.flow[:2] in self._places)
             cookies = (entry.cookie for entry in of_class)
-            groups = (group.group_id for entry in entries for group in entry.flow.groups)
+            groups = (number for entry in entries for number in entry.flow.numbers)
             if any(each in common and each not in absent for each in (*keys, *cookies, *groups)):
                 return True
         return False
@@ -164,7 +163,7 @@ def _tally(sections: Iterable[tuple[Entry, ...]]) -> Tally:
             place, owner = flow[:2], cookie >> 48
             counts[place] = counts.get(place, 0) + 1
             sums[owner] = sums.get(owner, 0) + cookie
-            groups += len(flow.groups)
+            groups += len(flow.groups) + len(flow.meters)
     return Tally(counts, sums, flows, groups)
 
 
@@ -251,7 +250,7 @@ class Difference:
     def _is_local(self, key: ServiceKey) -> bool:
         """Whether nodes owe each something else for a service, now or before."""
         found = (world.snapshot.services.get(key) for world in (self._before, self._after))
-        return any(service is not None and service.internal_local for service in found)
+        return any(each is not None and (each.internal_local or each.external_local) for each in found)
 
     def _is_there(self, part: str | ServiceKey, view: View, was: View) -> bool:
         """Whether all that other nodes owe for a peer or a service is common to them, as it is what they owed before.

@@ -13,6 +13,7 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from topology.compiler import FlowTable, Tables
+from topology.model import PodKey
 from topology.snapshot import Snapshot
 from topology.verification.finding import Finding
 from topology.verification.proof import NodeProof, proofs
@@ -108,6 +109,12 @@ def snapshot_digest(snapshot: Snapshot, pause: Callable[[], None]) -> str:
     return whole.hexdigest()
 
 
+def _limited(snapshot: Snapshot) -> dict[PodKey, object]:
+    """Return what pods may send and get: of what is said of them, only that is in flows."""
+    limits = ((key, pod.ingress_bandwidth, pod.egress_bandwidth) for key, pod in snapshot.pods.items())
+    return {key: (key, *both) for key, *both in limits if any(each is not None for each in both)}
+
+
 def _objects(snapshot: Snapshot) -> Iterator[str]:
     yield repr(snapshot.cluster)
     parts: tuple[Iterable[object], ...] = (
@@ -119,7 +126,11 @@ def _objects(snapshot: Snapshot) -> Iterator[str]:
         (value for _, value in sorted(snapshot.blocks.items(), key=lambda item: (item[0][0], str(item[0][1])))),
         (value for _, value in sorted(snapshot.services.items())),
         (value for _, value in sorted(snapshot.slices.items())),
+        (value for _, value in sorted(snapshot.egresses.items())),
+        (value for _, value in sorted(snapshot.outages.items())),
         (value for _, value in sorted(snapshot.ports.items())),
+        (value for _, value in sorted(_limited(snapshot).items())),
+        (value for _, value in sorted(snapshot.mirrors.items())),
     )
     for values in parts:
         for value in values:

@@ -15,13 +15,13 @@ from typing import Final
 from topology import fields
 from topology.compiler import Tables
 from topology.fields import IPV4_DST, IPV4_SRC
-from topology.model import HAIRPIN, NODE_PORTS, TUN_OFPORT, Port
+from topology.model import HAIRPIN, NODE_PORTS, TUN_OFPORT, Port, PortKey
 from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
 from topology.packet import Packet, arriving, tunnelled
 from topology.pipeline import SERVICE_ZONE
 from topology.reach import known_as
 from topology.snapshot import Snapshot
-from topology.specification import FromNode, FromPort, FromTunnel, Said, may
+from topology.specification import FromNode, FromPort, FromTunnel, Said, copies, dscp, may
 from topology.switch import AmbiguousError
 from topology.targets import Target
 from topology.trace import Fabric, Trace
@@ -140,13 +140,20 @@ class _Search:
         else:
             fits = seen == expected or (isinstance(expected, Dropped) and isinstance(seen, Dropped))
         shows = not fits or (trace is not None and self._is_garbled(trace, candidate, said))
+        shows = shows or (trace is not None and _copied(trace) != self._copies(candidate, trace.outcome))
         return Witness(candidate.ingress, candidate.packet, expected, seen, shows, tuple(each.packet for each in said))
+
+    def _copies(self, candidate: Candidate, outcome: Outcome) -> list[PortKey]:
+        return list(copies(self.snapshot, candidate.packet, candidate.ingress, outcome))
 
     def _may(self, candidate: Candidate, said: tuple[Said, ...], choice: _Choice) -> Outcome:
         return may(self.snapshot, candidate.packet, candidate.ingress, said, choice)
 
     def _is_garbled(self, trace: Trace, candidate: Candidate, said: tuple[Said, ...]) -> bool:
-        """Whether who got a packet does not take it for its own, or for the sender's: another MAC, another address."""
+        """Whether who got a packet does not take it for its own, or for the sender's: another MAC, another address.
+
+        Or it has another DSCP than it is to have.
+        """
         match trace.outcome:
             case Delivered(port=key):
                 port = self.snapshot.ports[key]
@@ -159,6 +166,8 @@ class _Search:
                     return True
             case _:
                 return False
+        if trace.packet.get(fields.IP_DSCP) != dscp(self.snapshot, candidate.packet, candidate.ingress):
+            return True
         is_arp = trace.packet.get(fields.ETH_TYPE) == fields.ETH_ARP
         address, quoted = trace.packet.get(IPV4_DST), trace.packet.quoted
         # An error is taken by whoever sent what it quotes, and all candidates quote what the receiver could have sent.
@@ -189,6 +198,11 @@ class _Search:
             return self._is_to_service(candidate) and packet.get(IPV4_SRC) != _HAIRPIN
         names = (*known_as(sender, receiver, self.snapshot), *(sender.cluster_addresses or sender.addresses))
         return packet.get(IPV4_SRC) not in {int(name) for name in names}
+
+
+def _copied(trace: Trace) -> list[PortKey]:
+    """Who got copies; those that nobody got count as well, as nobody's."""
+    return sorted(copy.port if isinstance(copy, Delivered) else PortKey("", "", "") for copy in trace.copies)
 
 
 def _plain(outcome: Outcome) -> Outcome:

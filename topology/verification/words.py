@@ -68,8 +68,8 @@ def outcome_text(outcome: Outcome) -> str:
     match outcome:
         case Delivered(node=node, port=port):
             return f"delivered to container {port.container} ({port.interface}) on {node}"
-        case Sent(node=node, where=where):
-            return f"{_PLACES[where]} on {node}"
+        case Sent(node=node, where=where, source=source):
+            return f"{_PLACES[where]} on {node}{'' if source is None else f', from {source}'}"
         case _:
             return f"dropped on {outcome.node}"
 

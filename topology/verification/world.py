@@ -16,9 +16,20 @@ from topology.flow import Actions, Match, MatchTerm
 from topology.model import AddressBlock, ConnectionKey, Network, Node, PortKey, Prefix, ServiceKey
 from topology.pipeline import SPACE
 from topology.snapshot import Snapshot
-from topology.verification.endpoints import Balances, Offers, offers
+from topology.verification.endpoints import Balances, Offer, Offers, is_deserted, offers, outer_offers
 from topology.verification.lazily import lazily
-from topology.verification.shape import ADDRESS_MASK, IS_IP, SHARED, W32, Facts, family_of, in_prefix, is_to, to_peer
+from topology.verification.shape import (
+    ADDRESS_MASK,
+    ENVELOPED,
+    IS_IP,
+    SHARED,
+    W32,
+    Facts,
+    family_of,
+    in_prefix,
+    is_to,
+    to_peer,
+)
 from topology.verification.translation import Translations
 
 if TYPE_CHECKING:
@@ -38,6 +49,8 @@ class Focus:
     blocks: set[tuple[str, Prefix]] = field(default_factory=set)
     services: set[ServiceKey] = field(default_factory=set)
     nodes: set[str] = field(default_factory=set)
+    egresses: set[str] = field(default_factory=set)
+    mirrors: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +78,7 @@ class _ByName(dict[str, Peer | None]):
         vtep = node.underlay
         outer = (family_of(vtep.version).tunnel_source, int(vtep), ADDRESS_MASK[vtep.version])
         routes = tuple((SHARED, *in_prefix(cidr)) for cidr in node.subnets)
-        sources = tuple((outer, kind) for kind in self._kinds)
+        sources = tuple((outer, *ENVELOPED, kind) for kind in self._kinds)
         return Peer(node.name, sources, routes, (SHARED, *is_to(vtep)), to_peer(vtep))
 
 
@@ -196,6 +209,13 @@ class World:
         """These terms, of all services."""
         services = self.snapshot.services.values()
         return tuple(offer.match for service in services for offer in offers(service, self.snapshot))
+
+    @lazily
+    def deserted(self) -> tuple[Offer, ...]:
+        """Ports without any endpoint, as they are for who comes from outside by his own address."""
+        services = self.snapshot.services_outside.values()
+        found = (offer for service in services for offer in outer_offers(service, self.snapshot))
+        return tuple(offer for offer in found if is_deserted(offer, self.snapshot))
 
     @lazily
     def staying(self) -> tuple[Match, ...]:
