@@ -663,7 +663,7 @@ def broken(snapshot: Snapshot, tables: Tables) -> Fault:
     """A pod's address that leads to somebody else's port."""
     for seed in range(100):
         fault = inject(tables, numbers_of(snapshot), "swap_port", Random(seed))
-        if fault is not None and fault.before.table == Table.LOCAL:
+        if fault is not None and fault.before.table == Table.LOCAL and fault.section.feature == FeatureId.PORTS:
             return fault
     raise AssertionError("no flow to break")
 

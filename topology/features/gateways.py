@@ -89,9 +89,9 @@ def touched(change: Change, snapshot: Snapshot) -> Iterable[Section]:
     if not snapshot.egresses_via:
         return ()
     match change.subject:
-        case Port(key=key, project=project, pod=name):
-            pod = PodKey(project, name)
-            return chain((_of_port(key),), _of_homes(_homes_by(pod, snapshot), snapshot))
+        case Port(key=key):
+            homes = {home for pod in change.pods for home in _homes_by(pod, snapshot)}
+            return chain((_of_port(key),), _of_homes(homes, snapshot))
         case Pod(key=pod):
             return map(_of_port, snapshot.port_by_pod.get(pod, {}))
         case Hosting(node=node):

@@ -58,9 +58,7 @@ def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
     match change.subject:
         case Port(key=key):
             yield Section(key.node, key)
-            for pod in {
-                PodKey(side.project, side.pod) for side in (change.before, change.after) if isinstance(side, Port)
-            }:
+            for pod in change.pods:
                 yield from _of_pod(key.node, pod, snapshot)
         case Mirror():
             for side in (change.before, change.after):

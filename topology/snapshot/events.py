@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeAlias
 
-from topology.model import Subject
+from topology.model import PodKey, Port, Subject
 
 
 class Put(NamedTuple):
@@ -34,3 +34,9 @@ class Change(NamedTuple):
         subject = self.after if self.after is not None else self.before
         assert subject is not None
         return subject
+
+    @property
+    def pods(self) -> set[PodKey]:
+        """The pods whose port it was before, and is after; empty if it is no port that changes."""
+        sides = (side for side in (self.before, self.after) if isinstance(side, Port))
+        return {PodKey(port.project, port.pod) for port in sides}

@@ -56,9 +56,10 @@ def _on(node: str, concern: Concern) -> Focus:
 
 def _mark(change: Change, snapshot: Snapshot, concern: Concern) -> None:
     match change.subject:
-        case Port(key=key, project=project, pod=pod):
+        case Port(key=key):
             _on(key.node, concern).ports.add(key)
-            _mirrored(PodKey(project, pod), snapshot, concern)
+            for pod in change.pods:
+                _mirrored(pod, snapshot, concern)
         case Hosting(node=node, network=network):
             _network(network, snapshot, _on(node, concern))
             for mirror in snapshot.mirrors_of.get(network, {}):
@@ -102,8 +103,8 @@ def _mark_egress(change: Change, snapshot: Snapshot, concern: Concern) -> None:
         case Pod(key=pod):
             for key in snapshot.port_by_pod.get(pod, {}):
                 _on(key.node, concern).ports.add(key)
-        case Port(project=project, pod=name):
-            _gateway(PodKey(project, name), snapshot, concern)
+        case Port():
+            _gateways(change.pods, snapshot, concern)
         case Hosting(node=node, network=network):
             _on(node, concern).egresses.update(snapshot.egresses_of.get(_left_from(network, snapshot), {}))
         case Held(address=address) if address in snapshot.egress_by_address:
@@ -126,9 +127,9 @@ def _mark_egress(change: Change, snapshot: Snapshot, concern: Concern) -> None:
                 _on(node, concern).egresses.update(found)
 
 
-def _gateway(pod: PodKey, snapshot: Snapshot, concern: Concern) -> None:
-    """What a gateway's port is to those who leave by it."""
-    _egresses({each.network for each in snapshot.egresses.values() if each.via == pod}, snapshot, concern)
+def _gateways(pods: set[PodKey], snapshot: Snapshot, concern: Concern) -> None:
+    """What gateways' ports are to those who leave by them."""
+    _egresses({each.network for each in snapshot.egresses.values() if each.via in pods}, snapshot, concern)
 
 
 def _become(egress: Egress, snapshot: Snapshot, concern: Concern) -> None:
