@@ -147,7 +147,7 @@ SEEDS = tuple(range(20))
 FAULTS_OF_A_KIND = 2  # that are tried in every network
 NO_SERVICE = int(IPv4Address("172.30.0.77"))
 LEAST_FAULTS = 50  # that can be put into every network; 1468 in all of them when this was written
-LEAST_CHANGES = 20  # of who reaches whom among these; 826 in all networks together
+LEAST_CHANGES = 20  # of who reaches whom among these; 826 in all networks when all were walked
 
 
 def numbers_of(snapshot: Snapshot) -> Numbers:
@@ -191,10 +191,11 @@ def test_every_fault_is_caught(seed: int) -> None:
         whole, of_section = alarms(fault, snapshot, tables)
         assert whole, fault
         assert of_section, fault
-        changing[kind] += changes_reach(fault, snapshot, walks)
+        if changing.total() < LEAST_CHANGES:  # walks are dear: enough of the faults are known to matter
+            changing[kind] += changes_reach(fault, snapshot, walks)
         assert all(finding.node == fault.node for finding in (*whole, *of_section)), fault
     assert tried.total() >= LEAST_FAULTS
-    assert changing.total() >= LEAST_CHANGES
+    assert changing.total() == LEAST_CHANGES
 
 
 @pytest.mark.parametrize("seed", range(5))
