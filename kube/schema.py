@@ -153,11 +153,19 @@ def _structural(schema: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]
     choices = schema.get("anyOf", ())
     if any(choice.get("type") == "null" for choice in choices):
         (choice,) = (choice for choice in choices if choice.get("type") != "null")
-        return {**_structural({**schema, **choice, "anyOf": ()}, parts), "nullable": True}
+        return _nullable(_structural({**schema, **choice, "anyOf": ()}, parts))
     told = {name: value for name, value in schema.items() if name in _KEPT}
     if "description" in told:
         told["description"] = inspect.cleandoc(told["description"])
     return told | _inside(schema, told, parts)
+
+
+def _nullable(told: dict[str, Any]) -> dict[str, Any]:
+    """Admit null too. Of an enumeration an API server refuses it, also where null is one of the values."""
+    if "enum" in told:
+        told = {**told, "pattern": f"^({'|'.join(map(re.escape, told['enum']))})$"}
+        del told["enum"]
+    return {**told, "nullable": True}
 
 
 def _inside(schema: dict[str, Any], told: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +61,13 @@ class Cluster:
 
 
 def install(cluster: Cluster) -> None:
-    """Let the API server know our custom resources, and wait until it serves them."""
+    """Let the API server know our custom resources, as they are now, and wait until it serves them."""
     for resource in CUSTOM_RESOURCES:
-        with suppress(Conflict):
-            cluster.client.create(DEFINITIONS, definition(resource))
+        wanted = definition(resource)
+        try:
+            cluster.client.create(DEFINITIONS, wanted)
+        except Conflict:
+            cluster.client.patch(DEFINITIONS, wanted["metadata"]["name"], wanted)
     for resource in CUSTOM_RESOURCES:
         _served(cluster, Resource(GROUP, VERSION, resource.plural))
 

@@ -35,6 +35,7 @@ def test_a_schema_is_structural(resource: Any) -> None:
         assert not {"$ref", "anyOf", "prefixItems", "const", "default", "examples"} & set(part)
         assert "(?" not in part.get("pattern", "")
         re.compile(part.get("pattern", ""))
+        assert not {"nullable", "enum"} <= set(part)  # an API server would refuse null
 
 
 def test_columns_are_as_kubectl_shows_them(installed: Cluster) -> None:
