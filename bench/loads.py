@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import Any, Final, NamedTuple
 
-from bench.helpers import ROOT
 from bench.pods import WrongEndError
+from bench.workers import ROOT
 from lab.namespaces import Namespace
 
 IPERF_PORT: Final = 5201

@@ -1,4 +1,4 @@
-"""The least event loop for the helper processes: non-blocking connections and a command socket. No OpenFlow.
+"""The least event loop for the worker processes: non-blocking connections and a command socket. No OpenFlow.
 
 Standard library only and no queues in between: what these processes cost is part of every figure.
 """

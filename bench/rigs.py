@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import helpers
+from bench import workers
 from bench.controller import Controller
 from bench.cpu import Programs
 from bench.dummies import MOST_BRIDGES, Bridge, DummySwitches
 from bench.ground import OPENFLOW_PORT, Ground
-from bench.helpers import Helper
 from bench.tap import Message, Tap
+from bench.workers import Worker
 from bench.world import FIRST_POD_PORT, Plan, interfaces, seed
 from lab.probes import together
 from lab.state import State
@@ -74,16 +74,16 @@ class Site:
 
     def connect(self, port: int = OPENFLOW_PORT) -> None:
         """Let all switches connect to `port` of their entrances, at once."""
-        for helper in self._helpers:
-            helper.remote.ask("connect", port=port)
+        for worker in self._workers:
+            worker.remote.ask("connect", port=port)
         if self.size.alone:
             for switches in self.switches:
                 switches.connect(port)
 
     def disconnect(self) -> None:
         """End all connections of fronts and fakes."""
-        for helper in self._helpers:
-            helper.remote.ask("disconnect")
+        for worker in self._workers:
+            worker.remote.ask("disconnect")
 
     def bridge(self, number: int) -> tuple[DummySwitches, Bridge]:
         """The real bridge of node `number`, and the process it is in."""
@@ -109,11 +109,11 @@ class Site:
         """The processes of the switches, by program; the fronts and fakes are called harness."""
         daemons = [switches.pids() for switches in self.switches]
         found = {program: tuple(one[program] for one in daemons) for program in ("ovs-vswitchd", "ovsdb-server")}
-        return {**found, "harness": tuple(helper.pid for helper in self._helpers)}
+        return {**found, "harness": tuple(worker.pid for worker in self._workers)}
 
     @property
-    def _helpers(self) -> list[Helper]:
-        return [helper for helper in (self.fronts, self.fakes) if helper is not None]
+    def _workers(self) -> list[Worker]:
+        return [worker for worker in (self.fronts, self.fakes) if worker is not None]
 
     def _fronted(self) -> list[dict[str, Any]]:
         return [
@@ -122,12 +122,12 @@ class Site:
             for bridge in switches.bridges
         ]
 
-    def _start(self, module: str, nodes: Sequence[dict[str, Any]]) -> Helper:
-        file = self.ground.folder("helpers") / f"{module}.json"
+    def _start(self, module: str, nodes: Sequence[dict[str, Any]]) -> Worker:
+        file = self.ground.folder("workers") / f"{module}.json"
         file.write_text(json.dumps(nodes))
-        helper = helpers.python(self.ground, module, str(file))
-        self._undo.callback(helper.kill)
-        return helper
+        worker = workers.python(self.ground, module, str(file))
+        self._undo.callback(worker.kill)
+        return worker
 
 
 class ControllerRig:
@@ -170,7 +170,7 @@ class RawRig:
     """Switches that are answered with recorded bytes, by the process that `start_answers` starts."""
 
     def __init__(
-        self, state: State, name: str, snapshot: Snapshot, size: Size, start_answers: Callable[[Ground], Helper]
+        self, state: State, name: str, snapshot: Snapshot, size: Size, start_answers: Callable[[Ground], Worker]
     ) -> None:
         self.site = Site(state, name, snapshot, size)
         self.answers = start_answers(self.site.ground)
@@ -195,14 +195,14 @@ class RawRig:
         return Programs({"answers": (self.answers.pid,), **self.site.pids()})
 
 
-def plain_answers(ground: Ground) -> Helper:
+def plain_answers(ground: Ground) -> Worker:
     """Answers by a plain socket."""
-    return helpers.python(ground, "bench.plain", "answer")
+    return workers.python(ground, "bench.plain", "answer")
 
 
-def ryu_answering(ground: Ground) -> Helper:
+def ryu_answering(ground: Ground) -> Worker:
     """Answers by a bare Ryu application."""
-    return helpers.ryu(ground, OPENFLOW_PORT)
+    return workers.ryu(ground, OPENFLOW_PORT)
 
 
 def _ports(snapshot: Snapshot, number: int) -> dict[str, int]:

@@ -11,17 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from bench import helpers
+from bench import workers
 from bench.answers import ASK
 from bench.cpu import Programs, average
 from bench.figures import Contender, Distribution, Ratio, Row, mean
 from bench.ground import ASKING_PORT, RYU_ASKING_PORT, Ground
-from bench.helpers import Helper
 from bench.interleave import interleave
 from bench.pods import WrongEndError
 from bench.rigs import ControllerRig, Site, Size
 from bench.setting import Setting
 from bench.tap import Message, Tap
+from bench.workers import Worker
 from bench.world import FIRST_POD_PORT, FLOWS_OF_A_POD
 from ryu_apps.openflow.decode import bundle_reply
 from ryu_apps.openflow.wire import MessageType, MultipartType
@@ -47,17 +47,17 @@ class Return:
 class Asker:
     """A process that asks every switch that connects for its sentinels, once, and does nothing else."""
 
-    def __init__(self, site: Site, port: int, start: Callable[[Ground], Helper], undo: ExitStack) -> None:
+    def __init__(self, site: Site, port: int, start: Callable[[Ground], Worker], undo: ExitStack) -> None:
         self._site = site
         self._port = port
         self._tap = Tap(site.ground.namespace, port)
         undo.callback(self._tap.close)
-        self._helper = start(site.ground)
-        undo.callback(self._helper.kill)
+        self._worker = start(site.ground)
+        undo.callback(self._worker.kill)
 
     def __call__(self, _: int) -> Return:
         """Let all switches connect to it; the controller is away and they have no other connection."""
-        programs = Programs({"asker": (self._helper.pid,), **self._site.pids()})
+        programs = Programs({"asker": (self._worker.pid,), **self._site.pids()})
         self._tap.reset()
         before = programs.read()
         self._site.connect(self._port)
@@ -140,8 +140,8 @@ def run(setting: Setting) -> Row:
         setting.say("killing and restarting it")
         rig.controller.kill()
         rig.site.disconnect()
-        plain = Asker(rig.site, ASKING_PORT, lambda ground: helpers.python(ground, "bench.plain", "ask"), undo)
-        ryu = Asker(rig.site, RYU_ASKING_PORT, lambda ground: helpers.ryu(ground, RYU_ASKING_PORT, ASK), undo)
+        plain = Asker(rig.site, ASKING_PORT, lambda ground: workers.python(ground, "bench.plain", "ask"), undo)
+        ryu = Asker(rig.site, RYU_ASKING_PORT, lambda ground: workers.ryu(ground, RYU_ASKING_PORT, ASK), undo)
         results = interleave((plain, ryu, restarts.undisturbed, restarts.drifted), setting.pace)
         if restarts.flow_count() != flows:
             raise WrongEndError(f"{restarts.flow_count()} flows at the end where {flows} are right")

@@ -1,4 +1,4 @@
-"""Commands to helper processes: answered, answered later, refused, or nobody there."""
+"""Commands to worker processes: answered, answered later, refused, or nobody there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from bench import commands
 from bench.commands import CommandError, Later, Remote, obey
-from bench.helpers import ROOT
+from bench.workers import ROOT
 
 
 class Target:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from bench import exchange
-from bench.helpers import ROOT
+from bench.workers import ROOT
 
 ME = "127.0.0.1"
 

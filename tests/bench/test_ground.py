@@ -1,4 +1,4 @@
-"""Namespaces, the tap, the fronts and the helper processes, for real; and one whole row."""
+"""Namespaces, the tap, the fronts and the worker processes, for real; and one whole row."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import helpers
+from bench import workers
 from bench.answers import write
 from bench.dummies import Bridge, DummySwitches, PortDatabase
 from bench.executions import Execution, execute_all
@@ -137,7 +137,7 @@ def test_ports_come_and_go_by_the_database(ground: Ground, switches: DummySwitch
 
 @pytest.mark.parametrize("start", [plain_answers, ryu_answering])
 def test_raw_contenders_answer_a_port_with_the_recorded_bytes(
-    start: Callable[[Ground], helpers.Helper], ground: Ground, switches: DummySwitches
+    start: Callable[[Ground], workers.Worker], ground: Ground, switches: DummySwitches
 ) -> None:
     entries = tuple(small_table().entries())
     encoder, folder = Encoder(), ground.folder("recorded")
@@ -147,7 +147,7 @@ def test_raw_contenders_answer_a_port_with_the_recorded_bytes(
     write(folder / "bundles", {(1, b"v9", False): encoder.bundle(Delta(entries[4:6], ()))})
     tap = Tap(ground.namespace)
     answers = start(ground)
-    fronts = helpers.python(ground, "bench.fronts", str(folder / "nodes"))
+    fronts = workers.python(ground, "bench.fronts", str(folder / "nodes"))
     answers.remote.ask("preludes", path=str(folder / "preludes"))
     answers.remote.ask("bundles", path=str(folder / "bundles"))
     fronts.remote.ask("connect")

@@ -15,7 +15,7 @@ from bench.ground import Ground
 ROOT = Path(bench.__file__).parent.parent
 
 
-class Helper:
+class Worker:
     """A process `command` on a ground that listens for commands on the Unix socket `path`."""
 
     def __init__(self, ground: Ground, path: Path, command: list[str], environment: Mapping[str, str]) -> None:
@@ -37,15 +37,15 @@ class Helper:
         self._process.wait()
 
 
-def python(ground: Ground, module: str, *arguments: str) -> Helper:
+def python(ground: Ground, module: str, *arguments: str) -> Worker:
     """Start `python -m MODULE SOCKET ARGUMENTS…`."""
-    path = ground.folder("helpers") / module
-    return Helper(ground, path, [sys.executable, "-m", module, str(path), *arguments], {})
+    path = ground.folder("workers") / module
+    return Worker(ground, path, [sys.executable, "-m", module, str(path), *arguments], {})
 
 
-def ryu(ground: Ground, port: int, *variables: str) -> Helper:
+def ryu(ground: Ground, port: int, *variables: str) -> Worker:
     """Start `ryu-manager bench.ryu_answers` on an OpenFlow port, with these variables set in its environment."""
-    path = ground.folder("helpers") / f"ryu{port}"
+    path = ground.folder("workers") / f"ryu{port}"
     program = str(Path(sys.executable).parent / "ryu-manager")
     command = [program, "bench.ryu_answers", "--ofp-listen-host=0.0.0.0", f"--ofp-tcp-listen-port={port}"]
-    return Helper(ground, path, command, {COMMANDS: str(path), **dict.fromkeys(variables, "1")})
+    return Worker(ground, path, command, {COMMANDS: str(path), **dict.fromkeys(variables, "1")})
