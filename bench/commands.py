@@ -35,6 +35,7 @@ class Remote:
                 break
             except (FileNotFoundError, ConnectionRefusedError):
                 if time.monotonic() > deadline:
+                    self._socket.close()
                     raise CommandError(f"nobody listens on {path}") from None
                 time.sleep(0.02)
         self._reader = self._socket.makefile("rb")
