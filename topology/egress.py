@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from topology.holding import spread
 from topology.labels import Labels
-from topology.model import Address, Egress, Held, Network, Pod, PodKey, Port
+from topology.model import Address, Egress, Held, Move, Network, Pod, PodKey, Port
 from topology.snapshot import Change, Snapshot
 
 
@@ -55,6 +55,20 @@ def networks_of(home: str, snapshot: Snapshot) -> Iterator[Network]:
     moves = (snapshot.moves[project] for project in snapshot.moves_of.get(home, {}))
     names = (home, *sorted(move.transit for move in moves if move.source == home))
     yield from (snapshot.networks[name] for name in names if name in snapshot.networks)
+
+
+def homes_of(change: Change, snapshot: Snapshot) -> set[str]:
+    """Return the networks whose egresses the change of an egress, a move or a network is about."""
+    found: set[str] = set()
+    for side in (change.before, change.after):
+        match side:
+            case Egress(network=network):
+                found.add(network)
+            case Move(source=source):
+                found.add(source)
+            case Network(name=name):
+                found.add(home_of(name, snapshot))
+    return found
 
 
 def _labels(port: Port, snapshot: Snapshot) -> Labels:

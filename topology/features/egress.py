@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Final
 
 from topology import pipeline
-from topology.egress import home_of, networks_of, source_of
+from topology.egress import home_of, homes_of, networks_of, source_of
 from topology.features.section import Section, SubjectKey
 from topology.fields import CT_MARK, ETH_DST, ETH_SRC, ETH_TYPE, IN_PORT, Field, family
 from topology.flow import DROP, Actions, Flow, at, conntrack, goto, known_nat, load, match_fields, nat_from, output
@@ -90,7 +90,7 @@ def touched(change: Change, snapshot: Snapshot) -> Iterable[Section]:
             sides = (side for side in (change.before, change.after) if isinstance(side, Held))
             return _of_held(address, {side.node for side in sides}, snapshot)
         case Egress() | Move() | Network():
-            return chain.from_iterable(_of_home(home, snapshot) for home in _homes(change, snapshot))
+            return chain.from_iterable(_of_home(home, snapshot) for home in homes_of(change, snapshot))
     return ()
 
 
@@ -158,20 +158,6 @@ def _arrives(network: Network, address: Address) -> Iterator[Flow]:
 
 def _of_port(key: PortKey) -> Section:
     return Section(key.node, (_PORT, *key))
-
-
-def _homes(change: Change, snapshot: Snapshot) -> set[str]:
-    """Return the networks whose egresses a change is about."""
-    found: set[str] = set()
-    for side in (change.before, change.after):
-        match side:
-            case Egress(network=network):
-                found.add(network)
-            case Move(source=source):
-                found.add(source)
-            case Network(name=name):
-                found.add(home_of(name, snapshot))
-    return found
 
 
 def _of_home(home: str, snapshot: Snapshot) -> Iterator[Section]:

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Final
 
 from topology import pipeline
-from topology.egress import egress_of, home_of, networks_of
+from topology.egress import egress_of, homes_of, networks_of
 from topology.features.section import Section, SubjectKey
 from topology.fields import (
     CT_MARK,
@@ -100,7 +100,7 @@ def touched(change: Change, snapshot: Snapshot) -> Iterable[Section]:
             here = (Section(name, subject) for subject in subjects(name, snapshot))
             return chain(here, _gateways(snapshot.egresses_via, snapshot))
         case Egress() | Move() | Network():
-            return chain(_of_homes(_homes(change, snapshot), snapshot), _of_pods(change, snapshot))
+            return chain(_of_homes(homes_of(change, snapshot), snapshot), _of_pods(change, snapshot))
     return ()
 
 
@@ -175,20 +175,6 @@ def _of_port(key: PortKey) -> Section:
 
 def _homes_by(pod: PodKey, snapshot: Snapshot) -> set[str]:
     return {snapshot.egresses[name].network for name in snapshot.egresses_via.get(pod, {})}
-
-
-def _homes(change: Change, snapshot: Snapshot) -> set[str]:
-    """Return the networks whose egresses a change is about."""
-    found: set[str] = set()
-    for side in (change.before, change.after):
-        match side:
-            case Egress(network=network):
-                found.add(network)
-            case Move(source=source):
-                found.add(source)
-            case Network(name=name):
-                found.add(home_of(name, snapshot))
-    return found
 
 
 def _of_pods(change: Change, snapshot: Snapshot) -> Iterator[Section]:
