@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Set
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import eventlet
@@ -19,18 +18,20 @@ from eventlet.event import Event as GreenEvent
 from eventlet.queue import LightQueue
 
 from rest.control import Published, Replicas, Submitted, SwitchPhase
+from ryu_apps.batch import Batch, Outcome, Submission, worked_out
 from ryu_apps.departures import Departures
 from ryu_apps.domain import ALONE, Domain
-from ryu_apps.gate import compiled, updated
+from ryu_apps.gate import compiled
 from ryu_apps.keeping import Keeper
+from ryu_apps.link import Link, Wire
 from ryu_apps.lost import LostInterfaces
 from ryu_apps.openflow.decode import FlowStats
 from ryu_apps.publication import Publication, topics_of
 from ryu_apps.pulse import Pulse
-from ryu_apps.session import Link, SwitchSession, Wire
-from store.base import Mark, Outdated, Store, StoreError
+from ryu_apps.session import SwitchSession
+from store.base import Outdated, Store, StoreError
 from topology.admission import admit
-from topology.compiler import FlowTable, SectionKey, Tables
+from topology.compiler import FlowTable
 from topology.egress import forgotten
 from topology.model import EndpointSlice, Node, Port, PortKey, Quarantine
 from topology.requests import (
@@ -45,7 +46,7 @@ from topology.requests import (
     Request,
     SwitchPorts,
 )
-from topology.snapshot import Change, Event, Snapshot, apply_all
+from topology.snapshot import Change, Event, Snapshot
 from topology.targets import gone
 
 _BATCH = 64
@@ -56,37 +57,10 @@ _LONGEST_RETRY_SECONDS = 30.0
 log = structlog.get_logger(__name__)
 
 
-class _Submission(NamedTuple):
-    """A request on its way, and where its result is awaited."""
-
-    request: Request
-    reply: GreenEvent
-
-
 class _Call(NamedTuple):
     """Anything else that must happen in the owner thread."""
 
     action: Callable[[], None]
-
-
-@dataclass(slots=True)
-class _Batch:
-    """A batch being worked out: nothing of it is visible before it is stored."""
-
-    snapshot: Snapshot
-    events: list[Event] = field(default_factory=list)
-    changes: list[Change] = field(default_factory=list)
-    accepted: list[_Submission] = field(default_factory=list)
-    marks: tuple[Mark, ...] = ()
-    # Answered with the others: if the batch fails, its requests are tried one by one, these among them.
-    refused: list[tuple[_Submission, Refused]] = field(default_factory=list)
-
-
-class _Outcome(NamedTuple):
-    """A batch worked out."""
-
-    tables: Tables
-    changed: dict[str, Set[SectionKey]]  # nodes whose flows differ, and the sections computed anew
 
 
 class Owner:
@@ -120,13 +94,13 @@ class Owner:
     def submit(self, request: Request) -> Submitted:
         """Store and apply a request; return when that is done. Raises Refused with nothing changed."""
         reply = GreenEvent()
-        self._queue.put(_Submission(request, reply))
+        self._queue.put(Submission(request, reply))
         submitted: Submitted = reply.wait()
         return submitted
 
     def post(self, request: Request) -> None:
         """Let a request that nobody waits for be applied; a refusal is logged."""
-        self._queue.put(_Submission(request, GreenEvent()))
+        self._queue.put(Submission(request, GreenEvent()))
 
     def call(self, action: Callable[[], None]) -> None:
         """Let `action` run in the owner thread."""
@@ -206,20 +180,20 @@ class Owner:
             except Exception as error:
                 log.exception("entries of the queue failed")
                 for item in items:
-                    if isinstance(item, _Submission) and not item.reply.ready():
+                    if isinstance(item, Submission) and not item.reply.ready():
                         item.reply.send_exception(error)
 
-    def _take(self) -> list[_Submission | _Call]:
-        items: list[_Submission | _Call] = [self._queue.get()]
+    def _take(self) -> list[Submission | _Call]:
+        items: list[Submission | _Call] = [self._queue.get()]
         while len(items) < _BATCH and not self._queue.empty():
             items.append(self._queue.get())
         return items
 
-    def _work(self, items: list[_Submission | _Call]) -> None:
+    def _work(self, items: list[Submission | _Call]) -> None:
         """Do entries in order; requests that stand beside each other are one batch."""
-        for is_request, group in itertools.groupby(items, key=lambda item: isinstance(item, _Submission)):
+        for is_request, group in itertools.groupby(items, key=lambda item: isinstance(item, Submission)):
             if is_request:
-                self._requests([item for item in group if isinstance(item, _Submission)])
+                self._requests([item for item in group if isinstance(item, Submission)])
                 continue
             for item in group:
                 self._guarded(item)
@@ -230,10 +204,10 @@ class Owner:
         except Exception:
             log.exception("an entry of the queue failed")
 
-    def _requests(self, submissions: list[_Submission], tries: int = _TRIES) -> None:
+    def _requests(self, submissions: list[Submission], tries: int = _TRIES) -> None:
         try:
             batch = self._admit(submissions)
-            outcome = self._compile(batch)
+            outcome = worked_out(batch, self.publication.current)
             batch.marks = self._keeper.keep(batch.events, batch.changes)
         except Outdated as outdated:
             self._take_over(outdated.events)
@@ -257,17 +231,17 @@ class Owner:
         if batch.changes:
             self._take_over(lambda snapshot: self._keeper.released(snapshot, batch.events))
 
-    def _failed(self, submissions: Iterable[_Submission], error: Exception) -> None:
+    def _failed(self, submissions: Iterable[Submission], error: Exception) -> None:
         log.error("requests failed", why=str(error))
         for submission in submissions:
             submission.reply.send_exception(error)
 
     def _take_over(self, observe: Callable[[Snapshot], tuple[Event, ...]]) -> None:
-        batch = _Batch(self.publication.current.snapshot)
-        self._apply(batch, observe(batch.snapshot))
+        batch = Batch(self.publication.current.snapshot)
+        batch.apply(observe(batch.snapshot))
         if batch.changes:
-            self._apply(batch, self._numbers(batch))
-            self._install(batch, self._compile(batch, decided_here=False))
+            batch.apply(self._numbers(batch))
+            self._install(batch, worked_out(batch, self.publication.current, decided_here=False))
 
     def _begin_with(self, snapshot: Snapshot, pause: Callable[[], object], done: Callable[[], object]) -> None:
         tables = compiled(snapshot, pause)
@@ -277,8 +251,8 @@ class Owner:
         self._publish((), Published(revision, snapshot, tables))
         done()
 
-    def _admit(self, submissions: list[_Submission]) -> _Batch:
-        batch = _Batch(self.publication.current.snapshot)
+    def _admit(self, submissions: list[Submission]) -> Batch:
+        batch = Batch(self.publication.current.snapshot)
         for submission in submissions:
             try:
                 self._domain.check(submission.request)
@@ -286,15 +260,10 @@ class Owner:
             except Refused as refusal:
                 batch.refused.append((submission, refusal))
                 continue
-            self._apply(batch, events)
-            self._apply(batch, self._already_seen(batch.snapshot, submission.request))
+            batch.apply(events)
+            batch.apply(self._already_seen(batch.snapshot, submission.request))
             batch.accepted.append(submission)
         return batch
-
-    def _apply(self, batch: _Batch, events: tuple[Event, ...]) -> None:
-        batch.snapshot, changes = apply_all(batch.snapshot, events)
-        batch.events.extend(events)
-        batch.changes.extend(changes)
 
     def _already_seen(self, snapshot: Snapshot, request: Request) -> tuple[Event, ...]:
         """A port may be on the switch before the node has reported it."""
@@ -305,7 +274,7 @@ class Owner:
             return ()
         return admit(snapshot, PortSeen(request.key.node, request.host_interface, ofport))
 
-    def _numbers(self, batch: _Batch) -> tuple[Event, ...]:
+    def _numbers(self, batch: Batch) -> tuple[Event, ...]:
         """Return the numbers of ports that switches have told before anybody told of the ports."""
         events: list[Event] = []
         for before, after in batch.changes:
@@ -320,18 +289,7 @@ class Owner:
         session = self._sessions.get(node)
         return None if session is None else session.ofports.get(interface)
 
-    def _compile(self, batch: _Batch, *, decided_here: bool = True) -> _Outcome:
-        published = self.publication.current
-        requests = (submission.request for submission in batch.accepted) if decided_here else None
-        tables, dirty = updated(published, batch.changes, batch.snapshot, requests)
-        changed = {
-            node: keys
-            for node, keys in dirty.items()
-            if node in published.tables and _differ(published.tables[node], tables[node], keys)
-        }
-        return _Outcome(tables, changed)
-
-    def _install(self, batch: _Batch, outcome: _Outcome) -> None:
+    def _install(self, batch: Batch, outcome: Outcome) -> None:
         """The batch is stored: make it the present, tell the switches, answer those who asked."""
         previous = self.publication.current
         revision = next(self._revisions) if batch.changes else previous.revision
@@ -353,7 +311,7 @@ class Owner:
             log.info("refused", request=type(submission.request).__name__, why=str(refusal))
             submission.reply.send_exception(refusal)
 
-    def _forget_connections(self, batch: _Batch) -> None:
+    def _forget_connections(self, batch: Batch) -> None:
         """Let switches forget what they led to endpoints that are gone, or out by addresses; others go on."""
         before = self.publication.current.snapshot
         for node, left in forgotten(batch.changes, before, batch.snapshot):
@@ -365,7 +323,7 @@ class Owner:
             if session.leads:
                 session.forget(found)
 
-    def _follow(self, change: Change, outcome: _Outcome) -> None:
+    def _follow(self, change: Change, outcome: Outcome) -> None:
         """Keep what stands beside the snapshot: sessions of nodes, addresses in quarantine."""
         match change:
             case Change(before=None, after=Node() as node):
@@ -495,7 +453,7 @@ class Owner:
 
     def _quietly(self, request: Request) -> None:
         """Handle a request of our own in the owner thread; a refusal is logged."""
-        self._requests([_Submission(request, GreenEvent())])
+        self._requests([Submission(request, GreenEvent())])
 
     def _audit(self, node: str) -> None:
         session = self._sessions.get(node)
@@ -581,7 +539,3 @@ class Owner:
             base.revision, base.snapshot, base.tables, committed, switches, previous.replicas, previous.waiting_for
         )
         self.publication.publish(current, changed)
-
-
-def _differ(old: FlowTable, new: FlowTable, keys: Iterable[SectionKey]) -> bool:
-    return any(old.sections.get(key) != new.sections.get(key) for key in keys)

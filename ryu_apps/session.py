@@ -27,12 +27,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
 
 from rest.control import SwitchPhase, SwitchStatus
+from ryu_apps.link import Link, Wire
 from ryu_apps.openflow.decode import FlowStats
 from ryu_apps.openflow.messages import Role
 from ryu_apps.openflow.wire import WireError
+from ryu_apps.readback import Readback
 from topology.compiler import Delta, FlowTable, SectionKey, diff, reconcile, unlike
 from topology.egress import Left
 from topology.flow import DIGEST_MASK, Entry, Group, Meter, owner_class, sentinel
@@ -49,65 +50,6 @@ _MOST_GONE = 4096
 
 # In the others the switch is compared with the whole table before anything is sent; they may last for weeks.
 _TRACKING = frozenset({SwitchPhase.SYNCHRONISING, SwitchPhase.PROGRAMMING, SwitchPhase.IN_SYNC})
-
-
-class Wire(Protocol):
-    """What a session needs of OpenFlow: bytes of a bundle, and of a request for flows."""
-
-    def bundle(self, delta: Delta) -> Iterable[bytes]:
-        """Return one ordered atomic bundle, from open to commit, in parts to be sent one after the other.
-
-        What a bundle cannot carry and its flows need, meters, precedes it.
-        """
-        ...
-
-    def read_flows(self, xid: int, table: int | None, cookie: int, mask: int) -> bytes:
-        """Return a request for the flows of a table (None: of all) whose cookie agrees with `cookie` in `mask`."""
-        ...
-
-    def read_counts(self, xid: int) -> bytes:
-        """Return a request for the number of flows in each table."""
-        ...
-
-    def read_groups(self, xid: int) -> bytes:
-        """Return a request for all groups."""
-        ...
-
-    def read_meters(self, xid: int) -> bytes:
-        """Return a request for all meters."""
-        ...
-
-    def delete_meters(self, meters: Iterable[int]) -> bytes:
-        """Return requests to delete meters, by id."""
-        ...
-
-    def forget(self, xid: int, gone: Gone | Left) -> bytes:
-        """Return a request to forget what a service led to an endpoint that is gone, or what left by an address."""
-        ...
-
-    def ask_role(self, xid: int, role: Role, generation: int) -> bytes:
-        """Return a request for a role."""
-        ...
-
-    def ask_echo(self) -> bytes:
-        """Return a request that is answered at once, and whose answer nobody is told of."""
-        ...
-
-
-class Link(Protocol):
-    """A connection to a switch."""
-
-    def send(self, data: bytes) -> None:
-        """Queue bytes; it does not wait for the switch to read them."""
-        ...
-
-    def has_spoken(self) -> bool:
-        """Whether the switch has sent anything since this was asked last."""
-        ...
-
-    def close(self) -> None:
-        """End the connection."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,18 +90,12 @@ class SwitchSession:
         self._synchronised = False  # whether it has had what it must have since it connected
         self._auditing = False
         self._base = FlowTable()  # what is being compared with the switch, while synchronising
-        self._reads: dict[int, list[FlowStats]] = {}
+        self._read = Readback()
         self._asking: list[Callable[[list[FlowStats] | None], None]] = []  # who wants to see the flows
         self._asked = 0  # the request for them
         self._shown: list[FlowStats] = []
-        self._scope: frozenset[int] | None = frozenset()  # classes being read; None: all
-        self._found: list[FlowStats] = []
-        self._counts: dict[int, int] = {}  # flows by table, as the switch counts them
-        self._gone: dict[
-            Gone | Left, None
-        ] = {}  # of which connections are to be forgotten, once none is begun any more
-        self._groups: dict[int, Group] | None = None  # those that the switch has, once they were asked for
-        self._meters: dict[int, Meter] = {}  # those that it had when it was last asked
+        # Of which connections are to be forgotten, once none is begun any more.
+        self._gone: dict[Gone | Left, None] = {}
 
     # --- what the owner tells it ---------------------------------------------------------------
 
@@ -193,7 +129,7 @@ class SwitchSession:
         """The switch is away; it keeps forwarding by what it has."""
         self._link = None
         self._in_flight = None
-        self._reads.clear()
+        self._read.forget()
         self._enter(SwitchPhase.AWAY)
         self._show(None)
 
@@ -320,33 +256,25 @@ class SwitchSession:
             if not more:
                 self._show(self._shown)
             return
-        found = self._reads.get(xid)
-        if found is None:
-            return
-        found.extend(flows)
-        if more:
-            return
-        del self._reads[xid]
-        if self._scope is not None and not self._scope and not self._reads:
-            self._compare_sentinels(found)
-            return
-        self._found.extend(found)
-        if not self._reads:
-            self._repair(self._found)
+        read = self._read
+        if read.take(xid, flows, more=more):
+            if read.is_of_sentinels:
+                self._compare_sentinels(read)
+            else:
+                self._repair(read)
 
     def counts_read(self, counts: Mapping[int, int]) -> None:
         """A part of the answer to a request for the number of flows, by table."""
-        flows = {table: count for table, count in counts.items() if count and table not in APART}
-        self._counts.update(flows)
+        self._read.count(counts)
 
     def groups_read(self, groups: Iterable[Group]) -> None:
         """A part of the answer to the request for groups."""
-        if self._groups is not None:
-            self._groups.update((group.group_id, group) for group in groups)
+        if self._read.groups is not None:
+            self._read.groups.update((group.group_id, group) for group in groups)
 
     def meters_read(self, meters: Iterable[Meter]) -> None:
         """A part of the answer to the request for meters."""
-        self._meters.update((meter.meter_id, meter) for meter in meters)
+        self._read.meters.update((meter.meter_id, meter) for meter in meters)
 
     def committed_reply(self) -> None:
         """The switch has committed the bundle in flight."""
@@ -401,7 +329,7 @@ class SwitchSession:
         """Be silent: what the switch has from now on is another's doing."""
         self._in_flight = None
         self._refused = None
-        self._reads.clear()
+        self._read.forget()
         self._last_error = None
         self.is_stale = False
         self._gone.clear()
@@ -437,15 +365,14 @@ class SwitchSession:
 
     def _read_classes(self, scope: frozenset[int] | None) -> None:
         """Ask for the flows of classes (None: all), and for groups first: answers come in the order of requests."""
-        self._scope = scope
-        self._groups = {}
+        self._read = Readback(scope, groups={}, meters=self._read.meters)
         self._transmit(self._wire.read_groups(next(self._xids)))
         for owner in [None] if scope is None else sorted(scope):
-            self._read(None, owner)
+            self._read_flows(None, owner)
 
-    def _read(self, table: int | None, owner: int | None) -> None:
+    def _read_flows(self, table: int | None, owner: int | None) -> None:
         xid = next(self._xids)
-        self._reads[xid] = []
+        self._read.expect(xid)
         cookie, mask = (0, 0) if owner is None else (owner << 48, 0xFFFF << 48)
         self._transmit(self._wire.read_flows(xid, table, cookie, mask))
 
@@ -453,37 +380,32 @@ class SwitchSession:
         self._enter(SwitchPhase.SYNCHRONISING)
         self._base, self._dirty = self._desired, set()
         self._base_revision = self._revision
-        self._reads.clear()
-        self._found = []
-        self._counts = {}
-        self._groups = None
-        self._meters = {}
+        self._read = Readback()
         # Answers come in the order of the requests: these are there when the sentinels or flows are.
         self._transmit(self._wire.read_meters(next(self._xids)))
         if everything:
             self._read_classes(None)
         else:
-            self._scope = frozenset()
             # So are the counts.
             self._transmit(self._wire.read_counts(next(self._xids)))
-            self._read(int(Table.SENTINELS), None)
+            self._read_flows(int(Table.SENTINELS), None)
 
-    def _compare_sentinels(self, found: list[FlowStats]) -> None:
-        differing = unlike(self._base, _sums(found))
+    def _compare_sentinels(self, read: Readback) -> None:
+        differing = unlike(self._base, _sums(read.flows))
         counted = Counter(entry.flow.table for entry in self._base.entries())
-        if not differing and self._counts == counted and self._meters == by_id(self._base.entries()):
+        if not differing and read.counts == counted and read.meters == by_id(self._base.entries()):
             self._in_sync()
             return
         # Where sentinels agree and numbers do not, somebody edited flows by hand: only reading all of them tells which.
         self._read_classes(differing if 0 < len(differing) <= _MANY_CLASSES else None)
 
-    def _repair(self, found: list[FlowStats]) -> None:
-        sentinels = [flow for flow in found if flow.table == Table.SENTINELS]
-        flows = {flow.cookie for flow in found if flow.table not in APART}
-        delta = reconcile(self._base, flows, self._scope, self._groups, self._meters)
+    def _repair(self, read: Readback) -> None:
+        sentinels = [flow for flow in read.flows if flow.table == Table.SENTINELS]
+        flows = {flow.cookie for flow in read.flows if flow.table not in APART}
+        delta = reconcile(self._base, flows, read.scope, read.groups, read.meters)
         unchanged = not (delta.deletes or delta.groups or delta.meters)
         as_wanted = unchanged and all(_is_sentinel(entry) for entry in delta.adds)
-        if self._scope is None and as_wanted and not unlike(self._base, _sums(sentinels)):
+        if read.scope is None and as_wanted and not unlike(self._base, _sums(sentinels)):
             self._in_sync()
         else:
             self._commit(delta, self._base, self._base_revision)
@@ -524,7 +446,7 @@ class SwitchSession:
             self._disown(self._in_flight)
         self._in_flight = None
         self._refused = None
-        self._reads.clear()
+        self._read.forget()
         self._last_error = text
         self.failures += 1
         self._enter(SwitchPhase.ERROR)

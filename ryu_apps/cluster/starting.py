@@ -33,9 +33,9 @@ from ryu_apps.cluster.domain import ClusterDomain
 from ryu_apps.cluster.following import Following
 from ryu_apps.cluster.leading import Knowing, Leading
 from ryu_apps.cluster.peers import Peers
+from ryu_apps.link import Wire
 from ryu_apps.moves import Conductor
 from ryu_apps.owner import Owner
-from ryu_apps.session import Wire
 from ryu_apps.settings import Kubernetes, Settings
 from ryu_apps.started import Started
 from topology.admission import admit
