@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 TESTS ?= tests
 PURE := tests/topology tests/store tests/rest
 
-.PHONY: help setup venv test lint golden docs manifests test-kubernetes demo demo-tenancy demo-services demo-kubernetes run bench lock clean
+.PHONY: help setup venv test lint golden docs manifests test-kubernetes demo demo-tenancy demo-services demo-kubernetes demo-datapath run bench lock clean
 
 help: ## this list
 	@echo "usage: make TARGET   (the first run installs what is missing, with apt and pip)"
@@ -69,6 +69,9 @@ demo-services: setup ## services without a proxy: tenants, refusal, distribution
 
 demo-kubernetes: setup ## a cluster whose two controllers fail in turn, under pings (needs root)
 	$(BIN)/python -m lab.demo_kubernetes
+
+demo-datapath: setup ## encapsulations, large packets, taps, real packets (needs root)
+	$(BIN)/python -m lab.demo_datapath
 
 run: setup ## lab and controller, up until Ctrl-C (needs root)
 	$(BIN)/python -m lab.run
