@@ -23,6 +23,8 @@ from lab.pod import TCP_RECEIVE, Pod
 from lab.state import State
 
 PROJECT: Final = "red"
+TAP: Final = "tap"
+GENEVE: Final = "Geneve"
 _SERVICES: Final[Mapping[str, str]] = {"near": "172.30.255.1", "far": "172.30.255.2"}
 _PODS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("client", "near", "near-behind"), "n1"),
@@ -41,18 +43,18 @@ class Way(NamedTuple):
 class Course(NamedTuple):
     """Ways from a pod to the same place: Heddle's, by what they are called, and each peer's.
 
-    `tap`: the first of ours again, with taps in place of veths.
+    `others` are the first of ours again: with taps in place of veths, and by Geneve in place of VXLAN.
     """
 
     title: str
     ours: tuple[Way, ...]
     peers: tuple[Way, ...]
-    tap: Way | None = None
+    others: tuple[Way, ...] = ()
 
     @property
     def ways(self) -> tuple[Way, ...]:
         """All, ours first."""
-        return (*self.ours, *self.peers, *([] if self.tap is None else [self.tap]))
+        return (*self.ours, *self.peers, *self.others)
 
 
 class Courses(NamedTuple):
@@ -113,6 +115,27 @@ class Running:
         return sum(map(user_seconds, self._pids.values()))
 
 
+class ByGeneve:
+    """Sends on a way while both nodes of a laboratory send to each other by Geneve."""
+
+    def __init__(self, running: Running, lab: Lab) -> None:
+        self._running = running
+        self._lab = lab
+
+    def __call__(self, number: int) -> Ran:
+        """A moment of it; after that the nodes send by what the cluster does."""
+        self._send_by("geneve")
+        try:
+            return self._running(number)
+        finally:
+            self._send_by(None)
+
+    def _send_by(self, encapsulation: str | None) -> None:
+        for node in self._lab.nodes:
+            self._lab.api.patch(f"/v1/nodes/{node}", {"encapsulation": encapsulation})
+        self._lab.settle()
+
+
 def courses(lab: Lab, state: State, undo: ExitStack) -> Courses:
     """Make pods, services and bare bridges in a laboratory of two nodes, and servers in all that may be asked."""
     first, second = lab.nodes.values()
@@ -133,19 +156,22 @@ def courses(lab: Lab, state: State, undo: ExitStack) -> Courses:
         ours = Way("pod", client, str(pods[name].address))
         by_service = Way("service", client, _SERVICES[name])
         theirs = tuple(Way(kind.title, each.pods["client"], kind.address(name)) for each, kind in sides)
-        return Course(title, (ours, by_service), theirs, Way("tap", tap_client, str(taps[name].address)))
+        tap = Way(TAP, tap_client, str(taps[name].address))
+        return Course(title, (ours, by_service), theirs, (tap,))
 
     out = str(lab.outside.address)
     outside = Course(
         "outside",
         (Way("pod", client, out),),
         tuple(Way(kind.title, each.pods["client"], out) for each, kind in sides),
-        Way("tap", tap_client, out),
+        (Way(TAP, tap_client, out),),
     )
     twice = Way(TWICE.title, bare[TWICE.bridge].pods["client"], TWICE.address("near"))
     near = course("same node", "near")
     again = near.peers[0]._replace(title=f"{near.peers[0].title} again")
-    return Courses(near, course("VXLAN", "far"), outside, again, twice)
+    far = course("VXLAN", "far")
+    far = far._replace(others=(*far.others, far.ours[0]._replace(title=GENEVE)))
+    return Courses(near, far, outside, again, twice)
 
 
 def _taps(lab: Lab) -> dict[str, Pod]:

@@ -7,7 +7,7 @@ masks megaflows have while there are more and more services. In a laboratory, wi
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain
 
@@ -16,7 +16,7 @@ from bench.figures import Contender, Distribution, Ratio, Row, mean
 from bench.interleave import Pace, interleave
 from bench.loads import DATAGRAMS, LOADS, STREAM, Load
 from bench.setting import Setting
-from bench.ways import PROJECT, Course, Courses, Ran, Running, Way, courses
+from bench.ways import GENEVE, PROJECT, ByGeneve, Course, Courses, Ran, Running, Way, courses
 from lab.laboratory import Lab
 
 NUMBER = 11
@@ -46,6 +46,7 @@ _NOTES = (
     "Rates are of what arrived in a moment of traffic; each ratio is the median of the rounds' ratios.",
     "'NORMAL again': the same once more; how far its ratio is from 1 is how far chance goes.",
     "'tap': pods whose interfaces are ports of the switch, moved into them; 'pod': on veths.",
+    "'Geneve': the pods on veths, while both nodes send by Geneve.",
     "'packets': that the client's switch took in; to the outside each comes twice, by br0 and by br-ex.",
     "'µs': CPU of both switches for each of those packets, and how much of it outside the kernel.",
     "'passes' through the datapath for a packet, and masks tried for a hit: the client's switch, the other's.",
@@ -65,10 +66,15 @@ def _rates(setting: Setting, lab: Lab, found: Courses) -> tuple[list[Contender],
         for course in (found.near, found.far, found.outside)[: 1 if setting.quick else None]:
             setting.say(f"{load.name}, {course.title}")
             ways = (*course.ways, *((found.again, found.twice) if course is found.near else ()))
-            results = interleave([Running(load, way, tuple(lab.nodes.values())) for way in ways], pace)
+            results = interleave([_running(load, way, lab) for way in ways], pace)
             contenders += [_contender(load, course, *each) for each in zip(ways, results, strict=True)]
             ratios += _ratios(load, course, dict(zip(ways, results, strict=True)))
     return contenders, ratios
+
+
+def _running(load: Load, way: Way, lab: Lab) -> Callable[[int], Ran]:
+    running = Running(load, way, tuple(lab.nodes.values()))
+    return ByGeneve(running, lab) if way.title == GENEVE else running
 
 
 def _contender(load: Load, course: Course, way: Way, rounds: Sequence[Ran]) -> Contender:
@@ -90,8 +96,7 @@ def _ratios(load: Load, course: Course, results: Mapping[Way, Sequence[Ran]]) ->
     first = course.peers[0]
     pairs: list[tuple[Way, Way, float | None]] = [(way, peer, _GOAL) for way in course.ours for peer in course.peers]
     pairs += [(way, first, None) for way in results if way not in course.ways]
-    if course.tap is not None:
-        pairs.append((course.tap, course.ours[0], None))
+    pairs += [(way, course.ours[0], None) for way in course.others]
     ratios = []
     for way, peer, goal in pairs:
         what = f"{load.name}, {course.title}: {way.title} / {peer.title}"
