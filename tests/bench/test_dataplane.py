@@ -13,7 +13,7 @@ from bench.figures import Distribution
 from bench.loads import DATAGRAMS, REQUESTS, STREAM, Moved
 from bench.rows import dataplane
 from bench.setting import Setting
-from bench.ways import Course, Ran, Way
+from bench.ways import GENEVE, TAP, Course, Ran, Way
 from lab.namespaces import Namespace
 from lab.state import ROOT
 
@@ -50,13 +50,14 @@ def test_what_is_there_besides_has_no_goal_and_steady_traffic_tells_cpu() -> Non
         assert found[f"{load.name}, same node: pod / NORMAL, CPU a packet"].value == pytest.approx(0.8)
 
 
-def test_a_tap_is_beside_a_veth() -> None:
-    tap = Way("tap", Namespace("ns", "state"), "192.0.2.9")
-    results = {way: [ran(10)] for way in (POD, SERVICE, PEER, OTHER)} | {tap: [ran(12)]}
-    found = {one.what: one for one in dataplane._ratios(REQUESTS, COURSE._replace(tap=tap), results)}
-    assert len(found) == 5
-    beside = found["request and answer, same node: tap / pod"]
-    assert (beside.value, beside.met) == (pytest.approx(1.2), None)
+def test_taps_and_geneve_are_beside_veths_and_vxlan() -> None:
+    others = tuple(Way(title, Namespace("ns", "state"), "192.0.2.9") for title in (TAP, GENEVE))
+    results = {way: [ran(10)] for way in (POD, SERVICE, PEER, OTHER)} | {way: [ran(12)] for way in others}
+    found = {one.what: one for one in dataplane._ratios(REQUESTS, COURSE._replace(others=others), results)}
+    assert len(found) == 6
+    for title in (TAP, GENEVE):
+        beside = found[f"request and answer, same node: {title} / pod"]
+        assert (beside.value, beside.met) == (pytest.approx(1.2), None)
 
 
 def test_a_run_tells_cpu_for_each_packet_that_was_taken_in() -> None:
