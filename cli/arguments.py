@@ -75,12 +75,15 @@ def _bare_text(port: Mapping[str, Any]) -> str:
     return f"{port.get('port')}/{str(port.get('protocol')).lower()}"
 
 
-def endpoint(text: str) -> dict[str, str]:
-    """Return the API's object for an endpoint, written ADDRESS[@NODE]."""
-    address, at, node = text.partition("@")
-    if not address or (at and not node):
-        raise typer.BadParameter(f"{text!r} is no endpoint; write it as 10.128.0.5 or 10.128.0.5@n1")
-    return {"address": address} | ({"node": node} if node else {})
+def endpoint(text: str) -> dict[str, Any]:
+    """Return the API's object for an endpoint, written ADDRESS[@NODE][=ZONE,…]."""
+    where, equals, hints = text.partition("=")
+    address, at, node = where.partition("@")
+    zones = hints.split(",") if equals else []
+    if not address or (at and not node) or not all(zones):
+        examples = "10.128.0.5, 10.128.0.5@n1 or, for clients in zones, 10.128.0.5@n1=zone-a,zone-b"
+        raise typer.BadParameter(f"{text!r} is no endpoint; write it as {examples}")
+    return {"address": address} | ({"node": node} if node else {}) | ({"zones": zones} if zones else {})
 
 
 def subnet(text: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from kube.objects import Namespace, Node
+from kube.objects import Namespace, Node, zone_of
 from kube.reading import BY_PLURAL
 from kube.resources import (
     BINDINGS,
@@ -51,6 +51,7 @@ from topology.requests import (
     SetDscp,
     SetGlobal,
     SetProjectLabels,
+    SetZone,
     TrackConnection,
 )
 from topology.snapshot import Snapshot, apply_all
@@ -215,18 +216,18 @@ def for_node(snapshot: Snapshot, name: str, node: Node | None, *, pod_cidrs: boo
     if node is None:
         return () if old is None else (DeleteNode(name, drain=True),)
     subject = f'node "{name}"'
-    address = _underlay(node)
+    address, zone = _underlay(node), zone_of(node)
     if address is None:
         raise Refused(Reason.INVALID, subject, "it has no InternalIP yet", "the kubelet sets it")
     if old is not None:
         if old.underlay != address:
             cause = f"its InternalIP is {address}, its tunnels are at {old.underlay}"
             raise Refused(Reason.IN_USE, subject, cause, "delete the Node object, and let the kubelet register anew")
-        return ()
+        return () if old.zone == zone else (SetZone(name, zone),)
     subnets = _subnets(node) if pod_cidrs else ()
     if pod_cidrs and not subnets:
         raise Refused(Reason.INVALID, subject, "it has no podCIDRs yet", "kube-controller-manager sets them")
-    return (CreateNode(name, address, subnets=subnets),)
+    return (CreateNode(name, address, subnets=subnets, zone=zone),)
 
 
 def _underlay(node: Node) -> Address | None:

@@ -5,6 +5,9 @@ Nothing of ours would keep such an object, so one that was made here would be kn
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from kube.objects import ZONE, Node, zone_of
 from topology.requests import (
     CreateService,
     DeleteEndpoints,
@@ -15,6 +18,7 @@ from topology.requests import (
     Refused,
     Request,
     SetPod,
+    SetZone,
 )
 
 
@@ -34,6 +38,17 @@ def of_kubernetes(request: Request) -> Refused | None:
         case DeletePod(key=key):
             return _theirs("pod", "pod", "delete", *key)
     return None
+
+
+def of_node(request: Request, nodes: Mapping[str, Node]) -> Refused | None:
+    """Return why a request for another zone than a Node object has is not taken; None for any other request."""
+    found = nodes.get(request.name) if isinstance(request, SetZone) else None
+    if found is None or not isinstance(request, SetZone) or request.zone == zone_of(found):
+        return None
+    cause = f"its zone is what its Node object's label {ZONE} says, and only read here"
+    label = f"{ZONE}={request.zone} --overwrite" if request.zone else f"{ZONE}-"
+    told = f"change it there: kubectl label node {request.name} {label}"
+    return Refused(Reason.TAKEN, f'node "{request.name}"', cause, told)
 
 
 def _theirs(what: str, kind: str, verb: str, project: str, name: str) -> Refused:

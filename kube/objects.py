@@ -15,6 +15,7 @@ from kube.client import Resource
 
 MULTUS: Final = "k8s.v1.cni.cncf.io"
 SERVICE_NAME: Final = "kubernetes.io/service-name"  # label of an EndpointSlice
+ZONE: Final = "topology.kubernetes.io/zone"  # label of a Node
 NETWORKS_ASKED: Final = f"{MULTUS}/networks"
 NETWORK_STATUS: Final = f"{MULTUS}/network-status"
 INGRESS_BANDWIDTH: Final = "kubernetes.io/ingress-bandwidth"
@@ -110,6 +111,11 @@ class Node(Named, frozen=True):
     status: NodeStatus = NodeStatus()
 
 
+def zone_of(node: Node) -> str:
+    """Return the zone that a Node stands in, "" if it says none."""
+    return node.metadata.labels.get(ZONE, "")
+
+
 class ServicePort(Shape, frozen=True):
     """v1, ServicePort."""
 
@@ -184,12 +190,25 @@ class EndpointConditions(Shape, frozen=True):
     terminating: bool | None = None
 
 
+class ForZone(Shape, frozen=True):
+    """discovery/v1, ForZone."""
+
+    name: str
+
+
+class EndpointHints(Shape, frozen=True):
+    """discovery/v1, EndpointHints: whose clients an endpoint is for."""
+
+    for_zones: tuple[ForZone, ...] | None = None
+
+
 class Endpoint(Shape, frozen=True):
-    """discovery/v1, Endpoint."""
+    """discovery/v1, Endpoint. Its own zone is of no account: for which ones it is, hints say."""
 
     addresses: tuple[str, ...]
     conditions: EndpointConditions = EndpointConditions()
     node_name: str | None = None
+    hints: EndpointHints | None = None
 
 
 class EndpointPort(Shape, frozen=True):

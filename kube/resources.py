@@ -269,6 +269,7 @@ VTEPS: Final = CustomResource(
         Column("Underlay", "string", ".spec.underlay", "Its tunnels' address."),
         Column("Subnets", "string", ".spec.subnets[*]", "Where its pods' addresses are from."),
         Column("Encapsulation", "string", ".spec.encapsulation", "That it sends by, if not the cluster's."),
+        Column("Zone", "string", ".spec.zone", "Where it stands."),
         Column("Datapath", "string", ".spec.dpid", "Its bridge's datapath id."),
         _AGE,
     ),

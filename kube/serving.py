@@ -164,7 +164,13 @@ def _endpoint(found: Endpoint, where: Address) -> model.Endpoint:
     ready = conditions.ready is not False
     serving = ready if conditions.serving is None else conditions.serving
     node = sys.intern(found.node_name or "")  # few nodes, many endpoints
-    return model.Endpoint(where, node, ready, serving, conditions.terminating is True)
+    return model.Endpoint(where, node, ready, serving, conditions.terminating is True, _zones(found))
+
+
+def _zones(found: Endpoint) -> tuple[str, ...]:
+    """Return for whose clients an endpoint is; few zones, many endpoints."""
+    given = () if found.hints is None else found.hints.for_zones or ()
+    return tuple(sorted({sys.intern(each.name) for each in given}))
 
 
 def _worth(endpoint: model.Endpoint) -> tuple[bool, bool, bool]:

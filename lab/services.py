@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
@@ -51,6 +51,11 @@ class Service:
         """Let these pods be the endpoints, and `leaving` end what they are at; returns when that is in force."""
         ending = {"ready": False, "serving": True, "terminating": True}
         self._lead_to([*map(_endpoint, pods), *({**_endpoint(pod), **ending} for pod in leaving)])
+
+    def serve_zones(self, pods: Mapping[str, Pod | None]) -> None:
+        """Let a pod of each zone be an endpoint with a hint for it; None: of that zone, none is there any more."""
+        there = ((zone, pod) for zone, pod in pods.items() if pod is not None)
+        self._lead_to([{**_endpoint(pod), "zones": [zone]} for zone, pod in there])
 
     def point_to(self, address: IPv4Address, port: int = ECHO_PORT) -> None:
         """Let one address be the only endpoint: a node's, of a machine outside, or whose ever."""

@@ -15,6 +15,7 @@ from store.fields import (
     Dscp,
     InterfaceName,
     Label,
+    NodeZone,
     Object,
     PodUid,
     PrefixText,
@@ -114,12 +115,13 @@ class TraceQuery(Object, frozen=True, rename={"source": "from", "destination": "
 
 
 class NodeCreation(Object, frozen=True):
-    """Register a node; datapath id and subnets are allotted unless given."""
+    """Register a node; datapath id and subnets are allotted unless given. `zone` is where it stands, if known."""
 
     name: Subdomain
     underlay: AddressText
     dpid: DatapathId | None = None
     subnets: Annotated[tuple[PrefixText, ...], Meta(max_length=2)] = ()
+    zone: NodeZone = ""
 
 
 class NodeReport(Object, frozen=True):
@@ -130,9 +132,10 @@ class NodeReport(Object, frozen=True):
 
 
 class NodeChange(Object, frozen=True):
-    """Let a node send by an encapsulation of its own; null: by the cluster's."""
+    """Let a node send by an encapsulation of its own, null: by the cluster's; or (one at a time) stand in a zone."""
 
-    encapsulation: Encapsulation | None
+    encapsulation: Encapsulation | UnsetType | None = UNSET
+    zone: NodeZone | UnsetType = UNSET
 
 
 class NetworkChange(Object, frozen=True):

@@ -19,6 +19,7 @@ from store.fields import (
     Label,
     MacAddress,
     Mtu,
+    NodeZone,
     Object,
     PrefixText,
     Protocol,
@@ -44,6 +45,7 @@ class Late(Object, frozen=True):
 
 class NodeView(Object, frozen=True):
     """A node. `gateways` are the addresses of its tun0, with prefix length; `encapsulation` is that it sends by.
+    `zone` is where it stands, empty where nobody said.
 
     `mtu` (bytes that a pod's packet may have there; null: not known yet) and `warnings` (what may go wrong) are the
     node's own word.
@@ -55,6 +57,7 @@ class NodeView(Object, frozen=True):
     subnets: tuple[PrefixText, ...]
     gateways: tuple[str, ...]
     encapsulation: Encapsulation
+    zone: NodeZone
     connected: bool
     phase: str
     ports: Counter

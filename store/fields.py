@@ -30,6 +30,7 @@ LABEL_KEY: Final = (  # Kubernetes: a name, and before it, if anything, a DNS na
     r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?" + END
 )
 LABEL_VALUE: Final = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?" + END
+ZONE_NAME: Final = r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?" + END  # the same, and never empty
 MAC: Final = "^([0-9a-f]{2}:){5}[0-9a-f]{2}" + END
 
 Label = Annotated[str, Meta(pattern=LABEL, max_length=63, examples=["red"])]
@@ -57,6 +58,12 @@ Dscp = Annotated[int, Meta(ge=0, le=MOST_DSCP, description="Differentiated servi
 Zone = Annotated[int, Meta(ge=1, le=65535, description="Conntrack zone; 16 bits.")]
 PortName = Annotated[str, Meta(pattern=PORT_NAME, max_length=63, examples=["web"])]
 NodeName = Annotated[str, Meta(pattern=NODE_NAME, max_length=253, examples=["node-1"])]
+# The value of Kubernetes' label topology.kubernetes.io/zone.
+ZoneName = Annotated[str, Meta(pattern=ZONE_NAME, max_length=63, examples=["europe-west4-a"])]
+NodeZone = Annotated[
+    str,
+    Meta(pattern=LABEL_VALUE, max_length=63, description="Where it stands; empty: not known.", examples=["zone-a"]),
+]
 L4Port = Annotated[int, Meta(ge=1, le=65535)]
 Protocol = Annotated[str, Meta(pattern=PROTOCOL, examples=["TCP"])]
 

@@ -26,6 +26,7 @@ from store.fields import (
     MacAddress,
     Malformed,
     Mtu,
+    NodeZone,
     Object,
     PodUid,
     PrefixText,
@@ -123,13 +124,14 @@ class Cluster(Object, frozen=True):
 
 
 class Node(Object, frozen=True):
-    """A machine with an OVS bridge: `underlay` is its VTEP's address, `subnets` hold its pods."""
+    """A machine with an OVS bridge: `underlay` is its VTEP's address, `subnets` hold its pods, `zone`: where it is."""
 
     name: Subdomain
     dpid: DatapathId
     underlay: AddressText
     subnets: Annotated[tuple[PrefixText, ...], Meta(min_length=1, max_length=2)]
     encapsulation: Encapsulation | None = None  # that it sends by; none: the cluster's
+    zone: NodeZone = ""
 
     @classmethod
     def of(cls, value: model.Node) -> Node:
@@ -141,6 +143,7 @@ class Node(Object, frozen=True):
             underlay=str(value.underlay),
             subnets=subnets,
             encapsulation=value.encapsulation,
+            zone=value.zone,
         )
 
     def value(self) -> model.Node:
@@ -151,6 +154,7 @@ class Node(Object, frozen=True):
             underlay=address(self.underlay, "$.underlay"),
             subnets=prefixes(self.subnets, "$.subnets"),
             encapsulation=self.encapsulation,
+            zone=self.zone,
         )
 
 

@@ -18,12 +18,20 @@ from store.fields import (
     PrefixText,
     Protocol,
     Subdomain,
+    ZoneName,
     address,
     addresses,
     prefixes,
 )
 from topology import model
-from topology.model import MOST_AFFINITY, MOST_ENDPOINT_PORTS, MOST_ENDPOINTS, MOST_EXTERNAL, MOST_SOURCES
+from topology.model import (
+    MOST_AFFINITY,
+    MOST_ENDPOINT_PORTS,
+    MOST_ENDPOINTS,
+    MOST_EXTERNAL,
+    MOST_HINTS,
+    MOST_SOURCES,
+)
 
 Affinity = Annotated[
     int, Meta(ge=0, le=MOST_AFFINITY, description="Seconds a client stays with its endpoint; 0: none.")
@@ -118,24 +126,30 @@ class Service(Object, frozen=True):
 
 
 class Endpoint(Object, frozen=True):
-    """An address that answers for a service; `node` is the node that it is on, "" where nobody said."""
+    """An address that answers for a service; `node` is the node that it is on, "" where nobody said.
+
+    `zones` are hints: if all that are ready have some, clients on nodes of these zones are led to it, and others are
+    not, but where no endpoint is for their zone.
+    """
 
     address: AddressText
     node: NodeName = ""
     ready: bool = True
     serving: bool = True
     terminating: bool = False
+    zones: Annotated[tuple[ZoneName, ...], Meta(max_length=MOST_HINTS)] = ()
 
     @classmethod
     def of(cls, value: model.Endpoint) -> Endpoint:
         """Return the shape of a value."""
-        where, node, ready, serving, terminating = value
-        return cls(address=str(where), node=node, ready=ready, serving=serving, terminating=terminating)
+        where, node, ready, serving, terminating, zones = value
+        return cls(address=str(where), node=node, ready=ready, serving=serving, terminating=terminating, zones=zones)
 
     def value(self, path: str) -> model.Endpoint:
         """Return the value of this shape, which stands at `path`. Raises Malformed."""
         where = address(self.address, f"{path}.address")
-        return model.Endpoint(where, self.node, self.ready, self.serving, self.terminating)
+        zones = tuple(sorted(set(self.zones)))
+        return model.Endpoint(where, self.node, self.ready, self.serving, self.terminating, zones)
 
 
 class EndpointSlice(Object, frozen=True):

@@ -44,7 +44,7 @@ _MIGRATIONS: Final = {
     2: history.SCHEMA,
     # Endpoints: another such kind. What an older version cannot read in services are names of ports, and more.
     3: "",
-    # Egresses, lost nodes and mirrors: others; a DSCP of networks, and limits of pods.
+    # Egresses, lost nodes and mirrors: others; a DSCP of networks, limits of pods, zones of nodes and endpoints.
     4: "",
 }
 # An object that is as it was costs no write.

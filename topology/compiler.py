@@ -21,7 +21,7 @@ from zlib import crc32
 from immutables import Map
 
 from topology import meters as metering
-from topology.features import BY_ID, COMMON, FEATURES
+from topology.features import ALIKE, BY_ID, COMMON, FEATURES
 from topology.features.section import SubjectKey
 from topology.flow import DIGEST_MASK, SHARDS, Entry, FlowKey, Group, Meter, entries, owner_class, sentinel
 from topology.groups import NO_GROUPS, GroupChanges, by_id, changes, restored
@@ -133,15 +133,23 @@ def _own_section(node: str, key: SectionKey, snapshot: Snapshot) -> tuple[Entry,
 
 
 class _Sections:
-    """The sections of one snapshot; those that are the same on all nodes are made once."""
+    """The sections of one snapshot; those that are the same on all nodes are made once, and on some, once for these."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         self._common: dict[SectionKey, tuple[Entry, ...]] = {}
+        self._alike: dict[tuple[SectionKey, str], tuple[Entry, ...]] = {}
 
     def own(self, node: str, key: SectionKey) -> tuple[Entry, ...]:
         """Return the flows of a section that `subjects` or `touched` name."""
-        return _own_section(node, key, self.snapshot)
+        feature = ALIKE.get(key.feature) if node in self.snapshot.nodes else None
+        word = None if feature is None else feature.alike(node, key.subject, self.snapshot)
+        if word is None:
+            return _own_section(node, key, self.snapshot)
+        made = self._alike.get((key, word))
+        if made is None:
+            made = self._alike[key, word] = _own_section(node, key, self.snapshot)
+        return made
 
     def common(self, key: SectionKey) -> tuple[Entry, ...]:
         """Return the flows of a section that `common_subjects` or `common_touched` name."""

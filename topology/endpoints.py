@@ -17,6 +17,7 @@ from topology.model import (
     MOST_ENDPOINT_PORTS,
     MOST_ENDPOINTS,
     MOST_EXTERNAL,
+    MOST_HINTS,
     MOST_SOURCES,
     Address,
     Cluster,
@@ -26,7 +27,7 @@ from topology.model import (
     Prefix,
     Service,
 )
-from topology.names import label_fault, subdomain_fault
+from topology.names import label_fault, subdomain_fault, zone_fault
 
 _LAST_PORT: Final = 0xFFFF
 _BROADCAST: Final = IPv4Address("255.255.255.255")
@@ -118,6 +119,23 @@ def _of_slice(found: EndpointSlice) -> Iterator[Fault]:
     if any(port.node_port for port in found.ports):
         yield Fault("has node ports", "give them to its service")
     yield from _of_endpoints(found.endpoints)
+    yield from _of_hints(found.endpoints)
+
+
+def _of_hints(endpoints: Iterable[Endpoint]) -> Iterator[Fault]:
+    known: set[tuple[str, ...]] = {()}  # few zones, many endpoints
+    for endpoint in endpoints:
+        if endpoint.zones in known:
+            continue
+        known.add(endpoint.zones)
+        if len(endpoint.zones) > MOST_HINTS:
+            cause = f"endpoint {endpoint.address} is for {len(endpoint.zones)} zones"
+            yield Fault(cause, f"give at most {MOST_HINTS}, or none for all")
+        for zone in endpoint.zones:
+            wrong = zone_fault(zone)
+            if wrong is not None:
+                cause = f'zone "{zone}" of endpoint {endpoint.address} {wrong}'
+                yield Fault(cause, "write it as nodes' label topology.kubernetes.io/zone has it, as europe-west4-a")
 
 
 def _of_ports(ports: Iterable[NamedPort]) -> Iterator[Fault]:

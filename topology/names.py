@@ -83,6 +83,11 @@ def label_key_fault(key: str) -> str | None:
     return None if _LABEL_WORD.fullmatch(name) else rule
 
 
+def zone_fault(name: str) -> str | None:
+    """Check the name of a zone: a value of Kubernetes' label topology.kubernetes.io/zone that is not empty."""
+    return label_value_fault(name) if name else "is empty"
+
+
 def label_value_fault(value: str) -> str | None:
     """Check the value of a Kubernetes label; it may be empty."""
     if len(value) > LABEL_WORD_LENGTH:

@@ -68,12 +68,13 @@ class SetCluster:
 
 @dataclass(frozen=True, slots=True)
 class CreateNode:
-    """Register a node; datapath id and subnets are allotted unless given."""
+    """Register a node; datapath id and subnets are allotted unless given. `zone`: where it is, "" if nobody says."""
 
     name: str
     underlay: Address
     dpid: int | None = None
     subnets: tuple[Prefix, ...] = ()
+    zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,14 @@ class SetNode:
 
     name: str
     encapsulation: Encapsulation | None
+
+
+@dataclass(frozen=True, slots=True)
+class SetZone:
+    """Say in which zone a node stands; "": in none that anybody knows of."""
+
+    name: str
+    zone: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,6 +390,7 @@ Request: TypeAlias = (
     SetCluster
     | CreateNode
     | SetNode
+    | SetZone
     | DeleteNode
     | NodeLost
     | NodeFound

@@ -1,6 +1,7 @@
 """Which endpoints a port of a service has now: what Kubernetes says of ready, serving and terminating ones.
 
-Its documentation of EndpointSlices, "Conditions", and of services, "Internal Traffic Policy". No flows here.
+Its documentation of EndpointSlices, "Conditions", and of services, "Internal Traffic Policy" and "Topology Aware
+Routing". No flows here.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ def targets(
 ) -> tuple[Target, ...]:
     """Return where a connection to a port of a service may go, for a client on `node`: each once, in their order.
 
-    What comes from outside, by a node port, has no node that its endpoint should be on.
+    What comes from outside, by a node port, has no node that its endpoint should be on; but it has a zone, the node's.
     """
-    near = node if service.internal_local and not from_outside else None
-    return _found(service, port, snapshot, near)
+    if service.internal_local and not from_outside:
+        return _found(service, port, snapshot, node)
+    this = snapshot.nodes.get(node)
+    return _found(service, port, snapshot, None, "" if this is None else this.zone)
 
 
 def targets_on(node: str, service: Service, port: NamedPort, snapshot: Snapshot) -> tuple[Target, ...]:
@@ -40,8 +43,16 @@ def any_place(service: Service, port: NamedPort, snapshot: Snapshot) -> bool:
     return bool(_found(service, port, snapshot, None))
 
 
-def _found(service: Service, port: NamedPort, snapshot: Snapshot, near: str | None) -> tuple[Target, ...]:
-    """Return where those on a node listen, or on any (None): each once, in their order."""
+def differs_by_node(key: ServiceKey, snapshot: Snapshot) -> bool:
+    """Whether clients on different nodes may be led to different endpoints of a service."""
+    service = snapshot.services.get(key)
+    return service is not None and (service.internal_local or key in snapshot.hinted)
+
+
+def _found(
+    service: Service, port: NamedPort, snapshot: Snapshot, near: str | None, zone: str = ""
+) -> tuple[Target, ...]:
+    """Return where those on a node listen, or on any (None), for clients in a zone: each once, in their order."""
     found = [
         (Target(endpoint.address, number), endpoint)
         for each in _slices(service, snapshot)
@@ -49,7 +60,7 @@ def _found(service: Service, port: NamedPort, snapshot: Snapshot, near: str | No
         for endpoint in each.endpoints
         if endpoint.address.version == service.address.version and near in (None, endpoint.node)
     ]
-    return tuple(sorted(_usable(service, found)))
+    return tuple(sorted(_usable(service, found, zone)))
 
 
 class Gone(NamedTuple):
@@ -101,7 +112,16 @@ def _numbers(of: EndpointSlice, port: NamedPort) -> Iterator[int]:
             yield each.port
 
 
-def _usable(service: Service, found: Collection[tuple[Target, Endpoint]]) -> set[Target]:
-    """Return where endpoints are ready; where none of this port and family is, those that go away and still serve."""
-    ready = {target for target, endpoint in found if endpoint.ready or service.publish_not_ready}
-    return ready or {target for target, endpoint in found if endpoint.serving and endpoint.terminating}
+def _usable(service: Service, found: Collection[tuple[Target, Endpoint]], zone: str) -> set[Target]:
+    """Return where endpoints are ready; where none of this port and family is, those that go away and still serve.
+
+    Of those that are ready, clients in a zone have those that are for it, if every one says for which zones it is and
+    one says that zone; else all.
+    """
+    ready = [(target, endpoint.zones) for target, endpoint in found if endpoint.ready or service.publish_not_ready]
+    in_zone = {target for target, zones in ready if zone in zones}
+    if in_zone and all(zones for _, zones in ready):
+        return in_zone
+    return {target for target, _ in ready} or {
+        target for target, endpoint in found if endpoint.serving and endpoint.terminating
+    }

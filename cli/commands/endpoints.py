@@ -49,12 +49,13 @@ def set_endpoints(
     ],
     found: Annotated[
         list[str] | None,
-        typer.Option("--endpoint", metavar="ADDRESS[@NODE]", show_default=False, help="One; repeat."),
+        typer.Option("--endpoint", metavar="ADDRESS[@NODE][=ZONE,…]", show_default=False, help="One; repeat."),
     ] = None,
 ) -> None:
     """Set a slice of a service's endpoints; those that it had are replaced. They are taken to be ready.
 
-    A service may have several slices, and they may come before it.
+    A service may have several slices, and they may come before it. Where all endpoints say for which zones they are,
+    clients are led to those for the zone of their node.
 
     Example: heddle set-endpoints red/web-1 --service web --port 8080 --endpoint 10.128.0.5@n1 --endpoint 10.128.2.7@n2
     """
@@ -100,4 +101,5 @@ COLUMNS = (
     Column("ADDRESS", "address"),
     Column("NODE", "node"),
     Column("STATE", _state),
+    Column("FOR ZONES", "zones", folds=True),
 )

@@ -21,6 +21,7 @@ COLUMNS = (
     Column("SUBNETS", "subnets", folds=True),
     Column("DATAPATH ID", "dpid"),
     Column("SENDS BY", "encapsulation"),
+    Column("ZONE", "zone"),
     Column("PHASE", "phase"),
     Column("PORTS", "ports", right=True),
     Column("FREE", "free_addresses", right=True),
@@ -76,6 +77,10 @@ def create_node(
         list[str] | None,
         typer.Option("--subnet", metavar="CIDR", show_default=False, help="Its pods' subnet; else a free one. Repeat."),
     ] = None,
+    zone: Annotated[
+        str | None,
+        typer.Option("--zone", metavar="ZONE", show_default=False, help="Where it stands, for endpoints with hints."),
+    ] = None,
     token_file: TokenFileOption = None,
 ) -> None:
     """Register a node and print its token, this once.
@@ -89,6 +94,8 @@ def create_node(
         body["dpid"] = datapath_id(dpid)
     if subnet:
         body["subnets"] = subnet
+    if zone is not None:
+        body["zone"] = zone
     if token_file is None:
         done(session, session.server.change("POST", "/nodes", body), lambda node: f"{_made(node)}\n{_token(node)}")
         return
@@ -106,16 +113,28 @@ def set_node(
     session: Session,
     name: Name,
     encapsulation: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--encapsulation", metavar="vxlan|geneve|default", show_default=False, help="default: as the cluster's is."
         ),
-    ],
+    ] = None,
+    zone: Annotated[
+        str | None,
+        typer.Option("--zone", metavar="ZONE", show_default=False, help="Where it stands; an empty one: nowhere."),
+    ] = None,
 ) -> None:
-    """Let a node send to others by VXLAN or Geneve. Every node accepts both, so nodes change one by one, live.
+    """Let a node send to others by VXLAN or Geneve, or say in which zone it stands.
 
-    Its heddle-node must have made geneve0 first, which one of an earlier version does not.
+    Every node accepts both encapsulations, so nodes change one by one, live; but its heddle-node must have made geneve0
+    first, which one of an earlier version does not. In Kubernetes, zones are for Nodes' label
+    topology.kubernetes.io/zone to say.
     """
+    if (encapsulation is None) == (zone is None):
+        raise typer.BadParameter("give --encapsulation or --zone, and not both")
+    if zone is not None:
+        changed = session.server.change("PATCH", path("nodes", name), {"zone": zone})
+        done(session, changed, lambda node: f'node "{name}" stands in {_zone(node)}')
+        return
     chosen = None if encapsulation == "default" else encapsulation
     changed = session.server.change("PATCH", path("nodes", name), {"encapsulation": chosen})
     done(session, changed, lambda node: f'node "{name}" sends by {node.get("encapsulation")}')
@@ -148,6 +167,10 @@ def delete_node(
     """
     changed = session.server.change("DELETE", path("nodes", name), drain="true" if drain else None)
     done(session, changed, lambda _: f'node "{name}" deleted')
+
+
+def _zone(node: Item) -> str:
+    return f'zone "{node.get("zone")}"' if node.get("zone") else "no zone"
 
 
 def _made(node: Item) -> str:

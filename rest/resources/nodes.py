@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
+from msgspec import UNSET
 
 from rest.asked import Deletion, NodeChange, NodeCreation, NodeReport, Timeout
 from rest.changes import ask, done, late, status
 from rest.lookup import known
-from rest.problems import NOT_READY, Problem
+from rest.problems import INVALID, NOT_READY, Problem
 from rest.reports import Report
 from rest.routing import Access, Answer, Answerer, Call, Empty, Route
 from rest.shapes import Late, NodeChanged, NodeMade, Nodes, NodeView, Token
 from rest.views import node_view, node_views
 from store.fields import address, prefixes
-from topology.requests import CreateNode, DeleteNode, SetNode
+from topology.requests import CreateNode, DeleteNode, SetNode, SetZone
 
 
 def index(call: Call[Empty, Empty]) -> Answer:
@@ -40,6 +41,7 @@ def create(call: Call[Timeout, NodeCreation]) -> Answer:
         underlay=address(body.underlay, "$.underlay"),
         dpid=None if body.dpid is None else int(body.dpid, 16),
         subnets=prefixes(body.subnets, "$.subnets"),
+        zone=body.zone,
     )
     changed = ask(call, request)
     made = body.name not in changed.before.snapshot.nodes
@@ -52,17 +54,28 @@ def create(call: Call[Timeout, NodeCreation]) -> Answer:
 
 
 def change(call: Call[Timeout, NodeChange]) -> Answer:
-    """Let a node send by an encapsulation of its own, or by the cluster's again."""
-    name, before = call.where["node"], call.control.published
-    lacking = sorted(status.node for status in before.switches.values() if not status.takes_geneve)
-    if lacking and (call.body.encapsulation or before.snapshot.cluster.encapsulation) == "geneve":
-        cause = f"cannot send by Geneve: {', '.join(lacking)} has no geneve0"
-        raise Problem(NOT_READY, f'node "{name}"', cause, "install the present heddle-node there first")
-    left = late(call, ask(call, SetNode(name, call.body.encapsulation)).submitted)
+    """Let a node send by an encapsulation of its own, or by the cluster's again; or say in which zone it stands."""
+    name = call.where["node"]
+    left = late(call, ask(call, _asked(call, name)).submitted)
     published = call.control.published
     node = known(published.snapshot.nodes, "node", name)
     view = msgspec.structs.asdict(node_view(published, node, call.control.reports))
     return Answer(status(False, left), NodeChanged(**view, late=left))
+
+
+def _asked(call: Call[Timeout, NodeChange], name: str) -> SetNode | SetZone:
+    encapsulation, zone = call.body.encapsulation, call.body.zone
+    if (encapsulation is UNSET) == (zone is UNSET):
+        cause, remedy = "is to be changed in one thing", "give encapsulation or zone"
+        raise Problem(INVALID, f'node "{name}"', cause, remedy).at("$")
+    if encapsulation is UNSET:
+        return SetZone(name, "" if zone is UNSET else zone)
+    before = call.control.published
+    lacking = sorted(status.node for status in before.switches.values() if not status.takes_geneve)
+    if lacking and (encapsulation or before.snapshot.cluster.encapsulation) == "geneve":
+        cause = f"cannot send by Geneve: {', '.join(lacking)} has no geneve0"
+        raise Problem(NOT_READY, f'node "{name}"', cause, "install the present heddle-node there first")
+    return SetNode(name, encapsulation)
 
 
 def delete(call: Call[Deletion, Empty]) -> Answer:
@@ -101,11 +114,11 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(
         "PATCH",
         "/v1/nodes/{node}",
-        "Let a node send by an encapsulation of its own; null: by the cluster's",
+        "Let a node send by an encapsulation of its own, null: by the cluster's; or stand in a zone",
         change,
         Access.ADMINISTRATION,
         answers={200: NodeChanged, 202: NodeChanged},
-        refusals=frozenset({404, 422, 503}),
+        refusals=frozenset({404, 409, 422, 503}),
     ),
     Route(
         "DELETE",

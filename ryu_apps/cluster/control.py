@@ -11,7 +11,7 @@ from eventlet.event import Event as GreenEvent
 
 from kube.client import Client
 from kube.errors import ApiError, NotFound
-from kube.foreign import of_kubernetes
+from kube.foreign import of_kubernetes, of_node
 from kube.inputs import Heard
 from kube.mirror import Mirror, Name
 from kube.objects import PODS, Pod
@@ -55,7 +55,7 @@ class ClusterControl(ControlPlane):
 
         So is what Kubernetes has: nothing of ours would keep it.
         """
-        theirs = of_kubernetes(request)
+        theirs = of_kubernetes(request) or of_node(request, self._sources.following.nodes)
         if theirs is not None:
             raise theirs
         if not isinstance(request, ReportPort):

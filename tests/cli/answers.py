@@ -239,6 +239,7 @@ NODES = [
         "subnets": ["10.128.0.0/23"],
         "gateways": ["10.128.0.1/23"],
         "encapsulation": "vxlan",
+        "zone": "zone-a",
         "connected": True,
         "phase": "InSync",
         "ports": 1,
@@ -253,6 +254,7 @@ NODES = [
         "subnets": ["10.128.2.0/23", "fd00:1::/64"],
         "gateways": ["10.128.2.1/23", "fd00:1::1/64"],
         "encapsulation": "geneve",
+        "zone": "",
         "connected": False,
         "phase": "Away",
         "ports": 1,
@@ -283,6 +285,7 @@ SERVICES = [
     }
 ]
 _HTTP = {"protocol": "TCP", "port": 8080, "name": "http"}
+_READY = {"ready": True, "serving": True, "terminating": False, "zones": []}
 ENDPOINTS: list[dict[str, Any]] = [
     {"name": "dns-1", "project": "red", "service": "dns", "ports": [], "endpoints": []},
     {
@@ -291,9 +294,9 @@ ENDPOINTS: list[dict[str, Any]] = [
         "service": "web",
         "ports": [_HTTP],
         "endpoints": [
-            {"address": "10.128.0.5", "node": "n1", "ready": True, "serving": True, "terminating": False},
-            {"address": "10.128.0.6", "node": "n1", "ready": False, "serving": False, "terminating": False},
-            {"address": "10.128.2.7", "node": "", "ready": False, "serving": True, "terminating": True},
+            {**_READY, "address": "10.128.0.5", "node": "n1", "zones": ["zone-a", "zone-b"]},
+            {**_READY, "address": "10.128.0.6", "node": "n1", "ready": False, "serving": False},
+            {**_READY, "address": "10.128.2.7", "node": "", "ready": False, "terminating": True},
         ],
     },
 ]

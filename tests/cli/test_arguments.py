@@ -88,6 +88,8 @@ def test_node_ports() -> None:
 def test_endpoints() -> None:
     assert endpoint("10.128.0.5") == {"address": "10.128.0.5"}
     assert endpoint("fd00::5@n1.example.org") == {"address": "fd00::5", "node": "n1.example.org"}
+    assert endpoint("fd00::5@n1=a,b.c") == {"address": "fd00::5", "node": "n1", "zones": ["a", "b.c"]}
+    assert endpoint("10.128.0.5=a") == {"address": "10.128.0.5", "zones": ["a"]}
     for text in ("", "@n1", "10.128.0.5@"):
         with pytest.raises(typer.BadParameter, match="is no endpoint"):
             endpoint(text)

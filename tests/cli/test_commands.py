@@ -82,6 +82,7 @@ COMMANDS = {
     "set-endpoints": [
         "set-endpoints red/web-1 --service web --port http=8080 --endpoint 10.128.0.5@n1 --endpoint 10.128.2.7",
         "set-endpoints red/web-1 --service web --port 8080/tcp --endpoint fd00::5@n1 -o yaml",
+        "set-endpoints red/web-1 --service web --port 8080 --endpoint 10.128.0.5@n1=zone-a --endpoint 10.128.2.7=b,c",
         "set-endpoints red/web-1 --service web --port 8080",
     ],
     "delete-endpoints": ["delete-endpoints red/web-1"],
@@ -89,10 +90,12 @@ COMMANDS = {
     "create-node": [
         "create-node n1 --underlay 192.0.2.11",
         "create-node n1 -u 192.0.2.11 --dpid 1 --subnet 10.128.0.0/23 --subnet fd00::/64 -o json",
+        "create-node n1 --underlay 192.0.2.11 --zone zone-a",
     ],
     "set-node": [
         "set-node n1 --encapsulation geneve",
         "set-node n1 --encapsulation default -o json",
+        "set-node n1 --zone zone-a",
     ],
     "renew-token": ["renew-token n1", "renew-token n1 -o json"],
     "delete-node": ["delete-node n1", "delete-node n1 --drain --timeout 2.5"],

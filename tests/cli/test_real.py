@@ -93,7 +93,7 @@ def test_the_whole_story(url: str, control: MemoryControl, heddle: Run) -> None:
     assert done(heddle("services")).splitlines()[1].split() == row
     where = ("--service", "web", "--port", "80-tcp=8080", "--endpoint", "10.128.0.2@n1", "--endpoint", "10.128.2.2")
     assert done(heddle("set-endpoints", "red/web-1", *where)) == 'service "red/web" has 2 endpoints in "red/web-1"\n'
-    row = ["red", "web-1", "web", "80-tcp=8080/tcp", "10.128.0.2", "n1", "ready"]
+    row = ["red", "web-1", "web", "80-tcp=8080/tcp", "10.128.0.2", "n1", "ready", "-"]
     assert done(heddle("endpoints")).splitlines()[1].split() == row
     add_pod(control, "n1", "red", "a")
     add_pod(control, "n2", "blue", "b")

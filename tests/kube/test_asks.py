@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
 
-from kube.asks import Ask, requests_for
+from kube.asks import Ask, for_node, requests_for
+from kube.objects import ZONE, Metadata, Node, NodeAddress, NodeStatus
 from kube.resources import BINDINGS, CONNECTIONS, EGRESSES, MIRRORS, NETWORKS
 from store.fields import Malformed
 from topology.admission import admit
@@ -16,6 +18,7 @@ from topology.requests import (
     CreateEgress,
     CreateMirror,
     CreateNetwork,
+    CreateNode,
     DeleteEgress,
     DeleteMirror,
     IsolateNetworks,
@@ -24,6 +27,7 @@ from topology.requests import (
     Request,
     SetDscp,
     SetGlobal,
+    SetZone,
     TrackConnection,
 )
 from topology.snapshot import Snapshot, apply_all, empty
@@ -120,3 +124,26 @@ def test_a_mirror_is_made_once(two: Snapshot) -> None:
 @pytest.mark.parametrize("ask", [connection, binding, egress, mirror])
 def test_nothing_is_asked_for_by_what_is_not_there_and_leaves(two: Snapshot, ask: Callable[..., Ask]) -> None:
     assert requests_for(two, ask(leaving=True)) == ()
+
+
+def machine(**labels: str) -> Node:
+    status = NodeStatus(addresses=(NodeAddress(type="InternalIP", address="192.0.2.11"),))
+    return Node(metadata=Metadata(name="n1", labels=labels), status=status)
+
+
+def test_a_node_stands_where_its_label_says() -> None:
+    """From the beginning, or once a cloud's controller has said it; and nowhere if the label goes."""
+
+    def asked(snapshot: Snapshot, node: Node) -> tuple[Request, ...]:
+        return for_node(snapshot, "n1", node, pod_cidrs=False)
+
+    here, there = machine(**{ZONE: "zone-a"}), machine(**{ZONE: "zone-b", "other": "zone-a"})
+    made = CreateNode("n1", ip_address("192.0.2.11"), zone="zone-a")
+    assert asked(empty(), here) == (made,)
+    placed = after(empty(), made)
+    assert asked(placed, here) == ()
+    assert asked(placed, there) == (SetZone("n1", "zone-b"),)
+    assert asked(placed, machine()) == (SetZone("n1", ""),)
+    assert asked(after(empty(), *asked(empty(), machine())), here) == (SetZone("n1", "zone-a"),)
+    with pytest.raises(Refused, match='zone "zone a" is no label'):
+        after(placed, *asked(placed, machine(**{ZONE: "zone a"})))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kube.foreign import of_kubernetes
+from kube.foreign import of_kubernetes, of_node
+from kube.objects import ZONE, Metadata, Node
 from tests.topology.asking import endpoints, service
 from topology import requests
 from topology.model import Pod, PodKey, ServiceKey, SliceKey
@@ -33,3 +34,17 @@ def test_who_would_change_them_is_told_where(request_: Request, said: str) -> No
 @pytest.mark.parametrize("request_", [requests.CreateNetwork("red"), requests.JoinNetworks("red", "blue")])
 def test_others_are_ours(request_: Request) -> None:
     assert of_kubernetes(request_) is None
+
+
+@pytest.mark.parametrize(
+    ("zone", "said"), [("zone-b", f"kubectl label node n1 {ZONE}=zone-b --overwrite"), ("", f"label node n1 {ZONE}-")]
+)
+def test_a_node_stands_where_its_label_says(zone: str, said: str) -> None:
+    nodes = {"n1": Node(metadata=Metadata(name="n1", labels={ZONE: "zone-a"}))}
+    assert of_node(requests.SetZone("n1", "zone-a"), nodes) is None
+    assert of_node(requests.SetZone("n2", zone), nodes) is None, "nobody else says where that stands"
+    assert of_node(requests.SetNode("n1", "geneve"), nodes) is None
+    refused = of_node(requests.SetZone("n1", zone), nodes)
+    assert refused is not None
+    assert refused.reason is Reason.TAKEN
+    assert said in str(refused)

@@ -195,6 +195,23 @@ def test_what_is_not_said_of_an_endpoint(
     assert endpoint == Endpoint(ip_address("10.128.0.5"), "", ready, serving, terminating)
 
 
+def test_hints_are_for_zones_each_once_and_in_order() -> None:
+    hinted = at("10.128.0.5") | {"hints": {"forZones": [{"name": "b"}, {"name": "a"}, {"name": "b"}]}}
+    nodes_only = at("10.128.0.6") | {"hints": {"forNodes": [{"name": "n1"}]}}
+    none = at("10.128.0.7") | {"hints": None}
+    found = said(slice_of(hinted, nodes_only, none)).endpoints
+    assert [endpoint.zones for endpoint in found] == [("a", "b"), (), ()]
+
+
+@pytest.mark.parametrize(
+    ("zones", "why"), [(["a b"], 'zone "a b" of endpoint 10.128.0.5'), (["a" * 64], "63"), ([*"abcdefghi"], "9 zones")]
+)
+def test_hints_that_are_none(zones: list[str], why: str) -> None:
+    hints = {"forZones": [{"name": zone} for zone in zones]}
+    with pytest.raises(Malformed, match=why):
+        read_slice(slice_of(at("10.128.0.5") | {"hints": hints}))
+
+
 def test_ports_of_a_slice() -> None:
     ports = [{"port": 9}, {"name": None, "port": None, "protocol": None}, {"name": "b", "port": 5, "protocol": "UDP"}]
     assert said(slice_of(ports=ports)).ports == (NamedPort("TCP", 9), NamedPort("UDP", 5, "b"))

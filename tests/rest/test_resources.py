@@ -42,6 +42,7 @@ def test_a_node_is_made_with_a_token(app: TestApp) -> None:
         "subnets": ["10.128.0.0/23"],
         "gateways": ["10.128.0.1/23"],
         "encapsulation": "vxlan",
+        "zone": "",
         "connected": False,
         "phase": "Away",
         "ports": 0,
@@ -104,6 +105,22 @@ def test_a_node_sends_by_its_own_encapsulation_or_the_clusters(network: TestApp)
     refused = network.patch_json("/v1/nodes/n1", {"encapsulation": "gre"}, status=400)
     assert "$.encapsulation" in problem(refused)["detail"]
     assert problem(network.patch_json("/v1/nodes/n9", {"encapsulation": None}, status=404))["subject"] == 'node "n9"'
+
+
+def test_a_node_stands_in_a_zone_or_in_none(app: TestApp) -> None:
+    body = {"name": "n1", "underlay": "192.0.2.11", "zone": "zone-a"}
+    assert app.post_json("/v1/nodes", body, status=201).json["zone"] == "zone-a"
+    refused = problem(app.post_json("/v1/nodes", {**body, "zone": "zone-b"}, status=409))
+    assert 'in zone "zone-a"' in refused["cause"]
+    moved = app.patch_json("/v1/nodes/n1", {"zone": "zone-b"}).json
+    assert (moved["zone"], moved["encapsulation"]) == ("zone-b", "vxlan")
+    assert app.patch_json("/v1/nodes/n1", {"zone": ""}).json["zone"] == ""
+    for wrong in ({"zone": "zone a"}, {"zone": "-"}, {"zone": "z" * 64}, {"zone": None}):
+        assert "$.zone" in problem(app.patch_json("/v1/nodes/n1", wrong, status=400))["detail"]
+    for wrong in ({}, {"zone": "a", "encapsulation": None}):
+        assert "give encapsulation or zone" in problem(app.patch_json("/v1/nodes/n1", wrong, status=422))["detail"]
+    assert app.get("/v1/nodes/n1").json["zone"] == ""
+    assert problem(app.patch_json("/v1/nodes/n9", {"zone": "a"}, status=404))["subject"] == 'node "n9"'
 
 
 def test_node_subnets_run_out(app: TestApp) -> None:
@@ -312,6 +329,7 @@ def test_several_ports_without_a_name_get_one(network: TestApp) -> None:
 def test_endpoints(network: TestApp) -> None:
     """Before their service, and after it."""
     here = {"address": "10.128.0.2", "node": "n1", "ready": False, "serving": True, "terminating": True}
+    here |= {"zones": ["zone-a", "zone-b"]}
     ports = [{"protocol": "TCP", "port": 8080, "name": "web"}]
     found = {"name": "web-1.a", "project": "red", "service": "web", "ports": ports, "endpoints": [here]}
     made = network.post_json("/v1/endpoints", found, status=201)
@@ -319,8 +337,9 @@ def test_endpoints(network: TestApp) -> None:
     assert made.headers["Location"].endswith("/v1/endpoints/red/web-1.a")
     network.post_json("/v1/endpoints", found, status=200)
     there = {"address": "10.128.0.1"}
-    shown = {**there, "node": "", "ready": True, "serving": True, "terminating": False}
-    told = network.post_json("/v1/endpoints", {**found, "endpoints": [here, there]}, status=200).json
+    shown = {**there, "node": "", "ready": True, "serving": True, "terminating": False, "zones": []}
+    several = {**here, "zones": ["zone-b", "zone-a", "zone-b"]}
+    told = network.post_json("/v1/endpoints", {**found, "endpoints": [several, there]}, status=200).json
     assert told["endpoints"] == [shown, here]
     assert network.get("/v1/endpoints/red/web-1.a").json == {**found, "endpoints": [shown, here]}
     assert network.get("/v1/endpoints").json == {"endpoints": [{**found, "endpoints": [shown, here]}]}
@@ -337,6 +356,9 @@ def test_endpoints(network: TestApp) -> None:
         ({"endpoints": [{"address": "10.0.0.0/8"}]}, 422, "$.endpoints[0].address"),
         ({"endpoints": [{"address": "10.128.0.2", "node": "N1"}]}, 400, "node"),
         ({"endpoints": [{"address": "127.0.0.1"}]}, 422, "loopback"),
+        ({"endpoints": [{"address": "10.128.0.2", "zones": ["zone a"]}]}, 400, "zones"),
+        ({"endpoints": [{"address": "10.128.0.2", "zones": [""]}]}, 400, "zones"),
+        ({"endpoints": [{"address": "10.128.0.2", "zones": [*"abcdefghi"]}]}, 400, "zones"),
         ({"endpoints": [{"address": "10.128.0.2"}, {"address": "172.30.0.9"}]}, 422, "inside the service CIDR"),
         ({"endpoints": [{"address": "10.128.0.2"}, {"address": "fd00::2"}]}, 422, "both address families"),
         ({"endpoints": [{"address": "10.128.0.2"}] * 1001}, 400, "endpoints"),

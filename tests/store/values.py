@@ -57,6 +57,7 @@ labels = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,5}[a-z0-9])?", fullmatch=True)
 subdomains = st.lists(labels, min_size=1, max_size=3).map(".".join)
 few = st.sampled_from(["a", "b", "c"])  # names that meet often
 interfaces = st.text("abz019.-_@", min_size=1, max_size=15).filter(lambda name: name not in {".", ".."})
+zone_names = st.from_regex(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,5}[A-Za-z0-9])?", fullmatch=True)
 containers = st.from_regex(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]{0,63}", fullmatch=True)
 addresses = st.ip_addresses()
 spaces = st.integers(0, (1 << 32) - 1)
@@ -93,6 +94,7 @@ nodes = st.builds(
     underlay=addresses,
     subnets=st.lists(prefixes(), min_size=1, max_size=2).map(tuple),
     encapsulation=st.sampled_from((None, "vxlan", "geneve")),
+    zone=st.just("") | zone_names,
 )
 networks = st.builds(
     Network,
@@ -207,7 +209,8 @@ def slices(draw: st.DrawFn) -> EndpointSlice:
     """Endpoints of one address family, by address."""
     version = draw(st.sampled_from([4, 6]))
     flags = [st.booleans()] * 3
-    one = st.builds(Endpoint, st.ip_addresses(v=version), st.just("") | few | subdomains, *flags)
+    hints = st.lists(zone_names, max_size=3, unique=True).map(sorted).map(tuple)
+    one = st.builds(Endpoint, st.ip_addresses(v=version), st.just("") | few | subdomains, *flags, hints)
     found = draw(st.lists(one, max_size=3, unique_by=lambda endpoint: endpoint.address))
     key = SliceKey(draw(few), draw(few | subdomains))
     return EndpointSlice(key, draw(few), draw(named_ports(st.just(0))), tuple(sorted(found)))

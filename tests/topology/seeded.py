@@ -13,6 +13,7 @@ from tests.topology.strategies import (
     EGRESSES,
     ENDPOINT_PORTS,
     ENDPOINTS,
+    HINTS,
     NETWORKS,
     NODE_PORT_NUMBERS,
     NODES,
@@ -24,6 +25,7 @@ from tests.topology.strategies import (
     SERVICES,
     SLICES,
     UNDERLAYS,
+    ZONES,
     after,
 )
 from topology import requests
@@ -50,6 +52,7 @@ def network(chance: Random) -> Snapshot:
     nodes = NODES[: chance.choice((2, 3))]
     asked: list[Request] = [requests.SetCluster(CLUSTER)]
     asked += [requests.CreateNode(name, underlay) for name, underlay in zip(nodes, UNDERLAYS, strict=False)]
+    asked += [requests.SetZone(name, chance.choice((*ZONES, ""))) for name in nodes]
     for name, projects in (("red", ("red", "red-test")), ("blue", ("blue",)), ("green", ("green",))):
         subnets = chance.choice((*RANGES, RANGES[0], RANGES[0]))
         flat = bool(subnets) and chance.random() < 0.3
@@ -102,7 +105,8 @@ def _endpoints(chance: Random, service: ServiceKey, snapshot: Snapshot) -> list[
         own = port.network == snapshot.projects[service.project].network
         pods[own].append((port.cluster_addresses or port.addresses)[0])
     addresses = sorted({*pods[True], *chance.sample(sorted(pods[False]), min(2, len(pods[False]))), ENDPOINTS[-1]})
-    found = [_endpoint(chance, address) for address in addresses if chance.random() < 0.8]
+    hinted = chance.choice((0, 0, 0.9, 1))
+    found = [_endpoint(chance, address, hinted) for address in addresses if chance.random() < 0.8]
     divided = chance.randrange(len(found) + 1)
     return [
         requests.PutEndpoints(EndpointSlice(SliceKey(service.project, f"{service.name}-{n}"), service.name, ports, of))
@@ -112,9 +116,11 @@ def _endpoints(chance: Random, service: ServiceKey, snapshot: Snapshot) -> list[
     ]
 
 
-def _endpoint(chance: Random, address: Address) -> Endpoint:
+def _endpoint(chance: Random, address: Address, hinted: float) -> Endpoint:
+    """Return an endpoint, with hints as often as is said."""
     ready, serving, terminating = (chance.random() < often for often in (0.8, 0.7, 0.3))
-    return Endpoint(address, chance.choice(("", *NODES)), ready, serving, terminating)
+    zones = chance.choice(HINTS[1:]) if chance.random() < hinted else ()
+    return Endpoint(address, chance.choice(("", *NODES)), ready, serving, terminating, zones)
 
 
 def _report(chance: Random, node: str, container: str) -> requests.ReportPort:
@@ -133,7 +139,8 @@ def _service(chance: Random) -> requests.CreateService:
 def _slice(chance: Random) -> requests.PutEndpoints:
     key = SliceKey(chance.choice((*PROJECTS, DEFAULT_NETWORK)), chance.choice(SLICES))
     ports = tuple(chance.sample(ENDPOINT_PORTS, chance.choice((2, 3))))
-    found = tuple(_endpoint(chance, address) for address in chance.sample(ENDPOINTS, chance.choice((1, 2, 3))))
+    hinted, some = chance.choice((0, 0.9, 1)), chance.sample(ENDPOINTS, chance.choice((1, 2, 3)))
+    found = tuple(_endpoint(chance, address, hinted) for address in some)
     return requests.PutEndpoints(EndpointSlice(key, chance.choice(SERVICES), ports, found))
 
 
@@ -169,10 +176,11 @@ def request(chance: Random) -> Request:
         requests.SetPod(_limited(chance, container)),
         requests.SetDscp(one, chance.choice((None, 0, 46))),
         requests.SetNode(node, chance.choice((None, "vxlan", "geneve"))),
+        requests.SetZone(node, chance.choice((*ZONES, ""))),
         requests.CreateMirror(_mirror(chance, one)),
         requests.DeleteMirror(chance.choice(("m1", "m2"))),
     )
-    weights = (4, 4, 1, 1, 3, 2, 3, 2, 2, 2, 1, 1, 1, 1, 1, 2, 1, 3, 1, 3, 1, 2, 1, 3, 1, 2, 2, 1)
+    weights = (4, 4, 1, 1, 3, 2, 3, 2, 2, 2, 1, 1, 1, 1, 1, 2, 1, 3, 1, 3, 1, 2, 1, 3, 1, 2, 1, 2, 1)
     return chance.choices(made, weights)[0]
 
 
@@ -196,8 +204,9 @@ def about_services(chance: Random) -> Request:
         _slice(chance),
         requests.DeleteService(ServiceKey(chance.choice(PROJECTS), chance.choice(SERVICES))),
         requests.DeleteEndpoints(SliceKey(chance.choice(PROJECTS), chance.choice(SLICES))),
+        requests.SetZone(chance.choice(NODES), chance.choice((*ZONES, ""))),
     )
-    return chance.choices(made, (3, 4, 1, 1))[0]
+    return chance.choices(made, (3, 4, 1, 1, 1))[0]
 
 
 def administration(chance: Random) -> Request:

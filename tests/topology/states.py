@@ -201,6 +201,21 @@ STEPS: Final[tuple[tuple[str, str | None, tuple[Request, ...]], ...]] = (
         ),
     ),
     (
+        "endpoints for the zones of two nodes",
+        "services with endpoints",
+        (
+            requests.SetZone("n1", "zone-a"),
+            requests.SetZone("n2", "zone-b"),
+            endpoints("10.128.0.2", ports=RED.slice.ports, zones=("zone-a",)),
+            endpoints(
+                *("10.128.2.9", "203.0.113.9"),
+                key=SliceKey("red", "api-2"),
+                ports=RED.slice.ports[:1],
+                zones=("zone-b",),
+            ),
+        ),
+    ),
+    (
         "services with node ports",
         "services with endpoints",
         (

@@ -107,6 +107,8 @@ ENDPOINTS = tuple(
         ("10.128.0.2", "10.128.0.3", "10.128.2.2", "10.128.2.3", "10.0.0.2", "192.0.2.11", "203.0.113.9"),
     )
 )
+ZONES = ("zone-a", "zone-b")
+HINTS = ((), ZONES[:1], ZONES[1:], ZONES)
 CONTROLLER = IPv4Address("192.0.2.1")
 CLUSTER = Cluster(
     control_plane=(CONTROLLER,),
@@ -249,8 +251,11 @@ def slices() -> st.SearchStrategy[requests.PutEndpoints]:
     """Draw a slice of endpoints; its service may be one of those that `services` draws."""
     ports = st.lists(st.sampled_from(ENDPOINT_PORTS), max_size=3, unique=True).map(tuple)
     flag = st.booleans()
-    one = st.builds(Endpoint, st.sampled_from(ENDPOINTS), st.just("") | nodes, flag, flag, flag)
-    some = st.lists(one, max_size=3, unique_by=lambda endpoint: endpoint.address).map(tuple)
+    where = st.sampled_from(ENDPOINTS), st.just("") | nodes, flag, flag, flag
+    # Mostly all of a slice have hints, or none.
+    kinds = [st.builds(Endpoint, *where, zones=st.sampled_from(hints)) for hints in (HINTS[:1], HINTS[1:], HINTS)]
+    lists = [st.lists(one, max_size=3, unique_by=lambda endpoint: endpoint.address) for one in kinds]
+    some = st.one_of(lists).map(tuple)
     return st.builds(
         requests.PutEndpoints, st.builds(EndpointSlice, slice_keys, st.sampled_from(SERVICES), ports, some)
     )
@@ -298,6 +303,7 @@ def any_request() -> st.SearchStrategy[Request]:
         ),
         st.builds(requests.DeleteNode, nodes, st.booleans()),
         st.builds(requests.SetNode, nodes, st.sampled_from(ENCAPSULATIONS)),
+        st.builds(requests.SetZone, nodes, st.sampled_from(("", *ZONES))),
         st.builds(
             requests.CreateNetwork,
             networks,
@@ -393,6 +399,7 @@ def snapshots(draw: st.DrawFn, nodes: int = 3) -> Snapshot:
     asked: list[Request] = [requests.SetCluster(pick(draw, (CLUSTER, GENEVE, OWN_NETWORKS)))]
     asked += [requests.CreateNode(name, address) for name, address in zip(NODES[:nodes], UNDERLAYS, strict=False)]
     asked += [requests.SetNode(name, pick(draw, ENCAPSULATIONS)) for name in NODES[:nodes]]
+    asked += [requests.SetZone(name, pick(draw, (*ZONES, ""))) for name in NODES[:nodes]]
     asked += [
         _tenant(draw, "red", "red", "red-test"),
         _tenant(draw, "blue", "blue"),

@@ -12,7 +12,7 @@ from tests.topology.sequences import events_between
 from tests.topology.strategies import any_request, granted, snapshots
 from topology.holding import holder
 from topology.labels import Handle
-from topology.model import Address, Binding, Endpoint, Held, Hosting, Port, Project, ServiceKey
+from topology.model import Address, Binding, Endpoint, EndpointSlice, Held, Hosting, Port, Project, ServiceKey
 from topology.requests import Request
 from topology.snapshot import BLOCK_BITS, Block, Change, Claim, Put, Remove, Snapshot, apply, apply_all, empty, places
 
@@ -76,6 +76,8 @@ def recomputed(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
             for key, service in snapshot.services.items()
             if service.external or service.ingress or service.external_local
         },
+        "internal": {key: None for key, service in snapshot.services.items() if service.internal_local},
+        "hinted": Counter(each.service_key for each in slices_with_hints(snapshot)),
         "near": near(snapshot),
         "ingress_of": grouped([(each, key) for key, service in snapshot.services.items() for each in service.ingress]),
         **recomputed_holding(snapshot),
@@ -96,6 +98,10 @@ def recomputed(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
         "hosts": grouped([(port.network, port.node) for port in ports]),
         "hosting": grouped([(port.node, port.network) for port in ports]),
     }
+
+
+def slices_with_hints(snapshot: Snapshot) -> list[EndpointSlice]:
+    return [each for each in snapshot.slices.values() if any(endpoint.zones for endpoint in each.endpoints)]
 
 
 def near(snapshot: Snapshot) -> dict[str, dict[ServiceKey, tuple[Endpoint, ...]]]:

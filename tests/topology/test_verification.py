@@ -387,6 +387,8 @@ SERVED: dict[str, Callable[[], Snapshot]] = {
     "node ports, clients stay": lambda: clients_stay(states()["services with node ports"]),
     "from outside": from_outside,
     "from outside, clients stay": lambda: clients_stay(from_outside()),
+    "zones": lambda: states()["endpoints for the zones of two nodes"],
+    "zones, clients stay": lambda: clients_stay(states()["endpoints for the zones of two nodes"]),
     "local endpoints": lambda: states()["endpoints that go away, and one on the client's own node only"],
 }
 

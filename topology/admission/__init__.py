@@ -59,6 +59,7 @@ _DESKS: Final[dict[type, Callable[[Snapshot, Any], tuple[Event, ...]]]] = {
     requests.SetCluster: nodes.set_cluster,
     requests.CreateNode: nodes.create_node,
     requests.SetNode: nodes.set_node,
+    requests.SetZone: nodes.set_zone,
     requests.DeleteNode: nodes.delete_node,
     requests.NodeLost: nodes.node_lost,
     requests.NodeFound: nodes.node_found,

@@ -22,7 +22,8 @@ def put_endpoints(snapshot: Snapshot, request: PutEndpoints) -> tuple[Event, ...
     if fault is not None:
         raise Refused(Reason.INVALID, _named(given.key), *fault)
     _check_room(snapshot, given)
-    found = replace(given, ports=tuple(sorted(given.ports)), endpoints=tuple(sorted(given.endpoints)))
+    endpoints = (each._replace(zones=tuple(sorted(set(each.zones)))) for each in given.endpoints)
+    found = replace(given, ports=tuple(sorted(given.ports)), endpoints=tuple(sorted(endpoints)))
     return () if snapshot.slices.get(found.key) == found else (Put(found),)
 
 

@@ -23,7 +23,17 @@ from topology.allocation import LAST_DPID, free_dpid, free_subnets, node_prefix
 from topology.balancing import PLACE_BITS
 from topology.crowding import crowding
 from topology.model import TUNNEL_OFPORTS, Address, Cluster, Node, Outage
-from topology.requests import CreateNode, DeleteNode, NodeFound, NodeLost, Reason, Refused, SetCluster, SetNode
+from topology.requests import (
+    CreateNode,
+    DeleteNode,
+    NodeFound,
+    NodeLost,
+    Reason,
+    Refused,
+    SetCluster,
+    SetNode,
+    SetZone,
+)
 from topology.snapshot import Event, Put, Remove, Snapshot
 
 _SMALLEST_SUBNET_BITS = 2  # its own address, the gateway, one pod, broadcast
@@ -46,17 +56,18 @@ def set_cluster(snapshot: Snapshot, request: SetCluster) -> tuple[Event, ...]:
 def create_node(snapshot: Snapshot, request: CreateNode) -> tuple[Event, ...]:
     """Register a node, and give it what it did not ask for."""
     require(names.subdomain_fault, "node", request.name)
+    _check_zone(request.name, request.zone)
     old = snapshot.nodes.get(request.name)
     if old is not None:
         if _is_so(old, request):
             return ()
-        cause = f"exists already, with underlay {old.underlay} and datapath id {old.dpid}"
+        cause = f"exists already, with underlay {old.underlay} and datapath id {old.dpid}{_in_zone(old)}"
         raise Refused(Reason.TAKEN, f'node "{old.name}"', cause, "choose another name, or delete the node first")
     _check_underlay(snapshot, request)
     _check_dpid(snapshot, request)
     _check_subnets(snapshot, request)
     dpid = free_dpid(snapshot) if request.dpid is None else request.dpid
-    node = Node(request.name, dpid, request.underlay, request.subnets or free_subnets(snapshot))
+    node = Node(request.name, dpid, request.underlay, request.subnets or free_subnets(snapshot), zone=request.zone)
     # Until its switch has come, it can hold nothing. It comes first: addresses must not go there and back.
     return (*((Put(Outage(node.name)),) if snapshot.claims else ()), Put(node))
 
@@ -70,6 +81,25 @@ def set_node(snapshot: Snapshot, request: SetNode) -> tuple[Event, ...]:
         raise Refused(Reason.INVALID, f'node "{node.name}"', cause, remedy)
     changed = replace(node, encapsulation=chosen)
     return () if changed == node else (Put(changed),)
+
+
+def set_zone(snapshot: Snapshot, request: SetZone) -> tuple[Event, ...]:
+    """Let a node's clients be led to endpoints that are for another zone, where services have such."""
+    node = known_node(snapshot, request.name)
+    _check_zone(request.name, request.zone)
+    changed = replace(node, zone=request.zone)
+    return () if changed == node else (Put(changed),)
+
+
+def _check_zone(node: str, zone: str) -> None:
+    fault = names.zone_fault(zone) if zone else None
+    if fault is not None:
+        remedy = "write it as a label's value, as europe-west4-a, or give none"
+        raise Refused(Reason.INVALID, f'node "{node}"', f'zone "{zone}" {fault}', remedy)
+
+
+def _in_zone(node: Node) -> str:
+    return f', in zone "{node.zone}"' if node.zone else ""
 
 
 def delete_node(snapshot: Snapshot, request: DeleteNode) -> tuple[Event, ...]:
@@ -105,7 +135,8 @@ def node_found(snapshot: Snapshot, request: NodeFound) -> tuple[Event, ...]:
 def _is_so(node: Node, request: CreateNode) -> bool:
     same_dpid = request.dpid is None or request.dpid == node.dpid
     same_subnets = not request.subnets or set(request.subnets) == set(node.subnets)
-    return request.underlay == node.underlay and same_dpid and same_subnets
+    same_zone = request.zone in ("", node.zone)
+    return request.underlay == node.underlay and same_dpid and same_subnets and same_zone
 
 
 def _check_underlay(snapshot: Snapshot, request: CreateNode) -> None:

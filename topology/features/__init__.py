@@ -10,6 +10,8 @@ There is no function that adds or deletes: the diff does both.
 What some subjects put on a node is the same on all nodes. These are no node's `subjects`, and `touched` names no node
 for them: `common_subjects`, `common_flows` and `common_touched` are the same for all at once, and `absent` says which
 of them a node is without. The compiler makes and holds them once: with n nodes, each a peer to all, they would be n².
+
+Others put the same on some nodes, and something else on others: `alike` says on which, and there they are made once.
 """
 
 from __future__ import annotations
@@ -83,6 +85,16 @@ class CommonFeature(Protocol):
         ...
 
 
+class AlikeFeature(Protocol):
+    """What a module offers besides if subjects of nodes' own put the same on some of them."""
+
+    ID: FeatureId
+
+    def alike(self, node: str, subject: SubjectKey, snapshot: Snapshot) -> str | None:
+        """Return a word that is the same for all nodes on which `subject` puts the same; None: it may be on none."""
+        ...
+
+
 FEATURES: Final[tuple[Feature, ...]] = (
     base,
     node,
@@ -104,5 +116,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     mirrors,
 )
 _COMMON: Final[tuple[CommonFeature, ...]] = (base, guard, arp, tunnels, services, errors, outside)
+_ALIKE: Final[tuple[AlikeFeature, ...]] = (services,)
 BY_ID: Final[dict[int, Feature]] = {int(feature.ID): feature for feature in FEATURES}
 COMMON: Final[dict[int, CommonFeature]] = {int(feature.ID): feature for feature in _COMMON}
+ALIKE: Final[dict[int, AlikeFeature]] = {int(feature.ID): feature for feature in _ALIKE}

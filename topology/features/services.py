@@ -1,8 +1,8 @@
 """Services: what begins a connection to a service's address is decided for its network, and sent to an endpoint.
 
 SERVICE_CONNECTIONS finds the network that a service belongs to, DELIVERY decides the pair, exactly as for a pod, and
-BALANCING chooses the endpoint. The flows stand on every node, for the node itself may use every service; but for
-services whose endpoints are to be on the client's own node they are the same on all.
+BALANCING chooses the endpoint. The flows stand on every node, for the node itself may use every service. They are the
+same on all, but for services whose endpoints are to be on the client's own node or in its zone.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from topology.model import (
 from topology.pipeline import SERVICE_ZONE
 from topology.serving import Offer, Way, network_of, next_number, served
 from topology.snapshot import Change, Snapshot
-from topology.targets import targets
+from topology.targets import differs_by_node, targets
 
 ID: Final = pipeline.FeatureId.SERVICES
 
@@ -45,22 +45,29 @@ _WAY: Final = Way(
 
 
 def subjects(node: str, snapshot: Snapshot) -> Iterator[SubjectKey]:
-    """The services whose endpoints are to be on the client's own node; all others are common."""
+    """The services whose endpoints are to be on the client's own node or in its zone; all others are common."""
     if node in snapshot.nodes:
-        yield from ((*key, _LOCAL) for key, service in snapshot.services.items() if service.internal_local)
+        yield from ((*key, _LOCAL) for key in snapshot.internal)
+        yield from ((*key, _LOCAL) for key in snapshot.hinted if key not in snapshot.internal)
 
 
 def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     """For each port of the service, wherever it is asked for: its network, and an endpoint."""
     service = snapshot.services.get(_key(subject))
-    if service is not None and service.internal_local and subject[2:] and node in snapshot.nodes:
+    is_own = differs_by_node(_key(subject), snapshot) and subject[2:] == (_LOCAL,) and node in snapshot.nodes
+    if service is not None and is_own:
         yield from _of_service(service, node, snapshot)
 
 
+def alike(node: str, subject: SubjectKey, snapshot: Snapshot) -> str | None:
+    """By its zone, nodes put the same for a service whose endpoints are not to be on the client's own node."""
+    return None if _key(subject) in snapshot.internal else snapshot.nodes[node].zone
+
+
 def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
-    """A service, its endpoints, the number of its network: on every node."""
+    """A service, its endpoints, the number of its network: on every node. A node's zone: all such services there."""
     for key in _concerned(change, snapshot):
-        if _is_local(key, snapshot):
+        if differs_by_node(key, snapshot):
             yield from on_every_node((*key, _LOCAL), snapshot)
     if isinstance(change.subject, Node):
         for subject in subjects(change.subject.name, snapshot):
@@ -69,19 +76,19 @@ def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
 
 def common_subjects(snapshot: Snapshot) -> Iterator[SubjectKey]:
     """The services that lead clients on all nodes to the same endpoints."""
-    yield from (key for key, service in snapshot.services.items() if not service.internal_local)
+    yield from (key for key in snapshot.services if not differs_by_node(key, snapshot))
 
 
 def common_flows(subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     """The same for each port of such a service."""
     service = snapshot.services.get(_key(subject))
-    if service is not None and not service.internal_local and not subject[2:]:
+    if service is not None and not subject[2:] and not differs_by_node(service.key, snapshot):
         yield from _of_service(service, "", snapshot)
 
 
 def common_touched(change: Change, snapshot: Snapshot) -> Iterator[SubjectKey]:
     """Such a service, its endpoints, the number of its network."""
-    yield from (key for key in _concerned(change, snapshot) if not _is_local(key, snapshot))
+    yield from (key for key in _concerned(change, snapshot) if not differs_by_node(key, snapshot))
 
 
 def absent(node: str) -> Iterable[SubjectKey]:
@@ -113,11 +120,6 @@ def _concerned(change: Change, snapshot: Snapshot) -> Iterable[ServiceKey]:
 def _of_network(network: str, snapshot: Snapshot) -> Iterator[ServiceKey]:
     for project in snapshot.projects_of.get(network, {}):
         yield from snapshot.services_of.get(project, {})
-
-
-def _is_local(key: ServiceKey, snapshot: Snapshot) -> bool:
-    service = snapshot.services.get(key)
-    return service is not None and service.internal_local
 
 
 def _of_service(service: Service, node: str, snapshot: Snapshot) -> Iterator[Flow]:

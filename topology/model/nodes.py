@@ -47,13 +47,17 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A machine with an OVS bridge: `underlay` is its VTEP's address; its pods are in `subnets`, one per family."""
+    """A machine with an OVS bridge: `underlay` is its VTEP's address; its pods are in `subnets`, one per family.
+
+    `zone` is where it stands, "" where nobody said: by it, endpoints are chosen that have hints.
+    """
 
     name: str
     dpid: int
     underlay: Address
     subnets: tuple[Prefix, ...]
     encapsulation: Encapsulation | None = None  # that it sends by; None: the cluster's. It receives by any.
+    zone: str = ""
 
     def gateway(self, subnet: Prefix) -> Address:
         """Return the address of the node's tun0 in one of its subnets: the first one."""

@@ -11,6 +11,7 @@ MOST_AFFINITY: Final = 86400  # seconds: a day, as Kubernetes has it
 MOST_EXTERNAL: Final = 100  # external addresses of one service; a node has a rule for each port of each
 MOST_SOURCES: Final = 1000  # ranges of clients of one service
 MOST_ENDPOINTS: Final = 1000  # of one slice, as Kubernetes has it
+MOST_HINTS: Final = 8  # zones of one endpoint, as Kubernetes has it
 MOST_ENDPOINT_PORTS: Final = 100  # of one slice; an endpoint has as many flows
 
 
@@ -95,7 +96,8 @@ class SliceKey(NamedTuple):
 class Endpoint(NamedTuple):
     """An address that answers for a service. `node` is the name of the node it is on, "" where nobody said.
 
-    `ready`: it takes new connections. `serving`: it answers, even while it is `terminating`.
+    `ready`: it takes new connections. `serving`: it answers, even while it is `terminating`. `zones`, in order and each
+    once, are hints: clients on nodes of these zones are to be led to it, if all endpoints have hints.
     """
 
     address: Address
@@ -103,6 +105,7 @@ class Endpoint(NamedTuple):
     ready: bool = True
     serving: bool = True
     terminating: bool = False
+    zones: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +125,8 @@ class EndpointSlice:
     def service_key(self) -> ServiceKey:
         """The service whose endpoints these are, whether it exists or not."""
         return ServiceKey(self.key.project, self.service)
+
+    @property
+    def is_hinted(self) -> bool:
+        """Whether it says of an endpoint for which zones it is."""
+        return any(endpoint.zones for endpoint in self.endpoints)

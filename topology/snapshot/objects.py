@@ -167,6 +167,7 @@ def keep_service(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Chan
         service_by_address=swap(snapshot.service_by_address, before and before.address, after and after.address, key),
         service_by_node_port=by_node_port,
         services_outside=_outside(snapshot.services_outside, key, after),
+        internal=swap(snapshot.internal, _if_internal(before), _if_internal(after), None),
     )
     for address in () if before is None else before.ingress:
         state = replace(state, ingress_of=exclude(state.ingress_of, address, key))
@@ -175,6 +176,10 @@ def keep_service(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Chan
     given = {address for side in (before, after) if side is not None for address in side.ingress}
     state, moved = reclaimed(_near(snapshot, state, key), in_order(given))
     return state, (Change(before, after), *moved)
+
+
+def _if_internal(service: Service | None) -> ServiceKey | None:
+    return service.key if service is not None and service.internal_local else None
 
 
 def _outside(index: Map[ServiceKey, Service], key: ServiceKey, after: Service | None) -> Map[ServiceKey, Service]:
@@ -190,12 +195,15 @@ def keep_slice(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change
     before, after = before_after(snapshot.slices, key, event)
     if before == after:
         return snapshot, ()
-    slices_of, slices_in = snapshot.slices_of, snapshot.slices_in
+    slices_of, slices_in, hinted = snapshot.slices_of, snapshot.slices_in, snapshot.hinted
     if before is not None:
         slices_of, slices_in = exclude(slices_of, before.service_key, key), count(slices_in, key.project, -1)
+        hinted = count(hinted, before.service_key, -1) if before.is_hinted else hinted
     if after is not None:
         slices_of, slices_in = include(slices_of, after.service_key, key), count(slices_in, key.project, 1)
-    state = replace(snapshot, slices=table(snapshot.slices, key, after), slices_of=slices_of, slices_in=slices_in)
+        hinted = count(hinted, after.service_key, 1) if after.is_hinted else hinted
+    slices = table(snapshot.slices, key, after)
+    state = replace(snapshot, slices=slices, slices_of=slices_of, slices_in=slices_in, hinted=hinted)
     for service in {side.service_key for side in (before, after) if side is not None}:
         state = _near(snapshot, state, service)
     keys = sorted({side.service_key for side in (before, after) if side is not None})

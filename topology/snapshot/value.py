@@ -117,6 +117,8 @@ class Snapshot:
     near: Map[str, Map[ServiceKey, tuple[Endpoint, ...]]] = Map()
     slices_of: Map[ServiceKey, Map[SliceKey, None]] = Map()  # by service, whether it exists or not
     slices_in: Map[str, int] = Map()  # number of slices by project
+    hinted: Map[ServiceKey, int] = Map()  # by service: number of its slices that say for which zones endpoints are
+    internal: Map[ServiceKey, None] = Map()  # services that lead clients to endpoints on their own node only
     egresses_of: Map[str, Map[str, None]] = Map()  # by network
     egress_by_address: Map[Address, str] = Map()
     egresses_via: Map[PodKey, Map[str, None]] = Map()  # by gateway pod

@@ -28,6 +28,7 @@ from topology.model import (
     NamedPort,
     Network,
     Service,
+    ServiceKey,
 )
 from topology.pipeline import DESTINATION_VNID, NODE_ZONE, OUTPUT_PORT, OUTSIDE, SCRATCH, SERVICE_ZONE, Table
 from topology.snapshot import Snapshot
@@ -140,6 +141,16 @@ class Balances:
         self._snapshot = snapshot
         self._right: dict[tuple[str, Match, str], Actions] = {}
         self._numbers: dict[tuple[Match, str], Mapping[int, Target]] = {}
+        self._differing: dict[ServiceKey, bool] = {}
+
+    def differ(self, service: Service) -> bool:
+        """Whether nodes may owe different endpoints to their clients: by themselves, or by their zones."""
+        if service.internal_local:
+            return True
+        found = self._differing.get(service.key)
+        if found is None:
+            found = self._differing[service.key] = has_hints(service.key, self._snapshot)
+        return found
 
     def lead(self, offer: Offer, match: Match, node: str, said: Actions) -> bool:
         """Whether `said`, actions and groups, is what a client on `node` must meet; `match` is the offer's."""
@@ -156,7 +167,7 @@ class Balances:
         """
         if not offer.service.affinity:
             return {}
-        place = offer.match, node if offer.is_local else ""
+        place = offer.match, self._whose(offer, node)
         numbers = self._numbers.get(place)
         if numbers is None:
             found = eligible(offer, self._snapshot, node)
@@ -165,13 +176,17 @@ class Balances:
         return numbers
 
     def _is_right(self, kind: str, offer: Offer, match: Match, node: str, said: Actions, ask: _Ask) -> bool:  # noqa: PLR0913
-        place = kind, match, node if offer.is_local else ""
+        place = kind, match, self._whose(offer, node)
         if self._right.get(place) == said:
             return True
         right = ask(offer, node, said)
         if right:
             self._right[place] = said
         return right
+
+    def _whose(self, offer: Offer, node: str) -> str:
+        """Return what the endpoints of clients on a node depend on: it, or its zone; services are of either kind."""
+        return node if offer.is_local else _zone_of(node, self._snapshot)
 
     def _leads(self, offer: Offer, node: str, said: Actions) -> bool:
         found = eligible(offer, self._snapshot, node)
@@ -200,20 +215,37 @@ def eligible(offer: Offer, snapshot: Snapshot, node: str) -> frozenset[Place]:
 
     What Kubernetes says: to endpoints that are ready, or to all if the service publishes those that are not; where none
     is that has this port, to those that still serve while they terminate; and of a service with local policy, on the
-    client's node only, unless it comes from outside.
+    client's node only, unless it comes from outside. Of any other, where all that are ready have hints for zones, and
+    some for the client's, to these.
     The port is the slice's, of the same protocol and name; the family is that of the service's address.
     """
     service = offer.service
-    ready: set[Place] = set()
+    ready: dict[Place, set[frozenset[str]]] = {}  # with the hints of each time that one is there
     going: set[Place] = set()
     for of in (snapshot.slices[key] for key in snapshot.slices_of.get(service.key, {})):
         for each in of.endpoints:
             if each.address.version != service.address.version or (offer.is_local and each.node != node):
                 continue
             places = {(each.address, listens) for listens in _listens(of, offer.port)}
-            ready |= places if _takes_new(each, service) else set()
+            for place in places if _takes_new(each, service) else ():
+                ready.setdefault(place, set()).add(frozenset(each.zones))
             going |= places if each.serving and each.terminating else set()
-    return frozenset(ready or going)
+    if offer.is_local:
+        return frozenset(ready or going)
+    zone, hints = _zone_of(node, snapshot), [one for several in ready.values() for one in several]
+    near = {place for place, several in ready.items() if any(zone in one for one in several)}
+    is_narrowed = zone != "" and bool(near) and frozenset() not in hints
+    return frozenset(near if is_narrowed else ready or going)
+
+
+def has_hints(key: ServiceKey, snapshot: Snapshot) -> bool:
+    """Whether an endpoint of a service says for which zones it is."""
+    return any(each.zones for name in snapshot.slices_of.get(key, {}) for each in snapshot.slices[name].endpoints)
+
+
+def _zone_of(node: str, snapshot: Snapshot) -> str:
+    this = snapshot.nodes.get(node)
+    return "" if this is None else this.zone
 
 
 def _takes_new(endpoint: Endpoint, service: Service) -> bool:

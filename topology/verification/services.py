@@ -1,8 +1,9 @@
 """Claims about services: whose network decides about one, to which endpoints it leads, and by whom answers are.
 
 The same on every node, for the node itself may use every service; but for services whose endpoints are to be on the
-client's own node. What reaches an endpoint goes on from EGRESS_POLICY like anything else, so that nothing here lets a
-packet to anybody: DELIVERY decides, about the service's network first and about the endpoint's then.
+client's own node or in its zone. What reaches an endpoint goes on from EGRESS_POLICY like anything else, so that
+nothing here lets a packet to anybody: DELIVERY decides, about the service's network first and about the endpoint's
+then.
 
 Some ways lead back here, and none of them twice: to EGRESS_POLICY, before which alone OUTPUT_PORT becomes the load
 balancer; to OUTPUT from BALANCING with tun0 as the port; to OUTPUT from itself for what came by tun0, which then
@@ -185,7 +186,7 @@ def _alike(holds: Holds) -> Spread:
         offer = world.offers[match[-4:]]
         if offer is None:
             return None
-        if offer.service.internal_local:
+        if world.balances.differ(offer.service):
             return UNSAID
         this = next(iter(world.snapshot.nodes.values()))
         return EVERYWHERE if holds(View(world, this, Focus()), match, actions) else None

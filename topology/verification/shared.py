@@ -249,8 +249,8 @@ class Difference:
 
     def _is_local(self, key: ServiceKey) -> bool:
         """Whether nodes owe each something else for a service, now or before."""
-        found = (world.snapshot.services.get(key) for world in (self._before, self._after))
-        return any(each is not None and (each.internal_local or each.external_local) for each in found)
+        found = ((world, world.snapshot.services.get(key)) for world in (self._before, self._after))
+        return any(of is not None and (of.external_local or world.balances.differ(of)) for world, of in found)
 
     def _is_there(self, part: str | ServiceKey, view: View, was: View) -> bool:
         """Whether all that other nodes owe for a peer or a service is common to them, as it is what they owed before.
