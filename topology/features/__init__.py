@@ -32,6 +32,7 @@ from topology.features import (
     node,
     outside,
     ports,
+    relays,
     services,
     spaces,
     tracking,
@@ -96,6 +97,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     spaces,
     blocks,
     tracking,
+    relays,
     errors,
     outside,
     egress,
@@ -103,6 +105,6 @@ FEATURES: Final[tuple[Feature, ...]] = (
     limits,
     mirrors,
 )
-_COMMON: Final[tuple[CommonFeature, ...]] = (base, guard, arp, tunnels, services, errors, outside)
+_COMMON: Final[tuple[CommonFeature, ...]] = (base, guard, arp, tunnels, services, relays, errors, outside)
 BY_ID: Final[dict[int, Feature]] = {int(feature.ID): feature for feature in FEATURES}
 COMMON: Final[dict[int, CommonFeature]] = {int(feature.ID): feature for feature in _COMMON}

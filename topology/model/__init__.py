@@ -51,7 +51,9 @@ from topology.model.nodes import (
     Node,
     Outage,
     PortRange,
+    Severed,
     Tunnel,
+    TunnelStage,
 )
 from topology.model.ports import (
     MIRRORS,
@@ -93,6 +95,7 @@ Subject: TypeAlias = (
     Cluster
     | Node
     | Outage
+    | Severed
     | Network
     | AddressBlock
     | Project
@@ -174,12 +177,14 @@ __all__ = [
     "Service",
     "ServiceKey",
     "ServicePort",
+    "Severed",
     "SliceKey",
     "Stage",
     "Subject",
     "Subnet",
     "Translation",
     "Tunnel",
+    "TunnelStage",
     "Watermark",
     "either",
     "format_mac",
