@@ -20,7 +20,10 @@ from store.fields import (
     PrefixText,
     Subdomain,
 )
+from store.objects import Neighbours
 from topology.model import DEFAULT_PROVIDER, Encapsulation
+
+MOST_TUNNELS = 4096
 
 Seconds = Annotated[float, Meta(ge=0, le=60)]
 ObjectName = Annotated[str, Meta(description="`project/pod`, or an IP address where it says so.", max_length=320)]
@@ -129,10 +132,20 @@ class NodeReport(Object, frozen=True):
     warnings: Annotated[tuple[Annotated[str, Meta(max_length=500)], ...], Meta(max_length=32)] = ()
 
 
-class NodeChange(Object, frozen=True):
-    """Let a node send by an encapsulation of its own; null: by the cluster's."""
+class NodeTunnels(Object, frozen=True):
+    """To which nodes a node's tunnels are down, of all that it probes; to `unknown` ones it cannot tell yet."""
 
-    encapsulation: Encapsulation | None
+    down: Annotated[tuple[Subdomain, ...], Meta(max_length=MOST_TUNNELS)]
+    unknown: Annotated[tuple[Subdomain, ...], Meta(max_length=MOST_TUNNELS)] = ()
+
+
+class NodeChange(Object, frozen=True):
+    """Let a node send by an encapsulation of its own, null: by the cluster's; or (one at a time) name the nodes to
+    which its underlay leads, null: to all that do not say otherwise.
+    """
+
+    encapsulation: Encapsulation | UnsetType | None = UNSET
+    neighbours: Neighbours | UnsetType | None = UNSET
 
 
 class NetworkChange(Object, frozen=True):

@@ -106,19 +106,44 @@ def set_node(
     session: Session,
     name: Name,
     encapsulation: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--encapsulation", metavar="vxlan|geneve|default", show_default=False, help="default: as the cluster's is."
         ),
-    ],
+    ] = None,
+    neighbours: Annotated[
+        str | None,
+        typer.Option(
+            "--neighbours",
+            metavar="NODE,...|all",
+            show_default=False,
+            help="To which nodes its underlay leads: others are reached over these. all: to all (default).",
+        ),
+    ] = None,
 ) -> None:
-    """Let a node send to others by VXLAN or Geneve. Every node accepts both, so nodes change one by one, live.
+    """Let a node send to others by VXLAN or Geneve, or name the nodes to which its underlay leads.
 
-    Its heddle-node must have made geneve0 first, which one of an earlier version does not.
+    Every node accepts both encapsulations, so nodes change one by one, live. Its heddle-node must have made geneve0
+    first, which one of an earlier version does not.
+
+    Example: heddle set-node edge-1 --neighbours core-1,core-2
     """
-    chosen = None if encapsulation == "default" else encapsulation
-    changed = session.server.change("PATCH", path("nodes", name), {"encapsulation": chosen})
-    done(session, changed, lambda node: f'node "{name}" sends by {node.get("encapsulation")}')
+    if (encapsulation is None) == (neighbours is None):
+        raise typer.BadParameter("give --encapsulation or --neighbours, one at a time")
+    if encapsulation is not None:
+        chosen = None if encapsulation == "default" else encapsulation
+        changed = session.server.change("PATCH", path("nodes", name), {"encapsulation": chosen})
+        done(session, changed, lambda node: f'node "{name}" sends by {node.get("encapsulation")}')
+        return
+    assert neighbours is not None
+    named = None if neighbours == "all" else [each for each in neighbours.split(",") if each]
+    changed = session.server.change("PATCH", path("nodes", name), {"neighbours": named})
+    done(session, changed, lambda node: f'node "{name}" has tunnels to {_neighbours(node)}')
+
+
+def _neighbours(node: Item) -> str:
+    named = node.get("neighbours")
+    return "all nodes that do not say otherwise" if named is None else ", ".join(map(str, named))
 
 
 def renew_token(session: Session, name: Name, token_file: TokenFileOption = None) -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
+from msgspec import UNSET
 
-from rest.asked import Deletion, NodeChange, NodeCreation, NodeReport, Timeout
-from rest.changes import ask, done, late, status
+from rest.asked import Deletion, NodeChange, NodeCreation, NodeReport, NodeTunnels, Timeout
+from rest.changes import Changed, ask, done, late, status
 from rest.lookup import known
-from rest.problems import NOT_READY, Problem
+from rest.problems import INVALID, NOT_READY, Problem
 from rest.reports import Report
 from rest.routing import Access, Answer, Answerer, Call, Empty, Route
 from rest.shapes import Late, NodeChanged, NodeMade, Nodes, NodeView, Token
 from rest.views import node_view, node_views
 from store.fields import address, prefixes
-from topology.requests import CreateNode, DeleteNode, SetNode
+from topology.requests import CreateNode, DeleteNode, ReportTunnels, SetNeighbours, SetNode
 
 
 def index(call: Call[Empty, Empty]) -> Answer:
@@ -52,15 +53,25 @@ def create(call: Call[Timeout, NodeCreation]) -> Answer:
 
 
 def change(call: Call[Timeout, NodeChange]) -> Answer:
-    """Let a node send by an encapsulation of its own, or by the cluster's again."""
-    name, before = call.where["node"], call.control.published
+    """Let a node send by an encapsulation of its own, or by the cluster's again; or name its neighbours, or not."""
+    name, before, body = call.where["node"], call.control.published, call.body
+    if (body.encapsulation is UNSET) == (body.neighbours is UNSET):
+        cause, remedy = "is to be changed in one thing", "give encapsulation or neighbours"
+        raise Problem(INVALID, f'node "{name}"', cause, remedy).at("$")
+    if body.neighbours is not UNSET:
+        return _changed(call, ask(call, SetNeighbours(name, body.neighbours)))
+    assert body.encapsulation is not UNSET
     lacking = sorted(status.node for status in before.switches.values() if not status.takes_geneve)
-    if lacking and (call.body.encapsulation or before.snapshot.cluster.encapsulation) == "geneve":
+    if lacking and (body.encapsulation or before.snapshot.cluster.encapsulation) == "geneve":
         cause = f"cannot send by Geneve: {', '.join(lacking)} has no geneve0"
         raise Problem(NOT_READY, f'node "{name}"', cause, "install the present heddle-node there first")
-    left = late(call, ask(call, SetNode(name, call.body.encapsulation)).submitted)
+    return _changed(call, ask(call, SetNode(name, body.encapsulation)))
+
+
+def _changed(call: Call[Timeout, NodeChange], changed: Changed) -> Answer:
+    left = late(call, changed.submitted)
     published = call.control.published
-    node = known(published.snapshot.nodes, "node", name)
+    node = known(published.snapshot.nodes, "node", call.where["node"])
     view = msgspec.structs.asdict(node_view(published, node, call.control.reports))
     return Answer(status(False, left), NodeChanged(**view, late=left))
 
@@ -84,6 +95,13 @@ def report(call: Call[Empty, NodeReport]) -> Answer:
     return Answer(204)
 
 
+def tunnels(call: Call[Empty, NodeTunnels]) -> Answer:
+    """Take what a node says of its tunnels, in place of what it said last."""
+    name = known(call.control.published.snapshot.nodes, "node", call.where["node"]).name
+    call.control.submit(ReportTunnels(name, call.body.down, call.body.unknown))
+    return Answer(204)
+
+
 ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", "/v1/nodes", "List the nodes", index, Access.ADMINISTRATION, answers={200: Nodes}),
     Route(
@@ -101,7 +119,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(
         "PATCH",
         "/v1/nodes/{node}",
-        "Let a node send by an encapsulation of its own; null: by the cluster's",
+        "Let a node send by an encapsulation of its own (null: the cluster's), or name its neighbours (null: all)",
         change,
         Access.ADMINISTRATION,
         answers={200: NodeChanged, 202: NodeChanged},
@@ -135,5 +153,15 @@ ROUTES: Final[tuple[Route, ...]] = (
         answers={204: None},
         refusals=frozenset({404}),
         by=Answerer.ANY,
+    ),
+    Route(
+        "PUT",
+        "/v1/nodes/{node}/tunnels",
+        "To which nodes a node's tunnels are down, by its own probes",
+        tunnels,
+        Access.NODE,
+        answers={204: None},
+        refusals=frozenset({404, 422}),
+        by=Answerer.DECISIONS,
     ),
 )

@@ -100,6 +100,13 @@ class ClusterControl(ControlPlane):
             Name("connections", ".".join(ConnectionKey.between(move.transit, peer)))
             for peer in sorted(found.peers.get(move.transit, ()))
         ]
+        return self._have(names, nodes, timeout)
+
+    def have_tunnels(self, tunnels: tuple[Severed, ...], nodes: frozenset[str], timeout: float) -> bool:
+        """Wait until what is said of tunnels is in force where others program the switches; whether it is."""
+        return self._have([Name("severedtunnels", tunnel_name(each.tunnel)) for each in tunnels], nodes, timeout)
+
+    def _have(self, names: Iterable[Name], nodes: frozenset[str], timeout: float) -> bool:
         versions = (self._sources.mirror.version(name) for name in names)
         marks = tuple(Mark(*each.name, each.resource_version) for each in versions if each is not None)
         return not self.late(Submitted(0, nodes, marks), timeout)

@@ -41,11 +41,14 @@ from topology.model import (
     Service,
     ServiceKey,
     ServicePort,
+    Severed,
     SliceKey,
     Stage,
     Subject,
     Subnet,
     Translation,
+    Tunnel,
+    TunnelStage,
     Watermark,
     in_order,
     mac_of,
@@ -93,6 +96,7 @@ nodes = st.builds(
     underlay=addresses,
     subnets=st.lists(prefixes(), min_size=1, max_size=2).map(tuple),
     encapsulation=st.sampled_from((None, "vxlan", "geneve")),
+    neighbours=st.none() | st.lists(few | subdomains, min_size=1, max_size=3, unique=True).map(sorted).map(tuple),
 )
 networks = st.builds(
     Network,
@@ -231,6 +235,15 @@ ports = st.builds(
 quarantines = st.builds(Quarantine, space=st.integers(0, 1), address=st.integers(0, 5).map(IPv4Address), node=few)
 watermarks = st.builds(Watermark, st.sampled_from([VNIDS, ZONES, MIRRORS, TRANSLATIONS]), st.integers(0, LAST_VNID))
 outages = st.builds(Outage, few)
+tunnels = st.lists(few | subdomains, min_size=2, max_size=2, unique=True).map(lambda ends: Tunnel.between(*ends))
+severed = tunnels.flatmap(
+    lambda tunnel: st.builds(
+        Severed,
+        st.just(tunnel),
+        st.lists(st.sampled_from(tunnel), max_size=2, unique=True).map(sorted).map(tuple),
+        st.sampled_from(TunnelStage),
+    )
+)
 egresses = st.builds(
     Egress,
     few | labels,
@@ -257,6 +270,7 @@ values: st.SearchStrategy[Subject] = (
     | egresses
     | led
     | outages
+    | severed
     | ports
     | quarantines
     | watermarks
