@@ -255,8 +255,8 @@ class FlowView(Object, frozen=True):
 
 
 class TunnelView(Object, frozen=True, rename={"source": "from", "destination": "to"}):
-    """A VXLAN path between two nodes, both ways. `up`: both switches are connected and know each other, and neither says
-    that nothing comes back (`down_by`).
+    """A VXLAN path between two nodes, both ways. `up`: both switches are connected and know each other, and neither
+    node says that nothing comes back (`down_by`).
 
     `by`: over which nodes packets go instead, the first one on the way from either end; none, and not up: the tunnel is
     tried all the same, or where the underlay does not lead (`laid` is false), packets are dropped.

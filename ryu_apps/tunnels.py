@@ -34,7 +34,7 @@ Reached: TypeAlias = Callable[[tuple[Severed, ...], frozenset[str], float], bool
 class TunnelConductor:
     """Leads all tunnels together, while `leads` says that it is for this replica to do.
 
-    `reached(tunnels, nodes, seconds)` waits for switches that other replicas program, and says whether all have a stage.
+    `reached(tunnels, nodes, seconds)` waits for switches that other replicas program; it says whether all have a stage.
     """
 
     def __init__(

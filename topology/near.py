@@ -13,7 +13,7 @@ def neighbours(node: str, snapshot: Snapshot) -> list[str]:
 
 def busy(node: str, snapshot: Snapshot) -> set[str]:
     """Return the nodes to which a node's pods may send, or by which something passes on its way from or to it."""
-    here = snapshot.hosting.get(node, {})
+    here = {*snapshot.hosting.get(node, {})}
     names = {*here, *(peer for network in here for peer in snapshot.peers.get(network, {}))}
     names |= {*snapshot.global_networks} if here else set()
     found = {place for network in names for place in snapshot.hosts.get(network, {})}

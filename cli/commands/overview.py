@@ -88,7 +88,8 @@ def _tree(body: Any) -> Tree:
     connections, tunnels = items(body, "connections"), items(body, "tunnels")
     up = _adjacent((edge["from"], edge["to"]) for edge in tunnels if edge.get("up"))
     down = _adjacent((edge["from"], edge["to"]) for edge in tunnels if not edge.get("up") and not edge.get("by"))
-    relayed = {(edge["from"], edge["to"]): edge.get("by") for edge in tunnels if not edge.get("up") and edge.get("by")}
+    bridged = (edge for edge in tunnels if not edge.get("up") and edge.get("by"))
+    relayed = {(str(edge["from"]), str(edge["to"])): list(edge["by"]) for edge in bridged}
     networks = tuple(_network(network, connections) for network in items(body, "networks"))
     names = {str(node.get("name")) for node in items(body, "nodes")}
     nodes = tuple(_node(node, names, {"up": up, "down": down}, relayed) for node in items(body, "nodes"))

@@ -86,9 +86,7 @@ function isEnd(chosen, tunnel) {
 
 function line(from, to, kind, said) {
   const drawn = make("line", { class: kind, x1: from.x, y1: from.y, x2: to.x, y2: to.y });
-  const title = make("title", {});
-  title.textContent = said;
-  drawn.append(title);
+  if (said) drawn.append(make("title", {}, said));
   return drawn;
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -15,6 +16,7 @@ from kube.foreign import of_kubernetes
 from kube.inputs import Heard
 from kube.mirror import Mirror, Name
 from kube.objects import PODS, Pod
+from kube.resources import tunnel_name
 from rest.control import Forwarded, Published, Replica, Reply, Submitted, SwitchPhase
 from ryu_apps.cluster.acknowledging import Acknowledging
 from ryu_apps.cluster.announcing import Announcing
@@ -25,7 +27,7 @@ from ryu_apps.cluster.peers import Peers
 from ryu_apps.owner import Owner
 from ryu_apps.plane import ControlPlane
 from store.base import Mark, Store, StoreError
-from topology.model import ConnectionKey, Move
+from topology.model import ConnectionKey, Move, Severed
 from topology.requests import Reason, Refused, ReportPort, Request
 
 PROJECT_SECONDS: Final = 5.0  # that a report waits for the project of a namespace that was made just now
