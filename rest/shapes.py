@@ -325,11 +325,10 @@ class HealthView(Object, frozen=True):
 
 
 class ProbedView(Object, frozen=True):
-    """A node to which a node is to probe its tunnel; `often`: pods of both talk, or others' packets pass there."""
+    """A node to which a node is to probe its tunnel, and its VTEP."""
 
     node: Subdomain
     address: AddressText
-    often: bool
 
 
 class Configuration(Object, frozen=True):

@@ -67,11 +67,10 @@ class Health:
 
 @dataclass(frozen=True)
 class Tunnel:
-    """Another node, and its VTEP; `often`: pods here talk with pods there, or pass by one of both nodes."""
+    """Another node, and its VTEP."""
 
     node: str
     address: str
-    often: bool
 
 
 @dataclass(frozen=True)
@@ -344,7 +343,6 @@ _LOCAL_PORT: dict[str, Callable[[str, Any], Any]] = {
 _TUNNEL: dict[str, Callable[[str, Any], Any]] = {
     "node": _text,
     "address": _ipv4_address,
-    "often": _flag,
 }
 _HEALTH: dict[str, Callable[[str, Any], Any]] = {
     "port": _number(1, 65535),

@@ -85,7 +85,7 @@ class Prober:
                 continue
             if tunnels is None or tunnels.own != wanted.underlay:
                 tunnels = Tunnels(wanted.underlay, os.urandom(8))
-            changed = wanted is not seen and tunnels.heed(((each.address, each.often) for each in wanted.tunnels), now)
+            changed = wanted is not seen and tunnels.heed((each.address for each in wanted.tunnels), now)
             seen = wanted
             frames, fell = tunnels.due(now)
             for each in frames:

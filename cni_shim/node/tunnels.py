@@ -16,8 +16,8 @@ from ipaddress import IPv4Address
 ETH_TYPE = 0x88B5  # for local use (IEEE 802)
 ASKS, TELLS = b"\x0a\x5d", b"\x0a\x5e"  # how the destination MAC begins; the rest is the VTEP that is asked
 INTERVAL = 0.25  # seconds between two probes of a tunnel
-SELDOM = 10  # how many times as long it is where no pods here talk with any there
-MOST_A_SECOND = 200.0  # probes, however many nodes there are
+MOST_A_SECOND = 400.0  # probes, however many nodes there are: with more than a hundred, each is asked less often
+MOST_SUSPECTS = 100  # tunnels of which one probe was lost, and that are asked again at once
 LOST = 3  # probes in a row without an answer: the tunnel is down
 PATIENCE = 30.0  # seconds for a tunnel that never carried anything: its other end may be being set up
 HOLD, LONGEST_HOLD = 2.0, 120.0  # seconds without a loss until a tunnel that was down is up; doubled by each relapse
@@ -30,7 +30,6 @@ _LEAST_FRAME = 60  # bytes without the checksum (IEEE 802.3)
 class Way:
     """One tunnel: what was asked and answered. Seconds of a clock that does not go back."""
 
-    often: bool = True
     due: float = 0.0
     asked: int = 0  # number of the last probe
     answered: int = 0
@@ -39,6 +38,11 @@ class Way:
     sound_since: float | None = None
     changed: float = 0.0
     hold: float = HOLD
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it is up, and the last probe was not answered yet."""
+        return self.is_up is True and self.asked > self.answered
 
     def miss(self, now: float) -> bool:
         """Look at the answers when the next probe is due; whether this makes the tunnel be down."""
@@ -79,32 +83,28 @@ class Tunnels:
     nonce: bytes
     ways: dict[str, Way] = field(default_factory=dict)
 
-    def heed(self, peers: Iterable[tuple[str, bool]], now: float) -> bool:
-        """From now on, probe these VTEPs, each often or seldom; whether one that was down is none of them any more."""
-        wanted = dict(peers)
+    def heed(self, peers: Iterable[str], now: float) -> bool:
+        """From now on, probe these VTEPs; whether one that was down is none of them any more."""
+        wanted = dict.fromkeys(peers)
         gone = [address for address in self.ways if address not in wanted]
         forgot = any(self.ways.pop(address).is_up is False for address in gone)
-        for address, often in wanted.items():
-            way = self.ways.get(address)
-            if way is None:
-                way = self.ways[address] = Way(began=now, due=now + random.random() * INTERVAL)
-            if often and not way.often:
-                way.due = min(way.due, now)
-            way.often = often
+        for address in wanted:
+            if address not in self.ways:
+                self.ways[address] = Way(began=now, due=now + random.random() * INTERVAL)
         return forgot
 
     def due(self, now: float) -> tuple[list[bytes], bool]:
         """The frames to be sent now, and whether a tunnel is down by what is known when they are sent."""
         frames, changed = [], False
-        spacing = max(INTERVAL, self._weight() / MOST_A_SECOND)
+        spacing = max(INTERVAL, len(self.ways) / MOST_A_SECOND)
+        suspects = sum(way.is_suspect for way in self.ways.values())
         for address, way in self.ways.items():
             if way.due > now:
                 continue
             changed |= way.miss(now)
+            at_once = way.is_suspect and suspects <= MOST_SUSPECTS
             way.asked += 1
-            # Until it is known, and while something is wrong, no tunnel is looked at seldom.
-            seldom = not way.often and way.is_up is True and way.answered == way.asked - 1
-            way.due = now + spacing * (SELDOM if seldom else 1) * random.uniform(0.9, 1.1)
+            way.due = now + (INTERVAL if at_once else spacing) * random.uniform(0.9, 1.1)
             frames.append(frame(self.own, address, self.nonce, way.asked))
         return frames, changed
 
@@ -125,9 +125,6 @@ class Tunnels:
     def unknown(self) -> frozenset[str]:
         """The VTEPs from which nothing has come yet, and might."""
         return frozenset(address for address, way in self.ways.items() if way.is_up is None)
-
-    def _weight(self) -> float:
-        return sum(1.0 if way.often else 1 / SELDOM for way in self.ways.values())
 
 
 def frame(own: str, peer: str, nonce: bytes, number: int) -> bytes:

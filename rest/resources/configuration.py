@@ -19,7 +19,7 @@ from topology.allocation import free_addresses
 from topology.doors import Door, Health, LocalPort, doors, health, local_ports
 from topology.encapsulation import Encapsulation, overhead
 from topology.model import HAIRPIN, NODE_PORTS, Cluster, Node
-from topology.near import busy, neighbours
+from topology.relaying import is_laid
 from topology.snapshot import Snapshot, held_by
 
 BRIDGE: Final = "br0"
@@ -61,10 +61,6 @@ class _News:
             snapshot.services_outside,
             near,
             snapshot.held,
-            snapshot.hosts,
-            snapshot.peers,
-            snapshot.global_networks,
-            snapshot.severed,
             replicas,
             programmed,
         )
@@ -126,11 +122,10 @@ def _configuration(published: Published, node: Node, options: Options) -> Config
 
 
 def _probed(node: str, snapshot: Snapshot) -> tuple[ProbedView, ...]:
-    often = busy(node, snapshot)
-    names = neighbours(node, snapshot)
-    return tuple(
-        ProbedView(node=name, address=str(snapshot.nodes[name].underlay), often=name in often) for name in names
-    )
+    """Return the nodes to which a node's underlay leads, in order."""
+    others = (other for name, other in sorted(snapshot.nodes.items()) if name != node)
+    laid = (other for other in others if is_laid(snapshot.nodes, node, other.name))
+    return tuple(ProbedView(node=other.name, address=str(other.underlay)) for other in laid)
 
 
 def _versions(cluster: Cluster) -> tuple[int, ...]:

@@ -42,6 +42,7 @@ def test_a_node_is_made_with_a_token(app: TestApp) -> None:
         "subnets": ["10.128.0.0/23"],
         "gateways": ["10.128.0.1/23"],
         "encapsulation": "vxlan",
+        "neighbours": None,
         "connected": False,
         "phase": "Away",
         "ports": 0,
