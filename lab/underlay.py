@@ -41,8 +41,8 @@ class Underlay:
         ways = [(first, second)] if one_way else [(first, second), (second, first)]
         table = f"cut_{first}_{second}"
         rules = "".join(f'iifname "{here}" oifname "{there}" drop\n' for here, there in ways)
-        chain = f"chain forward {{ type filter hook forward priority 0\n{rules} }}"
-        done = self.namespace.run(["nft", "-f", "-"], text_in=f"table bridge {table} {{ {chain} }}\n")
+        chain = f"chain forward {{\ntype filter hook forward priority 0\n{rules}}}\n"
+        done = self.namespace.run(["nft", "-f", "-"], text_in=f"table bridge {table} {{\n{chain}}}\n")
         if done.returncode:
             raise LabError(f"nft in the underlay: {done.stderr.strip()}")
         try:

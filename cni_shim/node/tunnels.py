@@ -16,10 +16,11 @@ from ipaddress import IPv4Address
 ETH_TYPE = 0x88B5  # for local use (IEEE 802)
 ASKS, TELLS = b"\x0a\x5d", b"\x0a\x5e"  # how the destination MAC begins; the rest is the VTEP that is asked
 INTERVAL = 0.25  # seconds between two probes of a tunnel
-MOST_A_SECOND = 400.0  # probes, however many nodes there are: with more than a hundred, each is asked less often
+# Probes, however many nodes there are: with more than a hundred, each is asked less often. Suspects may double it.
+MOST_A_SECOND = 400.0
 MOST_SUSPECTS = 100  # tunnels of which one probe was lost, and that are asked again at once
 LOST = 3  # probes in a row without an answer: the tunnel is down
-PATIENCE = 30.0  # seconds for a tunnel that never carried anything: its other end may be being set up
+PATIENCE = 5.0  # seconds for a tunnel that never carried anything: its other end may be being set up
 HOLD, LONGEST_HOLD = 2.0, 120.0  # seconds without a loss until a tunnel that was down is up; doubled by each relapse
 CALM = 10  # how many times as long as it was held down must it be up until it is trusted as at first
 _BODY = struct.Struct("!8sQ")
@@ -30,7 +31,9 @@ _LEAST_FRAME = 60  # bytes without the checksum (IEEE 802.3)
 class Way:
     """One tunnel: what was asked and answered. Seconds of a clock that does not go back."""
 
-    due: float = 0.0
+    due: float = 0.0  # when it is looked at next
+    turn: float = 0.0  # when the next probe is to be sent, unless the last one was lost
+    sent: float = 0.0
     asked: int = 0  # number of the last probe
     answered: int = 0
     began: float = 0.0
@@ -39,10 +42,9 @@ class Way:
     changed: float = 0.0
     hold: float = HOLD
 
-    @property
-    def is_suspect(self) -> bool:
-        """Whether it is up, and the last probe was not answered yet."""
-        return self.is_up is True and self.asked > self.answered
+    def is_suspect(self, now: float) -> bool:
+        """Whether it is up, and the last probe was not answered in time."""
+        return self.is_up is True and self.asked > self.answered and now - self.sent >= INTERVAL
 
     def miss(self, now: float) -> bool:
         """Look at the answers when the next probe is due; whether this makes the tunnel be down."""
@@ -88,23 +90,29 @@ class Tunnels:
         wanted = dict.fromkeys(peers)
         gone = [address for address in self.ways if address not in wanted]
         forgot = any(self.ways.pop(address).is_up is False for address in gone)
+        spread = _spacing(len(wanted))
         for address in wanted:
             if address not in self.ways:
-                self.ways[address] = Way(began=now, due=now + random.random() * INTERVAL)
+                self.ways[address] = Way(began=now, due=now + random.random() * spread)
         return forgot
 
     def due(self, now: float) -> tuple[list[bytes], bool]:
         """The frames to be sent now, and whether a tunnel is down by what is known when they are sent."""
         frames, changed = [], False
-        spacing = max(INTERVAL, len(self.ways) / MOST_A_SECOND)
-        suspects = sum(way.is_suspect for way in self.ways.values())
+        spacing = _spacing(len(self.ways))
+        are_few = sum(way.is_suspect(now) for way in self.ways.values()) <= MOST_SUSPECTS
         for address, way in self.ways.items():
             if way.due > now:
                 continue
+            if now < way.turn and not (way.is_suspect(now) and are_few):
+                way.due = way.turn
+                continue
             changed |= way.miss(now)
-            at_once = way.is_suspect and suspects <= MOST_SUSPECTS
             way.asked += 1
-            way.due = now + (INTERVAL if at_once else spacing) * random.uniform(0.9, 1.1)
+            way.sent = now
+            way.turn = now + spacing * random.uniform(0.9, 1.1)
+            # When an answer should have come is looked whether it has; if so, it waits for its turn.
+            way.due = min(way.turn, now + INTERVAL) if way.is_up else way.turn
             frames.append(frame(self.own, address, self.nonce, way.asked))
         return frames, changed
 
@@ -125,6 +133,11 @@ class Tunnels:
     def unknown(self) -> frozenset[str]:
         """The VTEPs from which nothing has come yet, and might."""
         return frozenset(address for address, way in self.ways.items() if way.is_up is None)
+
+
+def _spacing(many: int) -> float:
+    """Seconds between two probes of one of so many tunnels."""
+    return max(INTERVAL, many / MOST_A_SECOND)
 
 
 def frame(own: str, peer: str, nonce: bytes, number: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Tunnels that are cut, by real packets: traffic goes on over a third node, and back when the underlay is whole again."""
+"""Tunnels that are cut, by real packets: traffic goes on over a third node, and back when the underlay is whole."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from lab.frames import ETH_P_IP, Sniffer
 from lab.laboratory import Lab
+from lab.node import Node
 from lab.pings import Pings, Tally
 from lab.pod import Pod
 from lab.transfers import transfer
@@ -25,13 +26,21 @@ BIG = 3_000_000  # octets
 RING = {"n1": ["n2", "n4"], "n2": ["n1", "n3"], "n3": ["n2", "n4"], "n4": ["n1", "n3"]}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def world(unique_name: Callable[[], str]) -> Iterator[Lab]:
     with Lab(unique_name(), nodes=4) as lab:
         lab.network("red")
         lab.pods(PLACEMENT)
         assert eventually(lambda: all(tunnel["up"] for tunnel in tunnels(lab).values()))
+        # Before a tunnel has carried anything, it may be that its other end is not set up yet.
+        assert eventually(lambda: all(answers(node) >= 5 * len(lab.nodes) for node in lab.nodes.values()))
         yield lab
+
+
+def answers(node: Node) -> int:
+    """Return how many answers to its probes a node has got."""
+    flows = [line for line in node.ovs_ofctl("dump-flows", "table=16").splitlines() if "priority=90" in line]
+    return sum(int(field.partition("=")[2]) for line in flows for field in line.split(", ") if "n_packets" in field)
 
 
 def tunnels(lab: Lab) -> dict[tuple[str, str], dict[str, Any]]:
@@ -69,9 +78,7 @@ def pinging(lab: Lab, *pairs: tuple[Pod, Pod]) -> Iterator[Pings]:
 
 
 @pytest.mark.parametrize("one_way", [False, True])
-def test_a_cut_tunnel_goes_over_a_third_node_and_back(
-    world: Lab, one_way: bool, record_property: Callable[[str, object], None]
-) -> None:
+def test_a_cut_tunnel_goes_over_a_third_node_and_back(world: Lab, one_way: bool) -> None:
     """Of the pings between nodes that are not concerned none is lost, nor any when the tunnel is back."""
     a, b, c = pods(world, "a", "b", "c")
     with pinging(world, (a, b), (b, a), (a, c), (c, b)) as pings:
@@ -82,16 +89,13 @@ def test_a_cut_tunnel_goes_over_a_third_node_and_back(
             assert eventually(answered(second, 100))
             shown = tunnels(world)["n1", "n2"]
             assert (shown["up"], set(shown["by"]) <= {"n3", "n4"}) == (False, True)
+            relayed_from = max(first.sent)
         assert eventually(lambda: is_up(world, "n1", "n2"), 30.0)
         assert eventually(answered(first, 50))
-        lost = {name: (len(tally.lost), round(seconds_lost(tally), 2)) for name, tally in pings.tallies.items()}
-        settled = max(tally.lost[-1] for tally in (first, second) if tally.lost)
-    record_property("lost", lost)
-    print("lost (packets, seconds):", lost)
     for tally in (first, second):
         assert len(tally.lost) > 0
         assert seconds_lost(tally) < MOST_LOST
-        assert tally.lost[-1] <= settled  # nothing since: not when it came back either
+        assert tally.lost[-1] < relayed_from  # nothing since: not when it came back either
     assert [tally.lost for tally in others] == [[], []]
 
 
@@ -154,11 +158,11 @@ def test_an_underlay_that_is_a_ring(world: Lab) -> None:
                     assert eventually(lambda: relayed(world, "n1", "n2"))
                     assert eventually(answered(cut, 100))
                     assert eventually(answered(other, 50))
+                    relayed_from = max(cut.sent)
                 assert eventually(lambda: is_up(world, "n1", "n2"), 30.0)
                 assert eventually(answered(cut, 50))
-                last = cut.lost[-1]
             assert seconds_lost(cut) < MOST_LOST
-            assert cut.lost[-1] == last
+            assert all(tally.lost[-1] < relayed_from for tally in (cut, across, other) if tally.lost)
             assert apart.lost == []
             assert "ttl=63" in a.run(f"ping -c1 -W1 {c.address}").stdout
     finally:
@@ -174,6 +178,6 @@ def test_without_any_way_it_is_lost_and_comes_back(world: Lab) -> None:
     with node.cut("n1", "n2"), node.cut("n1", "n3"), node.cut("n1", "n4"):
         assert eventually(lambda: not a.ping(b, 0.3))
         assert eventually(lambda: not tunnels(world)["n1", "n2"]["up"])
-        assert not relayed(world, "n1", "n2")
+        assert eventually(lambda: not relayed(world, "n1", "n2"))
     assert eventually(lambda: bool(a.ping(b)))
     assert eventually(lambda: all(each["up"] for each in tunnels(world).values()), 60.0)
