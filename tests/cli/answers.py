@@ -239,6 +239,7 @@ NODES = [
         "subnets": ["10.128.0.0/23"],
         "gateways": ["10.128.0.1/23"],
         "encapsulation": "vxlan",
+        "neighbours": ["n2", "n3"],
         "connected": True,
         "phase": "InSync",
         "ports": 1,
@@ -253,6 +254,7 @@ NODES = [
         "subnets": ["10.128.2.0/23", "fd00:1::/64"],
         "gateways": ["10.128.2.1/23", "fd00:1::1/64"],
         "encapsulation": "geneve",
+        "neighbours": None,
         "connected": False,
         "phase": "Away",
         "ports": 1,
@@ -502,7 +504,10 @@ FLOWS = [
 ]
 TOPOLOGY = {
     "nodes": NODES,
-    "tunnels": [{"from": "n1", "to": "n2", "kind": "vxlan", "up": False}],
+    "tunnels": [
+        {"from": "n1", "to": "n2", "kind": "vxlan", "up": False, "laid": True, "down_by": ["n2"], "by": ["n3", "n4"]},
+        {"from": "n1", "to": "n3", "kind": "vxlan", "up": False, "laid": True, "down_by": [], "by": []},
+    ],
     "networks": [*NETWORKS, EAST],
     "connections": CONNECTIONS,
     "revision": 12,

@@ -93,6 +93,9 @@ COMMANDS = {
     "set-node": [
         "set-node n1 --encapsulation geneve",
         "set-node n1 --encapsulation default -o json",
+        "set-node n1 --neighbours n2,n3",
+        "set-node n1 --neighbours all -o json",
+        "set-node n1",
     ],
     "renew-token": ["renew-token n1", "renew-token n1 -o json"],
     "delete-node": ["delete-node n1", "delete-node n1 --drain --timeout 2.5"],
