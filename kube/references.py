@@ -28,6 +28,7 @@ from topology.model import (
     Prefix,
     Project,
     Service,
+    Severed,
     Subject,
 )
 from topology.snapshot import Snapshot, places
@@ -82,6 +83,8 @@ def _present_rest(snapshot: Snapshot, value: Any) -> Subject | None:
     """Of what nothing refers to: lost nodes, egresses, mirrors, addresses in quarantine, numbers last given."""
     if isinstance(value, Outage):
         return snapshot.outages.get(value.node)
+    if isinstance(value, Severed):
+        return snapshot.severed.get(value.tunnel)
     if isinstance(value, Egress):
         return snapshot.egresses.get(value.name)
     if isinstance(value, Mirror):

@@ -3,7 +3,8 @@
 Two sorts. What is *asked* of the network (Network, Connection, Binding, Egress, Mirror, ProjectNetwork) has a spec that
 people write and a status that the controller writes: what is decided (`decided`, the store's shape), the phase and the
 conditions.
-What is *kept* (VTEPs, outages, address slices, claims, moves) has a spec only, and only the controller writes it.
+What is *kept* (VTEPs, outages, severed tunnels, address slices, claims, moves) has a spec only, and only the controller
+writes it.
 
 The schemas come out of this table (`schema`); how objects become events is in `mirror`, how events are written, in
 `store`.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import blake2b
 from typing import Annotated, Any, Final, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -144,6 +146,14 @@ def block_name(block: model.AddressBlock) -> str:
     return f"{block.network}.{block.prefix}".replace("/", "-").replace(":", "-")
 
 
+def tunnel_name(tunnel: model.Tunnel) -> str:
+    """Return the name of a tunnel's object: what may be cut of both nodes' names, or joined alike, is in a digest."""
+    digest = blake2b("/".join(tunnel).encode(), digest_size=5).hexdigest()
+    ends = (name[:_PART_OF_NAME].rstrip("-.") for name in tunnel)
+    return ".".join((*ends, digest))
+
+
+_PART_OF_NAME: Final = 120  # characters; a name has 253 at most
 _PHASE: Final = Column("Phase", "string", ".status.phase", "How far it is: Active when it is in force.")
 _WHY: Final = Column(
     "Reason", "string", '.status.conditions[?(@.type=="Accepted")].message', "Why it is refused, if it is.", priority=1
@@ -283,6 +293,21 @@ OUTAGES: Final = CustomResource(
     lambda outage: outage.node,
     columns=(_AGE,),
 )
+SEVERED_TUNNELS: Final = CustomResource(
+    "SeveredTunnel",
+    "severedtunnels",
+    "sevtun",
+    objects.SeveredTunnel,
+    model.Severed,
+    lambda severed: tunnel_name(severed.tunnel),
+    columns=(
+        Column("First", "string", ".spec.first", "One node."),
+        Column("Second", "string", ".spec.second", "The other."),
+        Column("Stage", "string", ".spec.stage", "How far it is that nobody uses it, or all do again."),
+        Column("By", "string", ".spec.said_by[*]", "Who says that it is down.", priority=1),
+        _AGE,
+    ),
+)
 ADDRESS_SLICES: Final = CustomResource(
     "AddressSlice",
     "addressslices",
@@ -343,6 +368,7 @@ WATERMARKS: Final = CustomResource(
 # That a node is lost comes before it: else, for a moment, it would hold what it cannot.
 CUSTOM_RESOURCES: Final = (
     OUTAGES,
+    SEVERED_TUNNELS,
     VTEPS,
     VNID_CLAIMS,
     NETWORKS,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from ipaddress import IPv4Address
 
 from lab import links
 from lab.description import INTERNET, Topology
+from lab.errors import LabError
 from lab.namespaces import Namespace, ip_batch
 from lab.state import State
 
@@ -32,6 +34,21 @@ class Underlay:
         for name, address in addresses.items():
             self._address(self.hosts[name], description, address)
         self.hosts["outside"].ip([f"address add {INTERNET} dev lo"])
+
+    @contextmanager
+    def cut(self, first: str, second: str, *, one_way: bool = False) -> Iterator[None]:
+        """Carry nothing between two hosts while the context is open, or only nothing from the first to the second."""
+        ways = [(first, second)] if one_way else [(first, second), (second, first)]
+        table = f"cut_{first}_{second}"
+        rules = "".join(f'iifname "{here}" oifname "{there}" drop\n' for here, there in ways)
+        chain = f"chain forward {{\ntype filter hook forward priority 0\n{rules}}}\n"
+        done = self.namespace.run(["nft", "-f", "-"], text_in=f"table bridge {table} {{\n{chain}}}\n")
+        if done.returncode:
+            raise LabError(f"nft in the underlay: {done.stderr.strip()}")
+        try:
+            yield
+        finally:
+            self.namespace.run(["nft", "delete", "table", "bridge", table])
 
     def _wire(self, mtu: int) -> None:
         """Make the bridge and one veth pair for each host, straight into the namespaces they are for."""

@@ -21,7 +21,10 @@ from store.fields import (
     PrefixText,
     Subdomain,
 )
+from store.objects import Neighbours
 from topology.model import DEFAULT_PROVIDER, Encapsulation
+
+MOST_TUNNELS = 4096
 
 Seconds = Annotated[float, Meta(ge=0, le=60)]
 ObjectName = Annotated[str, Meta(description="`project/pod`, or an IP address where it says so.", max_length=320)]
@@ -131,11 +134,21 @@ class NodeReport(Object, frozen=True):
     warnings: Annotated[tuple[Annotated[str, Meta(max_length=500)], ...], Meta(max_length=32)] = ()
 
 
+class NodeTunnels(Object, frozen=True):
+    """To which nodes a node's tunnels are down, of all that it probes; to `unknown` ones it cannot tell yet."""
+
+    down: Annotated[tuple[Subdomain, ...], Meta(max_length=MOST_TUNNELS)]
+    unknown: Annotated[tuple[Subdomain, ...], Meta(max_length=MOST_TUNNELS)] = ()
+
+
 class NodeChange(Object, frozen=True):
-    """Let a node send by an encapsulation of its own, null: by the cluster's; or (one at a time) stand in a zone."""
+    """Let a node (one at a time) send by an encapsulation of its own, null: by the cluster's; stand in a zone; or name
+    the nodes to which its underlay leads, null: to all that do not say otherwise.
+    """
 
     encapsulation: Encapsulation | UnsetType | None = UNSET
     zone: NodeZone | UnsetType = UNSET
+    neighbours: Neighbours | UnsetType | None = UNSET
 
 
 class NetworkChange(Object, frozen=True):

@@ -81,6 +81,7 @@ class _State(Collector):
         yield GaugeMetricFamily("heddle_networks", "Networks.", len(snapshot.networks))
         yield GaugeMetricFamily("heddle_connections", "Connections of networks.", len(snapshot.connections))
         yield from _switches(published)
+        yield from _tunnels(published)
         yield from _reports(published, self._control.reports)
         yield from _pods(published)
         yield from _own_ranges(published)
@@ -113,6 +114,24 @@ def _count(sections: Iterable[tuple[SectionKey, tuple[Entry, ...]]]) -> Tally[in
     for key, flows in sections:
         tally[key.feature] += len(flows)
     return tally
+
+
+def _tunnels(published: Published) -> Iterator[Metric]:
+    severed = _gauge("heddle_tunnel_down", "1 for a tunnel that an end says is down.", "first", "second")
+    for tunnel, each in sorted(published.snapshot.severed.items()):
+        if each.said_by:
+            severed.add_metric(tunnel, 1.0)
+    relayed = _gauge("heddle_node_relayed", "Other nodes that a node reaches over relays.", "node")
+    passed = _gauge("heddle_node_relays", "Ways between other nodes that pass by a node first.", "node")
+    first: Tally[str] = Tally()
+    routes = published.snapshot.relaying.routes
+    for name in sorted(published.snapshot.nodes):
+        hops = [hop for hop in routes.get(name, {}).values() if hop is not None]
+        relayed.add_metric((name,), len(hops))
+        first.update(hop.relay for hop in hops)
+    for name in sorted(published.snapshot.nodes):
+        passed.add_metric((name,), first[name])
+    yield from (severed, relayed, passed)
 
 
 def _gauge(name: str, words: str, *labels: str) -> GaugeMetricFamily:

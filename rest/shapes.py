@@ -44,8 +44,9 @@ class Late(Object, frozen=True):
 
 
 class NodeView(Object, frozen=True):
-    """A node. `gateways` are the addresses of its tun0, with prefix length; `encapsulation` is that it sends by.
-    `zone` is where it stands, empty where nobody said.
+    """A node. `gateways` are the addresses of its tun0, with prefix length; `encapsulation` is that it sends by; `zone`
+    is where it stands, empty where nobody said; `neighbours` the nodes to which its underlay leads (null: to all that
+    do not say otherwise).
 
     `mtu` (bytes that a pod's packet may have there; null: not known yet) and `warnings` (what may go wrong) are the
     node's own word.
@@ -58,6 +59,7 @@ class NodeView(Object, frozen=True):
     gateways: tuple[str, ...]
     encapsulation: Encapsulation
     zone: NodeZone
+    neighbours: tuple[Subdomain, ...] | None
     connected: bool
     phase: str
     ports: Counter
@@ -256,12 +258,20 @@ class FlowView(Object, frozen=True):
 
 
 class TunnelView(Object, frozen=True, rename={"source": "from", "destination": "to"}):
-    """A VXLAN path between two nodes, both ways. `up`: both switches are connected and know each other."""
+    """A VXLAN path between two nodes, both ways. `up`: both switches are connected and know each other, and neither
+    node says that nothing comes back (`down_by`).
+
+    `by`: over which nodes packets go instead, the first one on the way from either end; none, and not up: the tunnel is
+    tried all the same, or where the underlay does not lead (`laid` is false), packets are dropped.
+    """
 
     source: Subdomain
     destination: Subdomain
     kind: Literal["vxlan", "geneve", "mixed"]
     up: bool
+    laid: bool
+    down_by: tuple[Subdomain, ...]
+    by: tuple[Subdomain, ...]
 
 
 class Topology(Object, frozen=True):
@@ -317,6 +327,13 @@ class HealthView(Object, frozen=True):
     endpoints: int
 
 
+class ProbedView(Object, frozen=True):
+    """A node to which a node is to probe its tunnel, and its VTEP."""
+
+    node: Subdomain
+    address: AddressText
+
+
 class Configuration(Object, frozen=True):
     """What a node sets itself up by. `revision` changes whenever anything else in it does; it has no order.
 
@@ -340,6 +357,7 @@ class Configuration(Object, frozen=True):
     health: tuple[HealthView, ...]
     control_plane: tuple[AddressText, ...]
     held: tuple[AddressText, ...]
+    tunnels: tuple[ProbedView, ...]
     mtu_overhead: int
     controllers: tuple[str, ...]
     api: tuple[str, ...]

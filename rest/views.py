@@ -44,9 +44,11 @@ from topology.model import (
     Port,
     PortKey,
     Prefix,
+    Tunnel,
     format_mac,
 )
 from topology.pipeline import FeatureId
+from topology.relaying import is_laid
 from topology.requests import Refused
 from topology.snapshot import Snapshot
 
@@ -72,6 +74,7 @@ def _node_view(published: Published, node: Node, reports: Mapping[str, Report], 
         gateways=gateways(node),
         encapsulation=node.encapsulation or published.snapshot.cluster.encapsulation,
         zone=node.zone,
+        neighbours=node.neighbours,
         connected=status.phase is not SwitchPhase.AWAY,
         phase=status.phase.value,
         ports=len(published.snapshot.ports_on.get(node.name, ())),
@@ -253,11 +256,22 @@ def connections(snapshot: Snapshot, *, transit: bool = False) -> list[Connection
 
 
 def _tunnel(published: Published, first: str, second: str) -> TunnelView:
-    up = _knows(published, first, second) and _knows(published, second, first)
-    nodes, cluster = published.snapshot.nodes, published.snapshot.cluster
+    known = _knows(published, first, second) and _knows(published, second, first)
+    nodes, cluster, relaying = published.snapshot.nodes, published.snapshot.cluster, published.snapshot.relaying
+    severed, laid = published.snapshot.severed.get(Tunnel(first, second)), is_laid(nodes, first, second)
+    down_by = () if severed is None else severed.said_by
+    hops = (relaying.routes.get(one, {}).get(other) for one, other in ((first, second), (second, first)))
     first_by, second_by = (nodes[name].encapsulation or cluster.encapsulation for name in (first, second))
     kind: Encapsulation | Literal["mixed"] = first_by if first_by == second_by else "mixed"
-    return TunnelView(source=first, destination=second, kind=kind, up=up)
+    return TunnelView(
+        source=first,
+        destination=second,
+        kind=kind,
+        up=known and laid and not down_by,
+        laid=laid,
+        down_by=down_by,
+        by=tuple(dict.fromkeys(hop.relay for hop in hops if hop is not None)),
+    )
 
 
 def _knows(published: Published, node: str, peer: str) -> bool:

@@ -41,6 +41,7 @@ from ryu_apps.server import serve
 from ryu_apps.session import SwitchSession
 from ryu_apps.settings import Settings
 from ryu_apps.started import Started
+from ryu_apps.tunnels import TunnelConductor
 from store.base import Store, StoreError
 from store.sqlite import SqliteStore
 from topology.admission import admit
@@ -220,7 +221,7 @@ def _alone(settings: Settings, wire: OpenFlowWire) -> Started:
     """Return the parts of a controller without others, whose state is in a file."""
     store = SqliteStore(settings.store)
     owner = Owner(store, wire, _restore(store, settings.cluster))
-    return Started(owner, ControlPlane(owner, store), (Conductor(owner).run,), store.close)
+    return Started(owner, ControlPlane(owner, store), (Conductor(owner).run, TunnelConductor(owner).run), store.close)
 
 
 def _refusal(raw: bytes) -> Callable[[SwitchSession], None]:

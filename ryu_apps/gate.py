@@ -14,12 +14,14 @@ from rest.control import Published
 from topology.compiler import Dirty, Tables, compile_each, update
 from topology.requests import (
     AdvanceMove,
+    AdvanceTunnels,
     ForgetPort,
     NodeFound,
     NodeLost,
     PortSeen,
     PortVanished,
     ReleaseAddresses,
+    ReportTunnels,
     Request,
     SwitchPorts,
 )
@@ -38,6 +40,8 @@ _HAPPENED = (
     AdvanceMove,
     NodeLost,
     NodeFound,
+    ReportTunnels,
+    AdvanceTunnels,
 )
 
 

@@ -12,7 +12,7 @@ import eventlet
 from eventlet.event import Event as GreenEvent
 
 from rest.control import Published
-from topology.model import Cluster, Held, Move, Node, Project
+from topology.model import Cluster, Held, Move, Node, Project, Severed
 from topology.snapshot import Change
 
 Found = TypeVar("Found")
@@ -97,6 +97,8 @@ def topics_of(changes: Iterable[Change]) -> set[str]:
             topics.add("nodes")
         if isinstance(subject, Move):
             topics.add("moves")
+        if isinstance(subject, Severed):
+            topics.update(("tunnels", *subject.tunnel))
         if isinstance(subject, Project):
             topics.add("projects")
         if isinstance(change.before, Held):  # who has it no more has to hear of it as well

@@ -7,7 +7,7 @@ whether it fits the others is for `topology.admission`. No files and no HTTP her
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -45,6 +45,8 @@ from store.services import EndpointSlice, Service
 from topology import model
 from topology.labels import labels_of
 from topology.model import SHARED_SPACE, Encapsulation, format_mac
+
+Neighbours: TypeAlias = Annotated[tuple[Subdomain, ...], Meta(min_length=1, max_length=1024)]
 
 _USUAL: Final = model.Cluster()  # what stores say that are older than a setting
 _TRANSLATION_CIDRS: Final = tuple(map(str, _USUAL.translation_cidrs))
@@ -132,6 +134,7 @@ class Node(Object, frozen=True):
     subnets: Annotated[tuple[PrefixText, ...], Meta(min_length=1, max_length=2)]
     encapsulation: Encapsulation | None = None  # that it sends by; none: the cluster's
     zone: NodeZone = ""
+    neighbours: Neighbours | None = None  # to which its underlay leads; none: to all that do not say otherwise
 
     @classmethod
     def of(cls, value: model.Node) -> Node:
@@ -144,6 +147,7 @@ class Node(Object, frozen=True):
             subnets=subnets,
             encapsulation=value.encapsulation,
             zone=value.zone,
+            neighbours=value.neighbours,
         )
 
     def value(self) -> model.Node:
@@ -155,6 +159,7 @@ class Node(Object, frozen=True):
             subnets=prefixes(self.subnets, "$.subnets"),
             encapsulation=self.encapsulation,
             zone=self.zone,
+            neighbours=self.neighbours,
         )
 
 
@@ -171,6 +176,28 @@ class Outage(Object, frozen=True):
     def value(self) -> model.Outage:
         """Return the value of this shape."""
         return model.Outage(self.node)
+
+
+class SeveredTunnel(Object, frozen=True):
+    """That a tunnel between two nodes, in order, is down as `said_by` either or both; how far it is with that."""
+
+    first: Subdomain
+    second: Subdomain
+    said_by: Annotated[tuple[Subdomain, ...], Meta(max_length=2)]
+    stage: Literal["preparing", "down", "returning", "returned"]
+
+    @classmethod
+    def of(cls, value: model.Severed) -> SeveredTunnel:
+        """Return the shape of a value."""
+        first, second = value.tunnel
+        return cls(first=first, second=second, said_by=value.said_by, stage=value.stage.value)
+
+    def value(self) -> model.Severed:
+        """Return the value of this shape. Raises Malformed."""
+        tunnel = model.Tunnel(self.first, self.second)
+        if self.first >= self.second or not {*self.said_by} <= {*tunnel}:
+            raise Malformed("$", "is no tunnel of two nodes in order", "name two, and who of them says so")
+        return model.Severed(tunnel, self.said_by, model.TunnelStage(self.stage))
 
 
 class Subnet(Object, frozen=True):
@@ -389,6 +416,7 @@ class Kind(NamedTuple):
 KINDS: Final = (
     Kind("cluster", Cluster, model.Cluster, lambda cluster: "cluster"),
     Kind("outage", Outage, model.Outage, lambda outage: outage.node),
+    Kind("severed", SeveredTunnel, model.Severed, lambda severed: "/".join(severed.tunnel)),
     Kind("node", Node, model.Node, lambda node: node.name),
     Kind("network", Network, model.Network, lambda network: network.name),
     Kind("project", Project, model.Project, lambda project: project.name),

@@ -211,6 +211,11 @@ def select(group_id: int) -> Action:
     return (Op.GROUP, group_id)
 
 
+def decremented() -> Action:
+    """Count a hop: the TTL becomes one less, and a packet that has none left ends here."""
+    return (Op.DEC_TTL,)
+
+
 def cloned(*actions: Action) -> Action:
     """Do something to a copy of the packet, which goes on as it is."""
     return (Op.CLONE, actions)

@@ -54,8 +54,15 @@ An egress may lead by a pod instead, a gateway: reg7 is then that pod's cluster 
 the same way (GATEWAY_BY, GATEWAY_ARRIVES). There the packet is committed with its VNID and given to the pod as it is.
 What the pod sends from other addresses than its own is believed only as the answer to that (GATEWAY_REPLIES).
 
-What goes to another node leaves by the tunnel port that ENCAPSULATION names, so that one flow says whether a node sends
-by VXLAN or by Geneve; a node takes both.
+What goes to another node comes to ENCAPSULATION with the VTEP of that node. If there is a tunnel to it, that is all. If
+there is none, or it is down, the packet goes by a third node: its inner destination MAC then says to which node it is
+in transit and over how many more relays it may go, and the VTEP becomes the relay's. A node that gets a packet in
+transit from a known node passes it on with one relay less (TRANSIT), over none to the destination itself, with the MAC
+that it had. What relays may do only ever becomes less, so no packet circles, whichever flows the switches on the way
+have. TUNNEL_OUTPUT is the one flow that says whether a node sends by VXLAN or by Geneve; a node takes both.
+
+Whether a tunnel is up, nodes find out by probes: frames from tun0 to a peer's VTEP, which the peer's switch sends back
+(PROBES). They never go by a third node.
 
 A tunnel packet is believed only from the address of a known node, and only if both inner MACs are such as a node
 writes; its tunnel id is the sender's VNID, and its inner destination MAC tells the space of the destination. It goes to
@@ -88,6 +95,8 @@ class Table(IntEnum):
 
     DISPATCH = 0
     TUNNEL_INGRESS = 10
+    TRANSIT = 14
+    PROBES = 16
     NODE_INGRESS = 20
     NODE_REPLIES = 25
     EGRESS_REPLIES = 26
@@ -115,6 +124,7 @@ class Table(IntEnum):
     EGRESS = 95
     EGRESS_OUTPUT = 97
     ENCAPSULATION = 98
+    TUNNEL_OUTPUT = 99
     OUTPUT = 100
     RECEIVED = 102
     AFFINITY = 105
@@ -127,6 +137,8 @@ class Table(IntEnum):
 TABLE_PURPOSE: Final[dict[Table, str]] = {
     Table.DISPATCH: "Sorts packets by where they came in.",
     Table.TUNNEL_INGRESS: "Accepts tunnel packets from known nodes to this subnet; the tunnel id is the source VNID.",
+    Table.TRANSIT: "Passes on what is in transit to another node, over one relay less.",
+    Table.PROBES: "Sends probes of the tunnel back to the node that asks, and takes its answers.",
     Table.NODE_INGRESS: "Accepts what the node itself sends by tun0.",
     Table.NODE_REPLIES: "Accepts from tun0 the replies to connections that pods began.",
     Table.EGRESS_REPLIES: "Accepts from tun0 the replies to what left by an address of its network's.",
@@ -153,7 +165,8 @@ TABLE_PURPOSE: Final[dict[Table, str]] = {
     Table.TUNNEL_EGRESS: "Sends to the node that has the destination, with the source VNID as tunnel id.",
     Table.EGRESS: "Lets pods leave by an address of their network's: here, by the node that holds it, or not at all.",
     Table.EGRESS_OUTPUT: "Sends out by tun0 what has got that address as its source, and nothing else.",
-    Table.ENCAPSULATION: "Sends to another node, by the tunnel port of this node's encapsulation.",
+    Table.ENCAPSULATION: "Decides by which node another one is reached: directly, or by a relay.",
+    Table.TUNNEL_OUTPUT: "Sends to another node, by the tunnel port of this node's encapsulation.",
     Table.OUTPUT: "Sends out through the port that was decided; connections to the outside are committed.",
     Table.RECEIVED: "Sends out to a pod what is for it; copies it, where a mirror says so.",
     Table.AFFINITY: "Holds what a switch has learnt by itself: which endpoint a client of a service stays with.",
@@ -223,6 +236,25 @@ EGRESS_MAC: Final = 0x0A5B_0000_0000
 MIRROR_VNID: Final = 1
 MIRROR_MAC: Final = 0x0A5C_0000_0000
 
+# On its way over relays a packet has another destination MAC: IN_TRANSIT, or COPY_IN_TRANSIT for a mirror's copy, with
+# the number of relays that it may pass yet (from 1) in bits 42 to 45; then the destination's datapath id (16 bits),
+# and the low 24 bits that it had before, and has again when it leaves the last relay.
+IN_TRANSIT: Final = 0x8200_0000_0000
+COPY_IN_TRANSIT: Final = 0xC200_0000_0000
+TRANSIT_MASK: Final = 0x8300_0000_0000  # what says that a packet is in transit
+LABEL_MASK: Final = 0xFFFF_FF00_0000
+RELAYS_BIT: Final = 42
+MOST_RELAYS: Final = 15
+LAST_LABELLED: Final = 0xFFFF  # datapath ids above it find no room: such nodes are reached directly only
+
+# Probes of tunnels have this VNID, which no network has, and an EtherType for local use (IEEE 802). The destination MAC
+# says which node is asked, by its VTEP, and whether this is the question or the answer.
+PROBE_VNID: Final = 2
+PROBE_ETH_TYPE: Final = 0x88B5
+PROBE_MAC: Final = 0x0A5D_0000_0000
+PROBED_MAC: Final = 0x0A5E_0000_0000
+PROBE_MASK: Final = 0xFFFF_0000_0000
+
 # In OUTPUT_PORT, no port: the load balancer. Ports have numbers up to 0xffffff00 (OpenFlow 1.5.1, 7.2.1).
 BALANCER: Final = 0xFFFF_FF10
 
@@ -258,6 +290,7 @@ class FeatureId(IntEnum):
     SPACES = 10
     BLOCKS = 11
     TRACKING = 12
+    RELAYS = 13
     ERRORS = 20
     EGRESS = 21
     GATEWAYS = 22
@@ -283,6 +316,7 @@ _CONNECTIONS, _SERVICES = FeatureId.CONNECTIONS, FeatureId.SERVICES
 _SPACES, _BLOCKS, _TRACKING = FeatureId.SPACES, FeatureId.BLOCKS, FeatureId.TRACKING
 _ERRORS, _EGRESS, _OUTSIDE = FeatureId.ERRORS, FeatureId.EGRESS, FeatureId.OUTSIDE
 _LIMITS, _MIRRORS, _GATEWAYS = FeatureId.LIMITS, FeatureId.MIRRORS, FeatureId.GATEWAYS
+_RELAYS = FeatureId.RELAYS
 
 DISPATCH_TUNNEL: Final = Stage(Table.DISPATCH, 110, _BASE, "from vxlan0 or geneve0: TUNNEL_INGRESS")
 DISPATCH_ICMP: Final = Stage(Table.DISPATCH, 105, _ERRORS, "from icmp0: ICMP_INGRESS")
@@ -290,6 +324,8 @@ DISPATCH_NODE: Final = Stage(Table.DISPATCH, 100, _BASE, "from tun0: NODE_INGRES
 DISPATCH_LIMITED: Final = Stage(Table.DISPATCH, 20, _LIMITS, "from a pod that may send so much only: metered, as any")
 DISPATCH_POD: Final = Stage(Table.DISPATCH, 10, _BASE, "from any other port: POD_INGRESS")
 
+TUNNEL_TRANSIT: Final = Stage(Table.TUNNEL_INGRESS, 120, _RELAYS, "from a known node, in transit to another: TRANSIT")
+TUNNEL_PROBE: Final = Stage(Table.TUNNEL_INGRESS, 115, _RELAYS, "a probe from a known node: PROBES")
 TUNNEL_COPY: Final = Stage(
     Table.TUNNEL_INGRESS, 110, _MIRRORS, "a copy that a mirror's node sent, by the mirror's number: to its target"
 )
@@ -301,6 +337,13 @@ TUNNEL_PEER: Final = Stage(
     "from a known node, in MACs of ours: VNID from the tunnel id, the rest from them",
 )
 
+TRANSIT_LAST: Final = Stage(Table.TRANSIT, 100, _RELAYS, "over no more relays: to the node itself, with the MAC it had")
+TRANSIT_NEXT: Final = Stage(Table.TRANSIT, 90, _RELAYS, "over more relays: to the next one")
+
+PROBE_BACK: Final = Stage(Table.PROBES, 100, _RELAYS, "a probe that asks: back to the node that it came from")
+PROBE_ANSWER: Final = Stage(Table.PROBES, 90, _RELAYS, "a probe that was answered: by tun0")
+
+NODE_PROBE: Final = Stage(Table.NODE_INGRESS, 115, _RELAYS, "a probe: to the VTEP in its MAC, by no relay")
 NODE_ARP: Final = Stage(Table.NODE_INGRESS, 110, _NODE, "ARP of the node itself")
 NODE_HAIRPIN: Final = Stage(Table.NODE_INGRESS, 105, _NODE, "answers to the hairpin address: to the node again")
 NODE_SOURCE: Final = Stage(Table.NODE_INGRESS, 100, _NODE, "the node's own source address, to a pod: VNID 0")
@@ -478,7 +521,12 @@ GATEWAY_BY: Final = Stage(
 EGRESS_CLOSED: Final = Stage(Table.EGRESS, 90, _EGRESS, "by an address that no node holds: dropped")
 EGRESS_LEAVES: Final = Stage(Table.EGRESS_OUTPUT, 100, _EGRESS, "with that address as its source: out by tun0")
 
-ENCAPSULATE: Final = Stage(Table.ENCAPSULATION, 10, _NODE, "out by vxlan0, or by geneve0, as this node is to send")
+DETOUR_COPY: Final = Stage(Table.ENCAPSULATION, 110, _RELAYS, "a mirror's copy, to a node without a tunnel: by a relay")
+DETOUR: Final = Stage(
+    Table.ENCAPSULATION, 100, _RELAYS, "to a node without a tunnel: by a relay; dropped where there is none"
+)
+ENCAPSULATE: Final = Stage(Table.ENCAPSULATION, 10, _BASE, "to any other node: directly")
+TUNNEL_PORT: Final = Stage(Table.TUNNEL_OUTPUT, 10, _NODE, "out by vxlan0, or by geneve0, as this node is to send")
 
 OUTPUT_BALANCER: Final = Stage(Table.OUTPUT, 120, _BASE, "to the load balancer: BALANCING")
 OUTPUT_HAIRPIN: Final = Stage(Table.OUTPUT, 115, _NODE, "by tun0 what came by it: from the hairpin address")

@@ -31,6 +31,8 @@ from topology.model import (
     SliceKey,
     Stage,
     Subnet,
+    Tunnel,
+    TunnelStage,
 )
 
 
@@ -113,6 +115,33 @@ class NodeFound:
     """A node's switch is there and has its flows: it may hold addresses again."""
 
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetNeighbours:
+    """Say to which nodes the underlay leads from one; None: to all that do not say otherwise."""
+
+    name: str
+    neighbours: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportTunnels:
+    """A node says to which others its tunnels are down, of all that it has; what it said before is no more.
+
+    Of those to `unknown` nodes it cannot say anything yet: what it said before of these stays.
+    """
+
+    name: str
+    down: tuple[str, ...]
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AdvanceTunnels:
+    """All switches have what they need for the stages at which these tunnels are: on to the next."""
+
+    stages: tuple[tuple[Tunnel, TunnelStage], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,6 +423,9 @@ Request: TypeAlias = (
     | DeleteNode
     | NodeLost
     | NodeFound
+    | SetNeighbours
+    | ReportTunnels
+    | AdvanceTunnels
     | CreateNetwork
     | DeleteNetwork
     | SetGlobal

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
+from itertools import combinations
 from typing import Final, NamedTuple, TypeAlias
+
+import networkx as nx
 
 from topology import fields
 from topology.holding import holder, spread
@@ -29,6 +32,8 @@ from topology.model import (
     Prefix,
     Scope,
     Service,
+    Tunnel,
+    TunnelStage,
 )
 from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
 from topology.packet import Packet
@@ -126,19 +131,19 @@ def copies(snapshot: Snapshot, packet: Packet, ingress: Ingress, outcome: Outcom
     """
     if _ends(packet)[0] is None:
         return ()
-    found: list[Port | None] = []
+    found: list[Port] = []
     sender = None
     if isinstance(ingress, FromPort):
         place = (ingress.node, ingress.ofport)
         sender = next((port for port in snapshot.ports.values() if (port.node, port.ofport) == place), None)
     if sender is not None and is_believed(sender, packet):
-        found += [_target(snapshot, mirror) for mirror in _mirrors(snapshot, sender) if mirror.sent]
+        found += _targets(snapshot, sender, [mirror for mirror in _mirrors(snapshot, sender) if mirror.sent])
     if isinstance(outcome, Delivered):
         receiver = snapshot.ports[outcome.port]
         is_back = receiver == sender and _ends(packet)[1] in receiver.cluster_addresses
         if not is_back or _is_error(packet):
-            found += [_target(snapshot, mirror) for mirror in _mirrors(snapshot, receiver) if mirror.received]
-    return tuple(sorted(port.key for port in found if port is not None))
+            found += _targets(snapshot, receiver, [each for each in _mirrors(snapshot, receiver) if each.received])
+    return tuple(sorted(port.key for port in found))
 
 
 def _mirrors(snapshot: Snapshot, port: Port) -> list[Mirror]:
@@ -147,11 +152,46 @@ def _mirrors(snapshot: Snapshot, port: Port) -> list[Mirror]:
     return [mirror for mirror in every if pod == mirror.pod or port.network == mirror.network]
 
 
+def _targets(snapshot: Snapshot, port: Port, mirrors: Iterable[Mirror]) -> list[Port]:
+    """Who gets copies of a port's packets, as far as there is a way to them."""
+    found = [_target(snapshot, mirror) for mirror in mirrors]
+    return [each for each in found if each is not None and is_way(snapshot, port.node, each.node)]
+
+
 def _target(snapshot: Snapshot, mirror: Mirror) -> Port | None:
     """The target's primary port, once it is on its switch."""
     ports = [port for port in snapshot.ports.values() if PodKey(port.project, port.pod) == mirror.target]
     there = [port for port in ports if port.ofport is not None and not port.is_secondary]
     return min(there, key=lambda port: port.key, default=None)
+
+
+_MOST_RELAYS: Final = 15
+_LAST_DPID: Final = 0xFFFF  # of nodes to which relays lead
+
+
+def is_way(snapshot: Snapshot, here: str, there: str) -> bool:
+    """Whether packets of one node may get to another: by their tunnel, or over others that are up.
+
+    A tunnel that is said to be down is tried where there is no other way: nothing is lost by that.
+    """
+    if here == there or _is_laid(snapshot, here, there):
+        return True
+    if snapshot.nodes[there].dpid > _LAST_DPID:
+        return False
+    picture: nx.Graph[str] = nx.Graph()
+    picture.add_nodes_from(snapshot.nodes)
+    for pair in combinations(snapshot.nodes, 2):
+        severed = snapshot.severed.get(Tunnel.between(*pair))
+        is_up = severed is None or severed.stage in (TunnelStage.PREPARING, TunnelStage.RETURNED)
+        if is_up and _is_laid(snapshot, *pair):
+            picture.add_edge(*pair)
+    return nx.has_path(picture, here, there) and nx.shortest_path_length(picture, here, there) <= _MOST_RELAYS + 1
+
+
+def _is_laid(snapshot: Snapshot, one: str, other: str) -> bool:
+    """Whether the underlay leads from either of two nodes to the other, as far as they say."""
+    first, second = snapshot.nodes[one].neighbours, snapshot.nodes[other].neighbours
+    return (first is None or other in first) and (second is None or one in second)
 
 
 def dscp(snapshot: Snapshot, packet: Packet, ingress: Ingress) -> int | None:
@@ -386,15 +426,18 @@ class _World:
         if egress is not None and egress.via is not None:
             gateway = self._gateway(egress.via)
             if gateway is not None:
-                return Delivered(gateway.node, gateway.key)
+                is_near = is_way(self.snapshot, node.name, gateway.node)
+                return Delivered(gateway.node, gateway.key) if is_near else Dropped(node.name)
             return Sent(node.name, Where.OUTSIDE) if egress.fail_open else Dropped(node.name)
         source = None if message.port is None else self._source(message.port)
         if source is None:
             return Sent(node.name, Where.OUTSIDE)
         holder = self._holder(source)
         # What cannot be the first of a connection is nobody's unless it is of one: then it has no such source.
-        if holder is None or not (begins(message.packet) or self._is_under_way(message)):
-            return Dropped(node.name if holder is None else holder)
+        if holder is None or not is_way(self.snapshot, node.name, holder):
+            return Dropped(node.name)
+        if not (begins(message.packet) or self._is_under_way(message)):
+            return Dropped(holder)
         return Sent(holder, Where.OUTSIDE, source)
 
     def forwarded(self, node: Node, port: Port, packet: Packet) -> Outcome:
@@ -519,6 +562,8 @@ class _World:
 
     def _go(self, here: Node, there: Node, message: _Message) -> Outcome:
         """Another node knows the sender's network, not the sender."""
+        if not is_way(self.snapshot, here.name, there.name):
+            return Dropped(here.name)
         return self.arrive(there, message if here == there else replace(message, port=None, is_node=False))
 
     def _may_deliver(self, message: _Message, port: Port) -> bool:

@@ -169,8 +169,8 @@ class _Walk:
                 return self._track(packet, zone, table, commit=bool(commit), nested=_Nested.of(nested))
             case (Op.GROUP, int(number)) if number in self._groups:
                 self._choose(self._groups[number], packet)
-            case (Op.LEARN, *_) | (Op.METER, _):
-                return packet  # both are about later packets; here each is the first
+            case (Op.LEARN, *_) | (Op.METER, _) | (Op.DEC_TTL,):
+                return packet  # the first two are about later packets, here each is the first; none is old either
             case (Op.CLONE, tuple(nested)):
                 self._copy(nested, packet)
             case (Op.NO_IN_PORT,):

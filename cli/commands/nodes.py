@@ -122,22 +122,43 @@ def set_node(
         str | None,
         typer.Option("--zone", metavar="ZONE", show_default=False, help="Where it stands; an empty one: nowhere."),
     ] = None,
+    neighbours: Annotated[
+        str | None,
+        typer.Option(
+            "--neighbours",
+            metavar="NODE,...|all",
+            show_default=False,
+            help="To which nodes its underlay leads: others are reached over these. all: to all (default).",
+        ),
+    ] = None,
 ) -> None:
-    """Let a node send to others by VXLAN or Geneve, or say in which zone it stands.
+    """Let a node send to others by VXLAN or Geneve, say in which zone it stands, or to which nodes its underlay leads.
 
     Every node accepts both encapsulations, so nodes change one by one, live; but its heddle-node must have made geneve0
     first, which one of an earlier version does not. In Kubernetes, zones are for Nodes' label
     topology.kubernetes.io/zone to say.
+
+    Example: heddle set-node edge-1 --neighbours core-1,core-2
     """
-    if (encapsulation is None) == (zone is None):
-        raise typer.BadParameter("give --encapsulation or --zone, and not both")
+    if [encapsulation, zone, neighbours].count(None) != 2:
+        raise typer.BadParameter("give --encapsulation, --zone or --neighbours, one at a time")
+    where = path("nodes", name)
     if zone is not None:
-        changed = session.server.change("PATCH", path("nodes", name), {"zone": zone})
+        changed = session.server.change("PATCH", where, {"zone": zone})
         done(session, changed, lambda node: f'node "{name}" stands in {_zone(node)}')
-        return
-    chosen = None if encapsulation == "default" else encapsulation
-    changed = session.server.change("PATCH", path("nodes", name), {"encapsulation": chosen})
-    done(session, changed, lambda node: f'node "{name}" sends by {node.get("encapsulation")}')
+    elif neighbours is not None:
+        named = None if neighbours == "all" else [each for each in neighbours.split(",") if each]
+        changed = session.server.change("PATCH", where, {"neighbours": named})
+        done(session, changed, lambda node: f'node "{name}" has tunnels to {_neighbours(node)}')
+    else:
+        chosen = None if encapsulation == "default" else encapsulation
+        changed = session.server.change("PATCH", where, {"encapsulation": chosen})
+        done(session, changed, lambda node: f'node "{name}" sends by {node.get("encapsulation")}')
+
+
+def _neighbours(node: Item) -> str:
+    named = node.get("neighbours")
+    return "all nodes that do not say otherwise" if named is None else ", ".join(map(str, named))
 
 
 def renew_token(session: Session, name: Name, token_file: TokenFileOption = None) -> None:

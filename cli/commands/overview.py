@@ -87,10 +87,12 @@ def _readiness(ready: bool, body: Any) -> str:
 def _tree(body: Any) -> Tree:
     connections, tunnels = items(body, "connections"), items(body, "tunnels")
     up = _adjacent((edge["from"], edge["to"]) for edge in tunnels if edge.get("up"))
-    down = _adjacent((edge["from"], edge["to"]) for edge in tunnels if not edge.get("up"))
+    down = _adjacent((edge["from"], edge["to"]) for edge in tunnels if not edge.get("up") and not edge.get("by"))
+    bridged = (edge for edge in tunnels if not edge.get("up") and edge.get("by"))
+    relayed = {(str(edge["from"]), str(edge["to"])): list(edge["by"]) for edge in bridged}
     networks = tuple(_network(network, connections) for network in items(body, "networks"))
     names = {str(node.get("name")) for node in items(body, "nodes")}
-    nodes = tuple(_node(node, names, {"up": up, "down": down}) for node in items(body, "nodes"))
+    nodes = tuple(_node(node, names, {"up": up, "down": down}, relayed) for node in items(body, "nodes"))
     below = (Tree(f"networks ({len(networks)})", networks), Tree(f"nodes ({len(nodes)})", nodes))
     return Tree(f"revision {cell(body.get('revision'))}", below)
 
@@ -127,13 +129,21 @@ def _relations(name: str, connections: Sequence[Item]) -> Iterator[str]:
     yield from sorted(others)
 
 
-def _node(node: Item, names: set[str], tunnels: Mapping[str, Mapping[str, set[str]]]) -> Tree:
+def _node(
+    node: Item,
+    names: set[str],
+    tunnels: Mapping[str, Mapping[str, set[str]]],
+    relayed: Mapping[tuple[str, str], list[str]],
+) -> Tree:
     name, below = str(node.get("name")), []
     for state, reached in tunnels.items():
         if others := reached.get(name):
             # The mesh is the usual case; with hundreds of nodes nobody wants it spelt out.
             mesh = len(names) > _SPELT_OUT and others == names - {name}
             below.append(Tree(f"tunnels {state}: {'to all others' if mesh else cell(sorted(others))}"))
+    for ends, relays in sorted(relayed.items()):
+        if name in ends:
+            below.append(Tree(f"to {ends[ends[0] == name]} over {cell(relays)}"))
     place = f"{cell(node.get('underlay'))}  pods in {cell(node.get('subnets'))}"
     label = f"{cell(name)}  {place}  ports: {cell(node.get('ports'))}  {cell(node.get('phase'))}"
     return Tree(label, tuple(below))

@@ -66,13 +66,22 @@ class Health:
 
 
 @dataclass(frozen=True)
+class Tunnel:
+    """Another node, and its VTEP."""
+
+    node: str
+    address: str
+
+
+@dataclass(frozen=True)
 class Configuration:
     """GET /v1/nodes/{node}/configuration, checked. Addresses are text in their usual form; `mtu_overhead` in bytes.
 
     `controllers` are the switch's OpenFlow targets; `api`, the URLs of the living controllers' APIs, if they tell.
     `hairpin`: from where the node is met that reaches itself by a service, one address for each family; none from an
     older controller, which leaves services to a proxy on the node. `node_ports`: none if they are left to one. `held`:
-    addresses that this node answers for on the underlay, besides its own.
+    addresses that this node answers for on the underlay, besides its own. `tunnels`: those that it is to probe; none
+    from a controller that does not ask for it.
     """
 
     revision: int
@@ -97,6 +106,7 @@ class Configuration:
     health: tuple[Health, ...] = ()
     control_plane: tuple[str, ...] = ()
     held: tuple[str, ...] = ()
+    tunnels: tuple[Tunnel, ...] = ()
 
     @property
     def gateway_mac(self) -> str:
@@ -132,6 +142,7 @@ def parse(content: Any, node: str) -> Configuration:
     values["control_plane"] = _many(_address)("control_plane", content.get("control_plane") or [])
     values["local"] = _many(_of(LocalPort, _LOCAL_PORT))("local", content.get("local") or [])
     values["health"] = _many(_of(Health, _HEALTH))("health", content.get("health") or [])
+    values["tunnels"] = _many(_of(Tunnel, _TUNNEL))("tunnels", content.get("tunnels") or [])
     values["held"] = _many(_address)("held", content.get("held") or [])
     if values["node"] != node:
         raise _wrong("node", values["node"], f"this node, {node!r}")
@@ -221,6 +232,13 @@ def _address(name: str, value: Any) -> str:
     if "%" in value:  # a scope id (RFC 4007) may be any text, and this becomes part of nft's
         raise _wrong(name, value, "an IP address without a scope")
     return str(address)
+
+
+def _ipv4_address(name: str, value: Any) -> str:
+    address = _address(name, value)
+    if ":" in address:
+        raise _wrong(name, value, "an IPv4 address")
+    return address
 
 
 def _interface_address(name: str, value: Any) -> str:
@@ -321,6 +339,10 @@ _LOCAL_PORT: dict[str, Callable[[str, Any], Any]] = {
     "protocol": _protocol,
     "port": _number(1, 65535),
     "node_port": _number(0, 65535),
+}
+_TUNNEL: dict[str, Callable[[str, Any], Any]] = {
+    "node": _text,
+    "address": _ipv4_address,
 }
 _HEALTH: dict[str, Callable[[str, Any], Any]] = {
     "port": _number(1, 65535),

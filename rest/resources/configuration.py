@@ -13,13 +13,14 @@ from rest.lookup import known
 from rest.options import Options
 from rest.problems import NOT_READY, Problem
 from rest.routing import Access, Answer, Answerer, Call, Empty, Route
-from rest.shapes import Configuration, DoorView, HealthView, LocalPortView, NodePortsView, Readiness
+from rest.shapes import Configuration, DoorView, HealthView, LocalPortView, NodePortsView, ProbedView, Readiness
 from rest.views import gateways, is_programmed
 from topology.allocation import free_addresses
 from topology.doors import Door, Health, LocalPort, doors, health, local_ports
 from topology.encapsulation import Encapsulation, overhead
 from topology.model import HAIRPIN, NODE_PORTS, Cluster, Node
-from topology.snapshot import held_by
+from topology.relaying import is_laid
+from topology.snapshot import Snapshot, held_by
 
 BRIDGE: Final = "br0"
 
@@ -108,6 +109,7 @@ def _configuration(published: Published, node: Node, options: Options) -> Config
         health=tuple(map(_health, health(node.name, snapshot))),
         control_plane=tuple(map(str, cluster.control_plane)),
         held=tuple(map(str, held_by(node.name, snapshot))),
+        tunnels=_probed(node.name, snapshot),
         mtu_overhead=overhead(Encapsulation.VXLAN, node.underlay.version),
         controllers=tuple(replica.openflow for replica in living) or options.controllers,
         api=tuple(replica.api for replica in living),
@@ -117,6 +119,13 @@ def _configuration(published: Published, node: Node, options: Options) -> Config
         programmed=is_programmed(published, node.name),
     )
     return msgspec.structs.replace(unnumbered, revision=_digest(unnumbered))
+
+
+def _probed(node: str, snapshot: Snapshot) -> tuple[ProbedView, ...]:
+    """Return the nodes to which a node's underlay leads, in order."""
+    others = (other for name, other in sorted(snapshot.nodes.items()) if name != node)
+    laid = (other for other in others if is_laid(snapshot.nodes, node, other.name))
+    return tuple(ProbedView(node=other.name, address=str(other.underlay)) for other in laid)
 
 
 def _versions(cluster: Cluster) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET
 
-from rest.asked import Deletion, NodeChange, NodeCreation, NodeReport, Timeout
+from rest.asked import Deletion, NodeChange, NodeCreation, NodeReport, NodeTunnels, Timeout
 from rest.changes import ask, done, late, status
 from rest.lookup import known
 from rest.problems import INVALID, NOT_READY, Problem
@@ -16,7 +16,7 @@ from rest.routing import Access, Answer, Answerer, Call, Empty, Route
 from rest.shapes import Late, NodeChanged, NodeMade, Nodes, NodeView, Token
 from rest.views import node_view, node_views
 from store.fields import address, prefixes
-from topology.requests import CreateNode, DeleteNode, SetNode, SetZone
+from topology.requests import CreateNode, DeleteNode, ReportTunnels, SetNeighbours, SetNode, SetZone
 
 
 def index(call: Call[Empty, Empty]) -> Answer:
@@ -54,28 +54,29 @@ def create(call: Call[Timeout, NodeCreation]) -> Answer:
 
 
 def change(call: Call[Timeout, NodeChange]) -> Answer:
-    """Let a node send by an encapsulation of its own, or by the cluster's again; or say in which zone it stands."""
-    name = call.where["node"]
-    left = late(call, ask(call, _asked(call, name)).submitted)
+    """Let a node send by an encapsulation of its own, stand in a zone, or name its neighbours; one at a time."""
+    left = late(call, ask(call, _asked(call, call.where["node"])).submitted)
     published = call.control.published
-    node = known(published.snapshot.nodes, "node", name)
+    node = known(published.snapshot.nodes, "node", call.where["node"])
     view = msgspec.structs.asdict(node_view(published, node, call.control.reports))
     return Answer(status(False, left), NodeChanged(**view, late=left))
 
 
-def _asked(call: Call[Timeout, NodeChange], name: str) -> SetNode | SetZone:
-    encapsulation, zone = call.body.encapsulation, call.body.zone
-    if (encapsulation is UNSET) == (zone is UNSET):
-        cause, remedy = "is to be changed in one thing", "give encapsulation or zone"
+def _asked(call: Call[Timeout, NodeChange], name: str) -> SetNode | SetZone | SetNeighbours:
+    body, before = call.body, call.control.published
+    if [body.encapsulation, body.zone, body.neighbours].count(UNSET) != 2:
+        cause, remedy = "is to be changed in one thing", "give encapsulation, zone or neighbours"
         raise Problem(INVALID, f'node "{name}"', cause, remedy).at("$")
-    if encapsulation is UNSET:
-        return SetZone(name, "" if zone is UNSET else zone)
-    before = call.control.published
+    if body.zone is not UNSET:
+        return SetZone(name, body.zone)
+    if body.neighbours is not UNSET:
+        return SetNeighbours(name, body.neighbours)
+    assert body.encapsulation is not UNSET
     lacking = sorted(status.node for status in before.switches.values() if not status.takes_geneve)
-    if lacking and (encapsulation or before.snapshot.cluster.encapsulation) == "geneve":
+    if lacking and (body.encapsulation or before.snapshot.cluster.encapsulation) == "geneve":
         cause = f"cannot send by Geneve: {', '.join(lacking)} has no geneve0"
         raise Problem(NOT_READY, f'node "{name}"', cause, "install the present heddle-node there first")
-    return SetNode(name, encapsulation)
+    return SetNode(name, body.encapsulation)
 
 
 def delete(call: Call[Deletion, Empty]) -> Answer:
@@ -97,6 +98,13 @@ def report(call: Call[Empty, NodeReport]) -> Answer:
     return Answer(204)
 
 
+def tunnels(call: Call[Empty, NodeTunnels]) -> Answer:
+    """Take what a node says of its tunnels, in place of what it said last."""
+    name = known(call.control.published.snapshot.nodes, "node", call.where["node"]).name
+    call.control.submit(ReportTunnels(name, call.body.down, call.body.unknown))
+    return Answer(204)
+
+
 ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", "/v1/nodes", "List the nodes", index, Access.ADMINISTRATION, answers={200: Nodes}),
     Route(
@@ -114,7 +122,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(
         "PATCH",
         "/v1/nodes/{node}",
-        "Let a node send by an encapsulation of its own, null: by the cluster's; or stand in a zone",
+        "Let a node send by an encapsulation (null: the cluster's), stand in a zone, or name neighbours (null: all)",
         change,
         Access.ADMINISTRATION,
         answers={200: NodeChanged, 202: NodeChanged},
@@ -148,5 +156,15 @@ ROUTES: Final[tuple[Route, ...]] = (
         answers={204: None},
         refusals=frozenset({404}),
         by=Answerer.ANY,
+    ),
+    Route(
+        "PUT",
+        "/v1/nodes/{node}/tunnels",
+        "To which nodes a node's tunnels are down, by its own probes",
+        tunnels,
+        Access.NODE,
+        answers={204: None},
+        refusals=frozenset({404, 422}),
+        by=Answerer.DECISIONS,
     ),
 )

@@ -59,7 +59,7 @@ export function drawNodes(svg, view, choose) {
   svg.setAttribute("viewBox", `0 0 ${WIDTH} ${layout.height}`);
   const lines = topology.tunnels
     .filter((tunnel) => layout.ring || !tunnel.up || isEnd(chosen, tunnel))
-    .map((tunnel) => line(at.get(tunnel.from), at.get(tunnel.to), `tunnel${tunnel.up ? "" : " down"}`));
+    .map((tunnel) => line(at.get(tunnel.from), at.get(tunnel.to), tunnelClass(tunnel), tunnelText(tunnel)));
   const cards = topology.nodes.map((node) => {
     const own = ports.filter((port) => port.node === node.name);
     return choosable(card(node, at.get(node.name), own, networks, chosen), () => choose("node", node.name));
@@ -67,12 +67,27 @@ export function drawNodes(svg, view, choose) {
   replace(svg, [...lines, ...cards], topology.nodes.length ? "" : "no nodes yet: heddle create-node");
 }
 
+function tunnelClass(tunnel) {
+  if (tunnel.up) return "tunnel";
+  return tunnel.by.length ? "tunnel relayed" : "tunnel down";
+}
+
+/** What a tunnel is, in words: shown when it is pointed at. */
+function tunnelText(tunnel) {
+  const ends = `${tunnel.from} – ${tunnel.to}`;
+  if (tunnel.up) return `${ends}: up`;
+  if (tunnel.by.length) return `${ends}: by ${tunnel.by.join(" and ")}`;
+  return `${ends}: ${tunnel.laid ? "down" : "no way"}`;
+}
+
 function isEnd(chosen, tunnel) {
   return chosen?.kind === "node" && (tunnel.from === chosen.name || tunnel.to === chosen.name);
 }
 
-function line(from, to, kind) {
-  return make("line", { class: kind, x1: from.x, y1: from.y, x2: to.x, y2: to.y });
+function line(from, to, kind, said) {
+  const drawn = make("line", { class: kind, x1: from.x, y1: from.y, x2: to.x, y2: to.y });
+  if (said) drawn.append(make("title", {}, said));
+  return drawn;
 }
 
 function card(node, place, ports, networks, chosen) {

@@ -55,13 +55,14 @@ function tell(kind, state, notice = "") {
 function show() {
   const { topology } = view;
   const pods = topology.nodes.reduce((sum, node) => sum + node.ports, 0);
-  const down = topology.tunnels.filter((tunnel) => !tunnel.up).length;
+  const down = topology.tunnels.filter((tunnel) => !tunnel.up && !tunnel.by.length).length;
+  const relayed = topology.tunnels.filter((tunnel) => !tunnel.up && tunnel.by.length).length;
   find("summary").textContent =
     [counted(topology.nodes.length, "node"), counted(topology.networks.length, "network"), counted(pods, "pod")].join(" · ") +
     ` · revision ${topology.revision}`;
   const shown = topology.tunnels.length || topology.nodes.length < 2;
   find("tunnels").textContent = shown
-    ? `${counted(topology.tunnels.length, "tunnel")}${down ? `, ${down} not up` : ""}`
+    ? `${counted(topology.tunnels.length, "tunnel")}${down ? `, ${down} not up` : ""}${relayed ? `, ${relayed} by relays` : ""}`
     : "between every two nodes";
   find("connections").textContent = counted(topology.connections.length, "connection");
   drawNodes(find("nodes"), view, choose);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -15,6 +16,7 @@ from kube.foreign import of_kubernetes, of_node
 from kube.inputs import Heard
 from kube.mirror import Mirror, Name
 from kube.objects import PODS, Pod
+from kube.resources import tunnel_name
 from rest.control import Forwarded, Published, Replica, Reply, Submitted, SwitchPhase
 from ryu_apps.cluster.acknowledging import Acknowledging
 from ryu_apps.cluster.announcing import Announcing
@@ -25,7 +27,7 @@ from ryu_apps.cluster.peers import Peers
 from ryu_apps.owner import Owner
 from ryu_apps.plane import ControlPlane
 from store.base import Mark, Store, StoreError
-from topology.model import ConnectionKey, Move
+from topology.model import ConnectionKey, Move, Severed
 from topology.requests import Reason, Refused, ReportPort, Request
 
 PROJECT_SECONDS: Final = 5.0  # that a report waits for the project of a namespace that was made just now
@@ -100,6 +102,13 @@ class ClusterControl(ControlPlane):
             Name("connections", ".".join(ConnectionKey.between(move.transit, peer)))
             for peer in sorted(found.peers.get(move.transit, ()))
         ]
+        return self._have(names, nodes, timeout)
+
+    def have_tunnels(self, tunnels: tuple[Severed, ...], nodes: frozenset[str], timeout: float) -> bool:
+        """Wait until what is said of tunnels is in force where others program the switches; whether it is."""
+        return self._have([Name("severedtunnels", tunnel_name(each.tunnel)) for each in tunnels], nodes, timeout)
+
+    def _have(self, names: Iterable[Name], nodes: frozenset[str], timeout: float) -> bool:
         versions = (self._sources.mirror.version(name) for name in names)
         marks = tuple(Mark(*each.name, each.resource_version) for each in versions if each is not None)
         return not self.late(Submitted(0, nodes, marks), timeout)

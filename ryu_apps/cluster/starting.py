@@ -38,6 +38,7 @@ from ryu_apps.moves import Conductor
 from ryu_apps.owner import Owner
 from ryu_apps.settings import Kubernetes, Settings
 from ryu_apps.started import Started
+from ryu_apps.tunnels import TunnelConductor
 from topology.admission import admit
 from topology.requests import SetCluster
 from topology.snapshot import apply_all, empty
@@ -72,10 +73,12 @@ def start_cluster(settings: Settings, wire: Wire) -> Started:
     following.misread = lambda found, why: announcing.misread(found, why) if leading.decides else None
     allotting = Allotting(client, mirror, lambda: owner.publication.current.snapshot, lambda: leading.decides)
     conductor = Conductor(owner, lambda: leading.decides, control.reached)
+    tunnels = TunnelConductor(owner, lambda: leading.decides, control.have_tunnels)
     taking_part: tuple[Callable[[], None], ...] = (
         leading.run,
         deciding.run,
         conductor.run,
+        tunnels.run,
         allotting.run,
         partial(announcing.run, domain.answers_for),
     )

@@ -240,6 +240,7 @@ NODES = [
         "gateways": ["10.128.0.1/23"],
         "encapsulation": "vxlan",
         "zone": "zone-a",
+        "neighbours": ["n2", "n3"],
         "connected": True,
         "phase": "InSync",
         "ports": 1,
@@ -255,6 +256,7 @@ NODES = [
         "gateways": ["10.128.2.1/23", "fd00:1::1/64"],
         "encapsulation": "geneve",
         "zone": "",
+        "neighbours": None,
         "connected": False,
         "phase": "Away",
         "ports": 1,
@@ -505,7 +507,10 @@ FLOWS = [
 ]
 TOPOLOGY = {
     "nodes": NODES,
-    "tunnels": [{"from": "n1", "to": "n2", "kind": "vxlan", "up": False}],
+    "tunnels": [
+        {"from": "n1", "to": "n2", "kind": "vxlan", "up": False, "laid": True, "down_by": ["n2"], "by": ["n3", "n4"]},
+        {"from": "n1", "to": "n3", "kind": "vxlan", "up": False, "laid": True, "down_by": [], "by": []},
+    ],
     "networks": [*NETWORKS, EAST],
     "connections": CONNECTIONS,
     "revision": 12,

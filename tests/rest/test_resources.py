@@ -43,6 +43,7 @@ def test_a_node_is_made_with_a_token(app: TestApp) -> None:
         "gateways": ["10.128.0.1/23"],
         "encapsulation": "vxlan",
         "zone": "",
+        "neighbours": None,
         "connected": False,
         "phase": "Away",
         "ports": 0,

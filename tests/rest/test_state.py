@@ -18,7 +18,8 @@ def test_the_topology_is_a_graph(network: TestApp, control: MemoryControl) -> No
     assert body["revision"] == control.published.revision
     assert [node["name"] for node in body["nodes"]] == ["n1", "n2"]
     assert [node["ports"] for node in body["nodes"]] == [1, 0]
-    assert body["tunnels"] == [{"from": "n1", "to": "n2", "kind": "vxlan", "up": True}]
+    ends = {"from": "n1", "to": "n2", "kind": "vxlan"}
+    assert body["tunnels"] == [{**ends, "up": True, "laid": True, "down_by": [], "by": []}]
     assert body["connections"] == [BLUE_RED]
     assert next(item for item in body["networks"] if item["name"] == "red")["nodes"] == ["n1"]
     assert network.get("/v1/topology?tunnels=false").json == {**body, "tunnels": []}

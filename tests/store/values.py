@@ -41,11 +41,14 @@ from topology.model import (
     Service,
     ServiceKey,
     ServicePort,
+    Severed,
     SliceKey,
     Stage,
     Subject,
     Subnet,
     Translation,
+    Tunnel,
+    TunnelStage,
     Watermark,
     in_order,
     mac_of,
@@ -95,6 +98,7 @@ nodes = st.builds(
     subnets=st.lists(prefixes(), min_size=1, max_size=2).map(tuple),
     encapsulation=st.sampled_from((None, "vxlan", "geneve")),
     zone=st.just("") | zone_names,
+    neighbours=st.none() | st.lists(few | subdomains, min_size=1, max_size=3, unique=True).map(sorted).map(tuple),
 )
 networks = st.builds(
     Network,
@@ -234,6 +238,15 @@ ports = st.builds(
 quarantines = st.builds(Quarantine, space=st.integers(0, 1), address=st.integers(0, 5).map(IPv4Address), node=few)
 watermarks = st.builds(Watermark, st.sampled_from([VNIDS, ZONES, MIRRORS, TRANSLATIONS]), st.integers(0, LAST_VNID))
 outages = st.builds(Outage, few)
+tunnels = st.lists(few | subdomains, min_size=2, max_size=2, unique=True).map(lambda ends: Tunnel.between(*ends))
+severed = tunnels.flatmap(
+    lambda tunnel: st.builds(
+        Severed,
+        st.just(tunnel),
+        st.lists(st.sampled_from(tunnel), max_size=2, unique=True).map(sorted).map(tuple),
+        st.sampled_from(TunnelStage),
+    )
+)
 egresses = st.builds(
     Egress,
     few | labels,
@@ -260,6 +273,7 @@ values: st.SearchStrategy[Subject] = (
     | egresses
     | led
     | outages
+    | severed
     | ports
     | quarantines
     | watermarks

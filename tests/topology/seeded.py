@@ -13,6 +13,7 @@ from tests.topology.strategies import (
     EGRESSES,
     ENDPOINT_PORTS,
     ENDPOINTS,
+    EVERY_STAGE,
     HINTS,
     NETWORKS,
     NODE_PORT_NUMBERS,
@@ -179,8 +180,12 @@ def request(chance: Random) -> Request:
         requests.SetZone(node, chance.choice((*ZONES, ""))),
         requests.CreateMirror(_mirror(chance, one)),
         requests.DeleteMirror(chance.choice(("m1", "m2"))),
+        requests.ReportTunnels(node, tuple(chance.sample(NODES, 1))),
+        requests.ReportTunnels(node, ()),
+        requests.AdvanceTunnels(EVERY_STAGE),
+        requests.SetNeighbours(node, chance.choice((None, NODES[1:]))),
     )
-    weights = (4, 4, 1, 1, 3, 2, 3, 2, 2, 2, 1, 1, 1, 1, 1, 2, 1, 3, 1, 3, 1, 2, 1, 3, 1, 2, 1, 2, 1)
+    weights = (4, 4, 1, 1, 3, 2, 3, 2, 2, 2, 1, 1, 1, 1, 1, 2, 1, 3, 1, 3, 1, 2, 1, 3, 1, 2, 1, 2, 1, 2, 1, 1, 1)
     return chance.choices(made, weights)[0]
 
 

@@ -310,6 +310,34 @@ STEPS: Final[tuple[tuple[str, str | None, tuple[Request, ...]], ...]] = (
             requests.SetPod(Pod(PodKey("blue", "b"), egress_bandwidth=10**15)),
         ),
     ),
+    (
+        "a tunnel that is down, to where a mirror's target is",
+        "mirrors of a network and of a pod",
+        (node("n3", "192.0.2.13"), requests.ReportTunnels("n1", ("n2",))),
+    ),
+    (
+        "this node is a relay",
+        "joined networks",
+        (node("n3", "192.0.2.13"), *(requests.SetNeighbours(end, ("n1",)) for end in ("n2", "n3"))),
+    ),
+    (
+        "nodes in a row",
+        "joined networks",
+        (
+            *(node(f"n{number}", f"192.0.2.1{number}") for number in (3, 4, 5)),
+            *(
+                requests.SetNeighbours(
+                    f"n{each}", tuple(f"n{next_}" for next_ in (each - 1, each + 1) if 0 < next_ < 6)
+                )
+                for each in range(1, 6)
+            ),
+        ),
+    ),
+    (
+        "nowhere to go",
+        "joined networks",
+        (node("n3", "192.0.2.13"), requests.SetNeighbours("n2", ("n3",)), requests.SetNeighbours("n3", ("n2",))),
+    ),
     ("red may ask blue, which is global", "red may ask blue", (requests.SetGlobal("blue", True),)),
 )
 

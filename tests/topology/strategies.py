@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
-from itertools import permutations
+from itertools import combinations, permutations
 from typing import TypeVar
 
 from hypothesis import strategies as st
@@ -48,6 +48,8 @@ from topology.model import (
     SliceKey,
     Stage,
     Subnet,
+    Tunnel,
+    TunnelStage,
     mac_of,
 )
 from topology.packet import ICMP_UNREACHABLE, Ends, Packet, arp, arriving, icmp, transport, tunnelled
@@ -124,6 +126,7 @@ STATIC_MAC = 0x02_00_00_00_00_42
 SMALL_CLUSTER = Cluster((IPv4Network("10.128.0.0/27"),), 29, control_plane=(CONTROLLER,))  # 4 nodes with 5 pods each
 
 nodes = st.sampled_from(NODES)
+_SOME_NODES = st.lists(nodes, max_size=2, unique=True).map(tuple)
 networks = st.sampled_from((*NETWORKS, DEFAULT_NETWORK))
 projects = st.sampled_from((*PROJECTS, "alone", DEFAULT_NETWORK))
 interfaces = st.sampled_from(tuple(f"{side}{name}" for side in INTERFACES.values() for name in CONTAINERS))
@@ -344,6 +347,10 @@ def any_request() -> st.SearchStrategy[Request]:
         st.builds(requests.DeleteEgress, st.sampled_from(EGRESSES)),
         st.builds(requests.NodeLost, nodes),
         st.builds(requests.NodeFound, nodes),
+        st.builds(requests.ReportTunnels, nodes, _SOME_NODES),
+        st.builds(requests.ReportTunnels, nodes, _SOME_NODES),
+        st.builds(requests.AdvanceTunnels, st.just(EVERY_STAGE)),
+        st.builds(requests.SetNeighbours, nodes, st.none() | _SOME_NODES),
         st.builds(requests.CreateMirror, mirrors),
         st.builds(requests.CreateMirror, mirrors),
         st.builds(requests.DeleteMirror, st.sampled_from(MIRRORS)),
@@ -351,6 +358,9 @@ def any_request() -> st.SearchStrategy[Request]:
     )
     return st.one_of(*about_ports, *about_others)
 
+
+# Every tunnel at every stage: those that are at one go on from there.
+EVERY_STAGE = tuple((Tunnel.between(*pair), stage) for pair in combinations(NODES, 2) for stage in TunnelStage)
 
 # More than the snapshots here ever give out.
 RELEASE_ALL = requests.ReleaseAddresses(
@@ -389,6 +399,16 @@ def _spread(draw: st.DrawFn) -> list[Request]:
     return [*asked, requests.SetPod(Pod(PodKey(pick(draw, PROJECTS), "pod-c1"), draw(labels), (third,), None, 10**7))]
 
 
+def _tunnels(draw: st.DrawFn) -> list[Request]:
+    """Draw what is said of tunnels, at some stage, and of the underlay: most often nothing."""
+    if not once_in(draw, 3):
+        return []
+    asked: list[Request] = [requests.SetNeighbours(pick(draw, NODES), draw(_SOME_NODES))] if once_in(draw, 3) else []
+    asked += [requests.ReportTunnels(pick(draw, NODES), draw(_SOME_NODES)) for _ in range(pick(draw, (1, 2)))]
+    asked += [requests.ReportTunnels(pick(draw, NODES), ())] if once_in(draw, 3) else []
+    return asked + [requests.AdvanceTunnels(EVERY_STAGE)] * pick(draw, (0, 0, 1))
+
+
 @st.composite
 def snapshots(draw: st.DrawFn, nodes: int = 3) -> Snapshot:
     """Draw a network of `nodes` nodes with three tenants, pods, connections, global networks, services, endpoints.
@@ -400,6 +420,7 @@ def snapshots(draw: st.DrawFn, nodes: int = 3) -> Snapshot:
     asked += [requests.CreateNode(name, address) for name, address in zip(NODES[:nodes], UNDERLAYS, strict=False)]
     asked += [requests.SetNode(name, pick(draw, ENCAPSULATIONS)) for name in NODES[:nodes]]
     asked += [requests.SetZone(name, pick(draw, (*ZONES, ""))) for name in NODES[:nodes]]
+    asked += _tunnels(draw)
     asked += [
         _tenant(draw, "red", "red", "red-test"),
         _tenant(draw, "blue", "blue"),

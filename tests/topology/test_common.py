@@ -80,7 +80,7 @@ def test_tables_lie_over_one_common_part() -> None:
 
 def test_what_a_node_holds_by_itself_does_not_grow_with_the_others() -> None:
     few, more = (compile_all(many(count))["n1"] for count in (3, 30))
-    assert len(more.sections) == len(few.sections) + 27 * 2  # a tunnel and a guarded address each
+    assert len(more.sections) == len(few.sections) + 27 * 3  # a tunnel, a relay and a guarded address each
     for one, other in ((few.sections, more.sections), (few.owners, more.owners)):
         assert isinstance(one, Layered)
         assert isinstance(other, Layered)
@@ -109,7 +109,7 @@ def test_a_node_that_comes_is_made_once_for_all_others(made: list[SubjectKey]) -
     made.clear()
     snapshot, changes = apply_all(before, granted(before, node("new", "192.0.2.99")))
     new, dirty = update(tables, changes, before, snapshot)
-    assert sorted(made) == [("address", "192.0.2.99"), ("new",)]
+    assert sorted(made) == [("address", "192.0.2.99"), ("new",), ("new",)]  # as a peer, and as a relay
     others = [dirty[name] for name in before.nodes]
     assert all(isinstance(keys, LayeredSet) and not keys.own for keys in others)
     assert len({id(keys.common) for keys in others if isinstance(keys, LayeredSet)}) == 1

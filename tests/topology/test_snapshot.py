@@ -83,6 +83,7 @@ def recomputed(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
         **recomputed_holding(snapshot),
         "slices_of": grouped([(each.service_key, key) for key, each in snapshot.slices.items()]),
         "slices_in": Counter(key.project for key in snapshot.slices),
+        "declared": dict.fromkeys(name for name, node in snapshot.nodes.items() if node.neighbours is not None),
         "mirrors_of": grouped([(each.pod or each.network, name) for name, each in snapshot.mirrors.items()]),
         "mirrors_to": grouped([(each.target, name) for name, each in snapshot.mirrors.items()]),
         "ports_on": grouped([(port.node, port.key) for port in ports]),
@@ -199,12 +200,12 @@ def check_indexes(snapshot: Snapshot) -> None:
 
 OBJECTS = (
     *("cluster", "nodes", "networks", "projects", "moves", "connections", "blocks", "ports", "services"),
-    *("slices", "quarantined", "watermarks", "pods", "bindings", "egresses", "mirrors", "outages"),
+    *("slices", "quarantined", "watermarks", "pods", "bindings", "egresses", "mirrors", "outages", "severed"),
 )
 
 
 def test_every_index_is_checked() -> None:
-    assert {*OBJECTS, *recomputed(empty()), "latest"} == set(Snapshot.__slots__)
+    assert {*OBJECTS, *recomputed(empty()), "latest", "relaying"} == set(Snapshot.__slots__)
     check_indexes(empty())
 
 

@@ -447,6 +447,36 @@ def test_every_fault_of_every_flow_of_egresses_is_caught(name: str) -> None:
     assert caught_at(places, snapshot, numbers_of(snapshot), Random(name)) >= 90
 
 
+BY_RELAYS = (
+    *(stage for stage in stages() if stage.feature is FeatureId.RELAYS),
+    *(pipeline.ENCAPSULATE, pipeline.TUNNEL_PORT, pipeline.TUNNEL_COPY),
+)
+WAYS = (
+    "a tunnel that is down, to where a mirror's target is",
+    "this node is a relay",
+    "nodes in a row",
+    "nowhere to go",
+)
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_every_fault_of_every_flow_of_relays_is_caught(name: str) -> None:
+    snapshot = states()[name]
+    tables = compile_all(snapshot)
+    chance, caught = Random(name), Counter[str]()
+    for stage in BY_RELAYS:
+        for place in places_of(tables, stage):
+            for kind in FAULTS:
+                fault = inject_at(tables, place, kind, numbers_of(snapshot), chance)
+                if fault is not None:
+                    whole, of_section = alarms(fault, snapshot, tables)
+                    assert whole, fault
+                    assert of_section, fault
+                    caught[kind] += 1
+    assert findings(snapshot, tables) == []
+    assert caught.total() >= 90
+
+
 BY_GATEWAYS = tuple(stage for stage in stages() if stage.feature is FeatureId.GATEWAYS)
 LED = ("a gateway on this node", "a gateway on another node", "a gateway that is not there")
 

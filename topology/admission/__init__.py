@@ -30,6 +30,7 @@ from topology.admission import (
     projects,
     services,
     transit,
+    tunnels,
 )
 from topology.requests import Request
 from topology.snapshot import Event, Snapshot, apply_all
@@ -63,6 +64,9 @@ _DESKS: Final[dict[type, Callable[[Snapshot, Any], tuple[Event, ...]]]] = {
     requests.DeleteNode: nodes.delete_node,
     requests.NodeLost: nodes.node_lost,
     requests.NodeFound: nodes.node_found,
+    requests.SetNeighbours: tunnels.set_neighbours,
+    requests.ReportTunnels: tunnels.report_tunnels,
+    requests.AdvanceTunnels: tunnels.advance_tunnels,
     requests.CreateNetwork: networks.create_network,
     requests.DeleteNetwork: deletion.delete_network,
     requests.SetGlobal: networks.set_global,

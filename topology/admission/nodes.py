@@ -19,6 +19,7 @@ from topology.admission.checks import (
 from topology.admission.ports import gone
 from topology.admission.projects import own_networks
 from topology.admission.translation import unfit_translations, unsound_pools
+from topology.admission.tunnels import forgotten
 from topology.allocation import LAST_DPID, free_dpid, free_subnets, node_prefix
 from topology.balancing import PLACE_BITS
 from topology.crowding import crowding
@@ -117,6 +118,7 @@ def delete_node(snapshot: Snapshot, request: DeleteNode) -> tuple[Event, ...]:
     for key in keys:
         events.extend(gone(snapshot.ports[key]))
     outage = snapshot.outages.get(node.name)
+    events.extend(forgotten(snapshot, node.name))
     return (*events, Remove(node), *(() if outage is None else (Remove(outage),)))
 
 

@@ -34,6 +34,7 @@ from topology.features import (
     node,
     outside,
     ports,
+    relays,
     services,
     spaces,
     tracking,
@@ -108,6 +109,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     spaces,
     blocks,
     tracking,
+    relays,
     errors,
     outside,
     egress,
@@ -115,7 +117,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     limits,
     mirrors,
 )
-_COMMON: Final[tuple[CommonFeature, ...]] = (base, guard, arp, tunnels, services, errors, outside)
+_COMMON: Final[tuple[CommonFeature, ...]] = (base, guard, arp, tunnels, services, relays, errors, outside)
 _ALIKE: Final[tuple[AlikeFeature, ...]] = (services,)
 BY_ID: Final[dict[int, Feature]] = {int(feature.ID): feature for feature in FEATURES}
 COMMON: Final[dict[int, CommonFeature]] = {int(feature.ID): feature for feature in _COMMON}

@@ -84,6 +84,7 @@ def common_flows(subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     yield at(pipeline.OUTPUT_BALANCER, match_fields((OUTPUT_PORT, BALANCER)), (goto(Table.BALANCING),))
     yield at(pipeline.OUTPUT_POD, (), (goto(Table.RECEIVED),))
     yield at(pipeline.RECEIVED_NONE, (), (output_field(OUTPUT_PORT),))
+    yield at(pipeline.ENCAPSULATE, (), (goto(Table.TUNNEL_OUTPUT),))
     for stage in pipeline.TABLE_MISS.values():
         yield at(stage, (), DROP)
     yield from _routes(snapshot.cluster)

@@ -11,8 +11,20 @@ from typing import Final
 from topology import pipeline
 from topology.features.section import Section, SubjectKey
 from topology.fields import ETH_DST, IN_PORT, TUNNEL_ID, family
-from topology.flow import Actions, Flow, at, cloned, goto, load, match_fields, no_in_port, output, output_field
-from topology.model import Cluster, Hosting, Mirror, Node, PodKey, Port, PortKey
+from topology.flow import (
+    Actions,
+    Flow,
+    at,
+    cloned,
+    goto,
+    load,
+    match_fields,
+    no_in_port,
+    output,
+    output_field,
+    resubmit,
+)
+from topology.model import Cluster, Hosting, Mirror, Node, PodKey, Port, PortKey, Severed
 from topology.pipeline import MIRROR_MAC, MIRROR_VNID, OUTPUT_PORT, Table
 from topology.snapshot import Change, Snapshot
 
@@ -69,6 +81,9 @@ def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
                 yield from _at_target(snapshot.mirrors[mirror], snapshot)
         case Node() | Cluster() as changed:
             yield from _of_tunnels(changed, snapshot)
+    if isinstance(change.subject, Node | Severed) and snapshot.relaying:
+        for each in snapshot.mirrors.values():
+            yield from _at_target(each, snapshot)
 
 
 def _of_pod(node: str, pod: PodKey, snapshot: Snapshot) -> Iterator[Section]:
@@ -137,9 +152,9 @@ def _target(mirror: Mirror, snapshot: Snapshot) -> Port | None:
 
 def _copy(node: str, mirror: Mirror, snapshot: Snapshot) -> Actions:
     """Copy a packet on a node to a mirror's target; nothing while that is gone."""
-    target, here = _target(mirror, snapshot), snapshot.nodes.get(node)
+    target = _target(mirror, snapshot)
     there = None if target is None else snapshot.nodes.get(target.node)
-    if target is None or target.ofport is None or there is None or here is None:
+    if target is None or target.ofport is None or there is None:
         return ()
     # It may have to leave by the port that it came by.
     named = (no_in_port(), load(ETH_DST, MIRROR_MAC | mirror.number))
@@ -147,7 +162,7 @@ def _copy(node: str, mirror: Mirror, snapshot: Snapshot) -> Actions:
         return (cloned(*named, output(target.ofport)),)
     vtep = there.underlay
     envelope = (load(TUNNEL_ID, MIRROR_VNID), load(family(vtep.version).tunnel_destination, int(vtep)))
-    return (cloned(*named, *envelope, output(here.tunnel_ofport(snapshot.cluster))),)
+    return (cloned(*named, *envelope, resubmit(Table.ENCAPSULATION)),)
 
 
 def _arriving(node: str, mirror: Mirror, snapshot: Snapshot) -> Iterator[Flow]:
@@ -155,7 +170,9 @@ def _arriving(node: str, mirror: Mirror, snapshot: Snapshot) -> Iterator[Flow]:
     target = _target(mirror, snapshot)
     if target is None or target.node != node or target.ofport is None:
         return
-    for name in sorted(_senders(mirror, snapshot)):
+    # What came over relays comes from the last of them.
+    relays = snapshot.relaying.last_relays.get(node, ())
+    for name in sorted(_senders(mirror, snapshot).union(relays)):
         peer = snapshot.nodes.get(name)
         if peer is not None and name != node:
             source = (family(peer.underlay.version).tunnel_source, int(peer.underlay))

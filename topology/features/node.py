@@ -29,7 +29,7 @@ def flows(node: str, subject: SubjectKey, snapshot: Snapshot) -> Iterator[Flow]:
     this = snapshot.nodes.get(node)
     if this is None:
         return
-    yield at(pipeline.ENCAPSULATE, (), (output(this.tunnel_ofport(snapshot.cluster)),))
+    yield at(pipeline.TUNNEL_PORT, (), (output(this.tunnel_ofport(snapshot.cluster)),))
     for subnet in this.subnets:
         kind = family(subnet.version)
         own = _own_addresses(this, subnet)

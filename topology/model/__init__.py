@@ -51,7 +51,9 @@ from topology.model.nodes import (
     Node,
     Outage,
     PortRange,
+    Severed,
     Tunnel,
+    TunnelStage,
 )
 from topology.model.ports import (
     MIRRORS,
@@ -94,6 +96,7 @@ Subject: TypeAlias = (
     Cluster
     | Node
     | Outage
+    | Severed
     | Network
     | AddressBlock
     | Project
@@ -176,12 +179,14 @@ __all__ = [
     "Service",
     "ServiceKey",
     "ServicePort",
+    "Severed",
     "SliceKey",
     "Stage",
     "Subject",
     "Subnet",
     "Translation",
     "Tunnel",
+    "TunnelStage",
     "Watermark",
     "either",
     "format_mac",

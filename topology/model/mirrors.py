@@ -8,7 +8,7 @@ from typing import Final
 from topology.model.tenancy import PodKey
 
 MOST_MIRRORS: Final = 64
-LAST_MIRROR: Final = (1 << 32) - 1  # its number is carried in 32 bits of a MAC
+LAST_MIRROR: Final = (1 << 24) - 1  # its number is carried in 24 bits of a MAC
 
 
 @dataclass(frozen=True, slots=True)

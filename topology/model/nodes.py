@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from ipaddress import IPv4Network
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -58,6 +59,9 @@ class Node:
     subnets: tuple[Prefix, ...]
     encapsulation: Encapsulation | None = None  # that it sends by; None: the cluster's. It receives by any.
     zone: str = ""
+    neighbours: tuple[str, ...] | None = (
+        None  # to which nodes its underlay leads; None: to all that do not say otherwise
+    )
 
     def gateway(self, subnet: Prefix) -> Address:
         """Return the address of the node's tun0 in one of its subnets: the first one."""
@@ -96,3 +100,30 @@ class Tunnel(NamedTuple):
 
     first: str
     second: str
+
+    @classmethod
+    def between(cls, one: str, other: str) -> Tunnel:
+        """Return the tunnel of two nodes, given in any order."""
+        return cls(*sorted((one, other)))
+
+    def other(self, name: str) -> str:
+        """Return the other end."""
+        return self.second if name == self.first else self.first
+
+
+class TunnelStage(Enum):
+    """How far the network has come in doing without a tunnel, or in using it again."""
+
+    PREPARING = "preparing"  # relays get what they need; senders use the tunnel still
+    DOWN = "down"  # nobody uses it
+    RETURNING = "returning"  # relays get what they need with it; senders do without it still
+    RETURNED = "returned"  # senders use it; relays keep for a moment what they needed without it
+
+
+@dataclass(frozen=True, slots=True)
+class Severed:
+    """That a tunnel is down, as said by either end or both; it works in both directions or not at all."""
+
+    tunnel: Tunnel
+    said_by: tuple[str, ...]  # in order; none: no more, and it is on its way back
+    stage: TunnelStage = TunnelStage.DOWN

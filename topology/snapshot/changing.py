@@ -22,6 +22,7 @@ from topology.model import (
     Project,
     Quarantine,
     Service,
+    Severed,
     Watermark,
 )
 from topology.snapshot.bindings import keep_binding, keep_pod, keep_project
@@ -38,6 +39,7 @@ from topology.snapshot.objects import (
     keep_node,
     keep_quarantine,
     keep_service,
+    keep_severed,
     keep_slice,
     keep_watermark,
 )
@@ -64,6 +66,7 @@ _KEEPERS: Final[dict[type, Callable[[Snapshot, Event], tuple[Snapshot, tuple[Cha
     Cluster: keep_cluster,
     Node: keep_node,
     Outage: keep_outage,
+    Severed: keep_severed,
     Network: keep_network,
     Project: keep_project,
     Move: keep_move,

@@ -23,9 +23,11 @@ from topology.model import (
     Quarantine,
     Service,
     ServiceKey,
+    Severed,
     Watermark,
     in_order,
 )
+from topology.relaying import NO_RELAYING, Relaying
 from topology.snapshot.events import Change, Event, Put
 from topology.snapshot.holding import claim, disclaim, reassigned
 from topology.snapshot.index import before_after, count, exclude, include, mark, release, swap, table
@@ -52,7 +54,11 @@ def keep_node(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change,
         nodes=table(snapshot.nodes, name, after),
         node_by_dpid=swap(snapshot.node_by_dpid, before and before.dpid, after and after.dpid, name),
         node_by_underlay=swap(snapshot.node_by_underlay, before and before.underlay, after and after.underlay, name),
+        declared=table(snapshot.declared, name, None) if name in snapshot.declared else snapshot.declared,
     )
+    if after is not None and after.neighbours is not None:
+        state = replace(state, declared=state.declared.set(name, None))
+    state = _with_ways(state)
     if after is None:
         latest = state.latest
         for place in ((name, version) for version in (4, 6)):
@@ -62,6 +68,23 @@ def keep_node(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change,
     if before is None or after is None:
         state, moved = reassigned(state, name)
     return state, (Change(before, after), *moved)
+
+
+def keep_severed(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, Severed)
+    tunnel = event.value.tunnel
+    before, after = before_after(snapshot.severed, tunnel, event)
+    if before == after:
+        return snapshot, ()
+    state = replace(snapshot, severed=table(snapshot.severed, tunnel, after))
+    return _with_ways(state), (Change(before, after),)
+
+
+def _with_ways(snapshot: Snapshot) -> Snapshot:
+    """Let the ways between nodes be worked out anew, if any of them may be another than the tunnel itself."""
+    if snapshot.severed or snapshot.declared:
+        return replace(snapshot, relaying=Relaying(snapshot.nodes, snapshot.severed, snapshot.declared))
+    return snapshot if snapshot.relaying is NO_RELAYING else replace(snapshot, relaying=NO_RELAYING)
 
 
 def keep_network(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from immutables import Map
@@ -35,8 +35,11 @@ from topology.model import (
     Quarantine,
     Service,
     ServiceKey,
+    Severed,
     SliceKey,
+    Tunnel,
 )
+from topology.relaying import NO_RELAYING, Relaying
 
 
 class Block(NamedTuple):
@@ -85,9 +88,11 @@ class Snapshot:
     quarantined: Map[tuple[int, Address], Quarantine] = Map()
     watermarks: Map[str, int] = Map()  # by pool: the number last given
     outages: Map[str, Outage] = Map()  # by node: those that are lost
+    severed: Map[Tunnel, Severed] = Map()  # tunnels that are down, or on their way back
 
     node_by_dpid: Map[int, str] = Map()
     node_by_underlay: Map[Address, str] = Map()
+    declared: Map[str, None] = Map()  # nodes that name their neighbours
     network_by_vnid: Map[int, str] = Map({GLOBAL_VNID: DEFAULT_NETWORK})
     global_networks: Map[str, None] = Map({DEFAULT_NETWORK: None})
     terminating: Map[str, None] = Map()  # networks that are being drained
@@ -140,6 +145,9 @@ class Snapshot:
     claims: Map[Address, Claim] = Map()  # addresses that are to be held
     held: Map[Address, str] = Map()  # by address: the node that holds it, of those that are not lost
 
+    # By which relays nodes are reached: worked out of nodes and tunnels, when somebody asks.
+    relaying: Relaying = field(default=NO_RELAYING, compare=False, repr=False)
+
     # Not an index but a memory, and only a hint: the address last given, by node and IP version.
     latest: Map[tuple[str, int], Address] = Map()
 
@@ -158,6 +166,7 @@ class Snapshot:
             *self.mirrors.values(),
             *self.quarantined.values(),
             *self.outages.values(),
+            *self.severed.values(),
         )
         return f"Snapshot{(*objects, *more)}"
 

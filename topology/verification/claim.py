@@ -44,6 +44,7 @@ class About(Enum):
     SERVICES = "services"
     EGRESSES = "egresses"
     MIRRORS = "mirrors"
+    WAYS = "the ways to other nodes"
 
 
 class Claim(NamedTuple):

@@ -29,6 +29,7 @@ from topology.model import (
     Project,
     Service,
     ServiceKey,
+    Severed,
 )
 from topology.snapshot import Change, Snapshot
 from topology.verification.world import Focus
@@ -92,6 +93,9 @@ def _mark_rest(change: Change, snapshot: Snapshot, concern: Concern) -> None:
                 _pair(ConnectionKey.between(transit, peer), snapshot, concern)
         case Node(name=name):
             _node(name, snapshot, concern)
+            _ways(snapshot, concern)
+        case Severed():
+            _ways(snapshot, concern)
         case Cluster():
             for node in snapshot.nodes:
                 _on(node, concern).whole = True
@@ -264,6 +268,15 @@ def _everywhere(services: Collection[ServiceKey], snapshot: Snapshot, concern: C
     """Services: every node may use each of them."""
     for node in snapshot.nodes if services else ():
         _on(node, concern).services.update(services)
+
+
+def _ways(snapshot: Snapshot, concern: Concern) -> None:
+    """By which ways nodes are reached, if there are others than their tunnels; where copies come from."""
+    if snapshot.severed or snapshot.declared:
+        for node in snapshot.nodes:
+            _on(node, concern).relayed = True
+        for mirror in snapshot.mirrors.values():
+            _copying(mirror, snapshot, concern)
 
 
 def _node(name: str, snapshot: Snapshot, concern: Concern) -> None:

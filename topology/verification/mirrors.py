@@ -12,7 +12,6 @@ from topology.model import GENEVE_OFPORT, ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT,
 from topology.pipeline import OUTPUT_PORT, Stage, Table
 from topology.snapshot import Snapshot
 from topology.verification.claim import About, Claim, Kind, always
-from topology.verification.routing import sends_by
 from topology.verification.shape import ADDRESS_MASK, NO_IN_PORT, W32, W48, family_of, goto
 from topology.verification.world import View
 
@@ -47,7 +46,7 @@ def _copies(view: View, port: Port, is_wanted: Callable[[Mirror], bool]) -> Iter
         else:
             vtep = view.snapshot.nodes[target.node].underlay
             at = (Op.SET, family_of(vtep.version).tunnel_destination, int(vtep), ADDRESS_MASK[vtep.version])
-            yield (Op.CLONE, (*named, (Op.SET, TUNNEL_ID, _COPIES, _W64), at, (Op.OUTPUT, sends_by(view))))
+            yield (Op.CLONE, (*named, (Op.SET, TUNNEL_ID, _COPIES, _W64), at, (Op.RESUBMIT, int(Table.ENCAPSULATION))))
 
 
 def _of_ports(stage: Stage, field: Field, is_wanted: Callable[[Mirror], bool], then: Action) -> Claim:
@@ -77,6 +76,7 @@ def _sending(view: View, mirror: Mirror) -> Iterator[Node]:
         names = {*view.snapshot.hosts.get(mirror.network or "", {})}
     else:
         names = {key.node for key in view.snapshot.port_by_pod.get(mirror.pod, {})}
+    names |= view.world.ways.last_to(view.node)
     return (view.snapshot.nodes[name] for name in names if name in view.snapshot.nodes and name != view.node)
 
 

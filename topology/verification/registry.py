@@ -15,6 +15,7 @@ from topology.verification import (
     limits,
     mirrors,
     outside,
+    relays,
     routing,
     services,
 )
@@ -30,6 +31,7 @@ CLAIMS: Final[tuple[Claim, ...]] = (
     *services.CLAIMS,
     *outside.CLAIMS,
     *routing.CLAIMS,
+    *relays.CLAIMS,
     *delivery.CLAIMS,
     *egress.CLAIMS,
     *gateways.CLAIMS,

@@ -176,5 +176,5 @@ CLAIMS: Final[tuple[Claim, ...]] = (
     always(pipeline.GUARD_PASS, Kind.LEAK, TO_TUN),
     of_peers(pipeline.TUNNEL_ROUTE, Kind.LEAK, _route, _routes_owed, _count_routes),
     Claim(pipeline.TUNNEL_BLOCK, Kind.LEAK, About.BLOCKS, _block_there, lambda view: _blocks_owed(view, here=False)),
-    of_node(pipeline.ENCAPSULATE, Kind.LEAK, _encapsulated),
+    of_node(pipeline.TUNNEL_PORT, Kind.LEAK, _encapsulated),
 )

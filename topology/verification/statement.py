@@ -128,6 +128,7 @@ def _objects(snapshot: Snapshot) -> Iterator[str]:
         (value for _, value in sorted(snapshot.slices.items())),
         (value for _, value in sorted(snapshot.egresses.items())),
         (value for _, value in sorted(snapshot.outages.items())),
+        (value for _, value in sorted(snapshot.severed.items())),
         (value for _, value in sorted(snapshot.ports.items())),
         (value for _, value in sorted(_limited(snapshot).items())),
         (value for _, value in sorted(snapshot.mirrors.items())),

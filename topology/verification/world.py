@@ -31,6 +31,7 @@ from topology.verification.shape import (
     to_peer,
 )
 from topology.verification.translation import Translations
+from topology.verification.ways import Ways
 
 if TYPE_CHECKING:
     from topology.verification.attachment import Attachment
@@ -51,6 +52,7 @@ class Focus:
     nodes: set[str] = field(default_factory=set)
     egresses: set[str] = field(default_factory=set)
     mirrors: set[str] = field(default_factory=set)
+    relayed: bool = False  # the ways to all other nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Peer:
     routes: tuple[Match, ...]
     guarded: Match
     envelope: Actions
+    outer: MatchTerm  # what comes from it
 
 
 class _ByName(dict[str, Peer | None]):
@@ -79,7 +82,7 @@ class _ByName(dict[str, Peer | None]):
         outer = (family_of(vtep.version).tunnel_source, int(vtep), ADDRESS_MASK[vtep.version])
         routes = tuple((SHARED, *in_prefix(cidr)) for cidr in node.subnets)
         sources = tuple((outer, *ENVELOPED, kind) for kind in self._kinds)
-        return Peer(node.name, sources, routes, (SHARED, *is_to(vtep)), to_peer(vtep))
+        return Peer(node.name, sources, routes, (SHARED, *is_to(vtep)), to_peer(vtep), outer)
 
 
 class _Ranges(dict[str, tuple[Match, ...]]):
@@ -193,6 +196,11 @@ class World:
     def ranges(self) -> _Ranges:
         """The matches of networks' own ranges, by name."""
         return _Ranges(self.snapshot)
+
+    @lazily
+    def ways(self) -> Ways:
+        """By which ways nodes are reached."""
+        return Ways(self.snapshot)
 
     @lazily
     def translations(self) -> Translations:
