@@ -39,9 +39,9 @@ class Story:
             self._console.print(f"  [bold red]{source} -> {target}[/]: ICMP {cell.icmp}, TCP {cell.tcp}")
         self.agreed &= not matrix.wrong
 
-    def try_out(self, title: str, trials: Sequence[Trial]) -> None:
-        """Carry out single questions, print them, and note whether all went as expected."""
-        table, wrong = carry_out(title, trials)
+    def try_out(self, title: str, trials: Sequence[Trial], before: Callable[[], object] | None = None) -> None:
+        """Carry out single questions, print them, and note whether all went as expected; `before` as for carry_out."""
+        table, wrong = carry_out(title, trials, before)
         self._console.print(table)
         self.say(f"{len(trials) - wrong} of {len(trials)} are as expected")
         self.agreed &= not wrong
