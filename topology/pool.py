@@ -50,7 +50,10 @@ def _check(asked: Address, service: Service, snapshot: Snapshot, given: Collecti
         pool = ", ".join(map(str, snapshot.cluster.load_balancer_pool))
         cause = f"load balancer's address {asked} is outside the pool {pool}"
         raise Refused(Reason.INVALID, subject, cause, "ask for another, or for none to have one allotted")
-    holder = "another service" if asked in given else _holder(asked, service, snapshot)
+    if asked.version != service.address.version:
+        cause = f"load balancer's address {asked} is of another family than the service's address {service.address}"
+        raise Refused(Reason.INVALID, subject, cause, "ask for another, or for none to have one allotted")
+    holder = _holder(asked, service, snapshot) or ("another service" if asked in given else None)
     if holder is not None:
         cause = f"load balancer's address {asked} belongs to {holder}"
         raise Refused(Reason.TAKEN, subject, cause, "ask for another, or for none to have one allotted")
