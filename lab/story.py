@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -47,8 +48,11 @@ class Story:
         self.agreed &= not wrong
 
     def expect(self, what: str, expected: str, seen: str) -> None:
-        """Print something that is not a packet, and note whether what was seen contains what was expected."""
-        agrees = expected in seen
+        """Print something that is not a packet, and note whether what was seen contains what was expected.
+
+        As whole words and numbers: 0 is not in 10.
+        """
+        agrees = re.search(rf"(?<!\w){re.escape(expected)}(?!\w)", seen) is not None
         style = "green" if agrees else "bold red"
         self.say(f"{what}\n         expected: …{expected}…\n         seen:     [{style}]{seen}[/]")
         self.agreed &= agrees

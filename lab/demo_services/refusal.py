@@ -22,24 +22,25 @@ def show(lab: Lab, story: Story) -> None:
     """From pods, nodes and outside; another network's pod hears nothing."""
     none, pods, node = service(lab, "fir/none", 30, []), lab.pods_by_name, str(lab.node("n2").address)
     for source in (pods["fir/a"], lab.node("n1")):
-        for probe in _probes(source, none.address, (PORT, none.sctp_port)):
+        for protocol, probe in _probes(source, none.address, (PORT, none.sctp_port)).items():
             lab.forget_connections()
-            _judge(story, f"{source.name} asks a service without endpoints", probe(), _REFUSED)
-    for probe in _probes(lab.outside, node, (NOBODYS, NOBODYS)):
+            _judge(story, f"{source.name} asks a service without endpoints by {protocol}", probe(), _REFUSED)
+    for protocol, probe in _probes(lab.outside, node, (NOBODYS, NOBODYS)).items():
         lab.forget_connections()
-        _judge(story, "outside asks a node port that no service has", probe(), _REFUSED)
-    for outcome in together(_probes(pods["elm/a"], none.address, (PORT, none.sctp_port))):
-        _judge(story, "elm/a asks that service, which is of another network", outcome, NOBODY)
+        _judge(story, f"outside asks a node port that no service has by {protocol}", probe(), _REFUSED)
+    others = _probes(pods["elm/a"], none.address, (PORT, none.sctp_port))
+    for protocol, outcome in zip(others, together([*others.values()]), strict=True):
+        _judge(story, f"elm/a asks that service of another network by {protocol}", outcome, NOBODY)
 
 
-def _probes(source: Host, address: str, ports: tuple[int, int]) -> list[Callable[[], Outcome]]:
+def _probes(source: Host, address: str, ports: tuple[int, int]) -> dict[str, Callable[[], Outcome]]:
     """By TCP and UDP, and by SCTP at the second of the ports."""
     port, sctp_port = ports
-    return [
-        partial(source.tcp, address, port),
-        partial(source.udp, address, port),
-        partial(source.sctp, address, sctp_port),
-    ]
+    return {
+        "TCP": partial(source.tcp, address, port),
+        "UDP": partial(source.udp, address, port),
+        "SCTP": partial(source.sctp, address, sctp_port),
+    }
 
 
 def _judge(story: Story, what: str, outcome: Outcome, expected: str) -> None:
