@@ -24,8 +24,10 @@ from kube.client import Client
 from kube.errors import ApiError, Conflict, NotFound
 from kube.mirror import Mirror, Name
 from kube.objects import EVENTS, SERVICES, Service
+from kube.reading import version_number
 from kube.serving import is_of_others, pooled, service_version
 from ryu_apps.cluster.announcing import COMPONENT
+from ryu_apps.cluster.holdings import Holdings
 from store.fields import Malformed
 from topology import model
 from topology.model import Address, ServiceKey
@@ -42,13 +44,6 @@ log = structlog.get_logger(__name__)
 
 class _Items(msgspec.Struct, frozen=True):
     items: tuple[Service, ...] = ()
-
-
-class _Given(NamedTuple):
-    """What was written and not heard of yet, at which version of the service."""
-
-    address: Address
-    version: int
 
 
 class Known(NamedTuple):
@@ -76,8 +71,8 @@ class Allotting:
         self._due: dict[ServiceKey, None] = {}
         self._waiting: dict[ServiceKey, None] = {}
         self._again = 0.0
-        self._given: dict[ServiceKey, _Given] = {}
-        self._held: dict[ServiceKey, tuple[Address, ...]] = {}  # in the status of each, as far as it is of the pool
+        self._given: dict[ServiceKey, int] = {}  # what was written and not heard of yet: the version of the service
+        self._held = Holdings()
         self._said: dict[ServiceKey, str] = {}
         self._has_read = False
 
@@ -135,37 +130,34 @@ class Allotting:
                 continue  # whoever reads the watch has said so
             if not held or is_of_others(found):
                 continue
-            self._held[key] = held
-            for value in version.values:
-                if isinstance(value, model.Service) and (own := held_of_pool(value, snapshot.cluster)):
-                    self._given[key] = _Given(own[0], version.resource_version)
+            self._held.put(key, held)
+            self._given[key] = version.resource_version
         self._has_read = True
 
     def _see_to(self, key: ServiceKey, snapshot: Snapshot) -> None:
         """Do what is to be done about one service."""
         self._waiting.pop(key, None)
         given, known = self._given.get(key), self._mirror.version(_name(key))
-        if given is not None and known is not None and known.resource_version < given.version:
+        if given is not None and known is not None and known.resource_version < given:
             return  # what was written comes yet, and this is looked at then
         self._given.pop(key, None)
-        service = snapshot.services.get(key)
         if known is None:
             self._said.pop(key, None)
-            self._let_go(key)
-        elif service is None and known.values:
-            self._waiting[key] = None  # it is not taken into the network yet
-        elif service is None or not service.load_balancer:
+            self._hold(key, ())
+            return
+        # As of the version that is written over: the snapshot may be a moment behind.
+        service = next((each for each in known.values if isinstance(each, model.Service)), None)
+        if service is None or not service.load_balancer:
             self._take_back(key, known.resource_version, () if service is None else service.ingress, snapshot)
+        elif key not in snapshot.services:
+            self._waiting[key] = None  # it is not taken into the network yet
         else:
             self._serve(service, known.resource_version, snapshot)
 
     def _serve(self, service: model.Service, version: int, snapshot: Snapshot) -> None:
         """Give a service an address, if it lacks one. Who shares it is looked at as well."""
         mine = tuple(each for each in service.ingress if is_pooled(each, snapshot.cluster))
-        if mine:
-            self._held[service.key] = mine
-        else:
-            self._let_go(service.key)
+        self._hold(service.key, mine)
         if _lacks(service, snapshot):
             self._give(service, version, snapshot)
         else:
@@ -180,7 +172,7 @@ class Allotting:
         try:
             if why := self._faults.get(_name(key)):
                 raise _Misread(why)
-            address = allotted(service, snapshot, self._others(key))
+            address = allotted(service, snapshot, self._held.others(key))
         except (Refused, _Misread) as refused:
             self._waiting[key] = None
             self._refused(key, str(refused))
@@ -188,15 +180,10 @@ class Allotting:
         written = self._write(key, version, [{"ip": str(address)}])
         if written is None:
             return
-        self._given[key] = _Given(address, service_version(written, snapshot.cluster).resource_version)
-        self._held[key] = (address,)
+        self._given[key] = version_number(written.metadata.resource_version)
+        self._hold(key, (address,))
         self._said.pop(key, None)
         log.info("a load balancer's address is given", service="/".join(key), address=str(address))
-
-    def _others(self, key: ServiceKey) -> set[Address]:
-        """Return what is given to others, or not taken back from them yet."""
-        given = {given.address for other, given in self._given.items() if other != key}
-        return given.union(*(held for other, held in self._held.items() if other != key))
 
     def _take_back(self, key: ServiceKey, version: int, there: Iterable[Address], snapshot: Snapshot) -> None:
         """Let a service's status be without what it had of the pool; `there`: all that it has, as far as it counts."""
@@ -205,12 +192,12 @@ class Allotting:
             return
         left = [{"ip": str(each)} for each in there if not is_pooled(each, snapshot.cluster)]
         if self._write(key, version, left or None) is not None:
-            log.info("a load balancer's address is taken back", service="/".join(key), address=self._held[key])
-            self._let_go(key)
+            log.info("a load balancer's address is taken back", service="/".join(key), address=self._held.of(key))
+            self._hold(key, ())
 
-    def _let_go(self, key: ServiceKey) -> None:
-        """A service has nothing of the pool any more: those that wait are looked at next."""
-        if self._held.pop(key, None) is not None:
+    def _hold(self, key: ServiceKey, addresses: tuple[Address, ...]) -> None:
+        """Note what a service has. Where something becomes free, those that wait are looked at next."""
+        if self._held.put(key, addresses):
             self._again = 0.0
 
     def _write(self, key: ServiceKey, version: int, ingress: list[dict[str, str]] | None) -> Service | None:
@@ -240,7 +227,8 @@ def _lacks(service: model.Service, snapshot: Snapshot) -> bool:
     """Whether a service has no address of the pool by itself. One that another load balancer serves is let alone."""
     own = held_of_pool(service, snapshot.cluster)
     if own:
-        return service.key != min(snapshot.ingress_of.get(own[0], (service.key,)))
+        holders: tuple[ServiceKey, ...] = (service.key, *snapshot.ingress_of.get(own[0], ()))
+        return service.key != min(holders)
     return not service.ingress or any(is_pooled(address, snapshot.cluster) for address in service.ingress)
 
 

@@ -222,6 +222,21 @@ def test_who_waits_is_looked_at_again(cluster: Cluster) -> None:
     assert replica.watch() == {"a": "203.0.113.9"}
 
 
+def test_a_snapshot_that_is_behind_changes_no_address(cluster: Cluster) -> None:
+    """What a service has is known by the version that would be written over."""
+    namespace = cluster.namespace()
+    make(cluster, namespace, "a", 1, annotated="203.0.113.10")
+    replica = Replica(cluster, namespace)
+    replica.watch()
+    behind = replica.snapshot
+    replica.allotting.look()
+    cluster.client.patch(SERVICES, "a", {"metadata": {"annotations": {LOAD_BALANCER_ADDRESS: None}}}, namespace)
+    replica.watch()
+    replica.snapshot = behind
+    replica.allotting.look()
+    assert status(cluster, namespace, "a") == ["203.0.113.10"]
+
+
 def test_what_it_looks_at_is_what_was_touched(cluster: Cluster) -> None:
     """However many services there are."""
     namespace = cluster.namespace()
