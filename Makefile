@@ -64,7 +64,7 @@ demo: setup ## three nodes, two tenants, real packets; exit status 0 only if all
 demo-tenancy: setup ## equal addresses, own ranges, one-way and narrowed connections, real packets (needs root)
 	$(BIN)/python -m lab.demo_tenancy
 
-demo-services: setup ## services without a proxy: tenants, refusal, distribution, replacement, real packets (needs root)
+demo-services: setup ## services without a proxy: every kind of door, tenants, refusal, failing nodes, real packets (needs root)
 	$(BIN)/python -m lab.demo_services
 
 demo-relay: setup ## a tunnel is cut: traffic over a third node and back, packets lost and seconds (needs root)

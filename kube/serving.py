@@ -28,8 +28,10 @@ from store.fields import Malformed, address
 from topology import model
 from topology.endpoints import Fault, range_fault, service_fault, slice_fault
 from topology.model import Address, Cluster, Prefix, Subject
+from topology.pool import is_pooled
 
 LOAD_BALANCER_CLASS: Final = f"{GROUP}/pool"  # besides none
+LOAD_BALANCER_ADDRESS: Final = f"{GROUP}/load-balancer-address"  # annotation; before spec.loadBalancerIP
 USUAL_AFFINITY: Final = 10800  # seconds: v1, ClientIPConfig
 _FAMILIES: Final = ("IPv4", "IPv6")
 
@@ -56,7 +58,7 @@ def _service(found: Service) -> tuple[model.Service, ...]:
     addresses = [text for text in spec.cluster_ips if text not in ("", "None")]
     if not addresses or spec.type == "ExternalName":
         return ()
-    is_balanced = spec.type == "LoadBalancer" and spec.load_balancer_class in (None, LOAD_BALANCER_CLASS)
+    is_balanced = _is_balanced(spec)
     is_local = spec.external_traffic_policy == "Local"
     service = model.Service(
         key=model.ServiceKey(found.metadata.namespace, found.metadata.name),
@@ -71,7 +73,7 @@ def _service(found: Service) -> tuple[model.Service, ...]:
         external_local=is_local,
         health_port=spec.health_check_node_port if is_local else 0,
         load_balancer=is_balanced,
-        load_balancer_address=_asked(spec) if is_balanced else None,
+        load_balancer_address=_asked_if_any(found) if is_balanced else None,
     )
     _check(service_fault(service), "$.spec")
     return (service,)
@@ -92,17 +94,52 @@ def _ingress(found: Service) -> tuple[Address, ...]:
     """
     if found.spec.type != "LoadBalancer":
         return ()  # it was one, and nobody has cleared that away
+    return _given(found)
+
+
+def pooled(found: Service, cluster: Cluster) -> tuple[Address, ...]:
+    """Return the addresses of the pool in a service's status, whatever its type is now. Raises Malformed."""
+    return tuple(each for each in _given(found) if is_pooled(each, cluster))
+
+
+def _given(found: Service) -> tuple[Address, ...]:
     given = enumerate(found.status.load_balancer.ingress or ())
     asked = ((each.ip, f"$.status.loadBalancer.ingress[{at}].ip") for at, each in given if each.ip_mode != "Proxy")
     return model.in_order(address(*each) for each in asked if each[0])
 
 
-def _asked(spec: Spec) -> Address | None:
-    """Return the load balancer's address that a service asks for. What is none may be passed over (v1, Service)."""
+def address_faults(found: Service) -> tuple[str, ...]:
+    """Return what is wrong with the load balancer's address that a service asks for: it is none."""
     try:
-        return address(spec.load_balancer_ip, "$.spec.loadBalancerIP") if spec.load_balancer_ip else None
+        _asked(found)
+    except Malformed as error:
+        return (str(error),) if _is_balanced(found.spec) else ()
+    return ()
+
+
+def is_of_others(found: Service) -> bool:
+    """Whether a service is for another load balancer to serve."""
+    return found.spec.type == "LoadBalancer" and not _is_balanced(found.spec)
+
+
+def _is_balanced(spec: Spec) -> bool:
+    return spec.type == "LoadBalancer" and spec.load_balancer_class in (None, LOAD_BALANCER_CLASS)
+
+
+def _asked_if_any(found: Service) -> Address | None:
+    """Return the load balancer's address that a service asks for; what is none is for `address_faults` to say."""
+    try:
+        return _asked(found)
     except Malformed:
         return None
+
+
+def _asked(found: Service) -> Address | None:
+    annotated = found.metadata.annotations.get(LOAD_BALANCER_ADDRESS, "").strip()
+    if annotated:
+        return address(annotated, f"$.metadata.annotations['{LOAD_BALANCER_ADDRESS}']")
+    text = found.spec.load_balancer_ip
+    return address(text, "$.spec.loadBalancerIP") if text else None
 
 
 def _sources(spec: Spec) -> tuple[Prefix, ...]:

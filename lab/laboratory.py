@@ -114,6 +114,14 @@ class Lab:
         """
         together([partial(node.ovs_appctl, "revalidator/purge") for node in self.nodes.values()])
 
+    def forget_connections(self) -> None:
+        """Let the conntracks of all switches forget everything.
+
+        That of the userspace data path knows no ports of SCTP, and takes two associations with one endpoint for one
+        where they come from one address: clients that a node translates have to come one after the other.
+        """
+        together([partial(node.ovs_appctl, "dpctl/flush-conntrack") for node in self.nodes.values()])
+
     @property
     def hosts(self) -> list[Host]:
         """Pods, nodes and the outside host."""

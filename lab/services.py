@@ -18,14 +18,13 @@ from lab.pod import Pod
 from lab.probes import Outcome, Verdict
 
 PORT = 80
-_PROTOCOLS = ("TCP", "UDP", "SCTP")
 
 
 @dataclass
 class Service:
-    """A service of a project at `address`, whose port 80 leads to the pods' echo servers, by every protocol.
+    """A service of a project at `address`, whose port 80 leads to the pods' echo servers, by TCP and UDP.
 
-    So does `node_port` of every node's own address, if it has one.
+    So does `node_port` of every node's own address, if it has one. By SCTP, `sctp_port` does.
     """
 
     api: Api
@@ -40,6 +39,14 @@ class Service:
         self.api.post("/v1/services", body)
         self.serve(pods)
         return self
+
+    @property
+    def sctp_port(self) -> int:
+        """The one number of its SCTP port, its node port and its endpoints': they are not translated.
+
+        Open vSwitch's userspace data path translates addresses only; those of other protocols it does.
+        """
+        return self.node_port or ECHO_PORT
 
     @property
     def ingress(self) -> str:
@@ -67,20 +74,20 @@ class Service:
         self.api.delete(f"/v1/endpoints/{self.project}/{self.name}-1")
 
     def _offers(self) -> list[dict[str, Any]]:
-        return [{**port, "node_port": self.node_port} for port in _ports(PORT)]
+        return [{**port, "node_port": self.node_port} for port in self._ports(PORT)]
 
     def _lead_to(self, endpoints: list[dict[str, Any]], port: int = ECHO_PORT) -> None:
-        body = {"project": self.project, "name": f"{self.name}-1", "service": self.name, "ports": _ports(port)}
+        body = {"project": self.project, "name": f"{self.name}-1", "service": self.name, "ports": self._ports(port)}
         self.api.post("/v1/endpoints", {**body, "endpoints": endpoints})
         self.api.settle()
+
+    def _ports(self, number: int) -> list[dict[str, Any]]:
+        numbers = {"TCP": number, "UDP": number, "SCTP": self.sctp_port}
+        return [{"name": protocol.lower(), "protocol": protocol, "port": port} for protocol, port in numbers.items()]
 
 
 def _endpoint(pod: Pod) -> dict[str, Any]:
     return {"address": str(pod.cluster_address), "node": pod.node.name}
-
-
-def _ports(number: int) -> list[dict[str, Any]]:
-    return [{"name": protocol.lower(), "protocol": protocol, "port": number} for protocol in _PROTOCOLS]
 
 
 def spread(source: Host, service: Service, times: int) -> Counter[str]:

@@ -71,5 +71,5 @@ def _mirror(lab: Lab, story: Story, pods: tuple[Pod, Pod, Pod]) -> None:
         copied = seen.caught(lambda frame: (frame.source, frame.destination) == (str(source.address), str(far.address)))
     lab.api.delete("/v1/mirrors/watch")
     story.expect(f"{source.name} pings {far.name}, which", "answers", "answers" if answered else "does not answer")
-    told = f"{'copies' if copied else 'no copies'}, and {'an' if source.ping(target) else 'no'} answer of its own"
+    told = f"{'copies' if copied else 'nothing'}, and {'an' if source.ping(target) else 'no'} answer of its own"
     story.expect(f"{target.name} on {target.node.name}, to which fir is mirrored, gives", "copies, and no answer", told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -39,16 +40,19 @@ class Story:
             self._console.print(f"  [bold red]{source} -> {target}[/]: ICMP {cell.icmp}, TCP {cell.tcp}")
         self.agreed &= not matrix.wrong
 
-    def try_out(self, title: str, trials: Sequence[Trial]) -> None:
-        """Carry out single questions, print them, and note whether all went as expected."""
-        table, wrong = carry_out(title, trials)
+    def try_out(self, title: str, trials: Sequence[Trial], before: Callable[[], object] | None = None) -> None:
+        """Carry out single questions, print them, and note whether all went as expected; `before` as for carry_out."""
+        table, wrong = carry_out(title, trials, before)
         self._console.print(table)
         self.say(f"{len(trials) - wrong} of {len(trials)} are as expected")
         self.agreed &= not wrong
 
     def expect(self, what: str, expected: str, seen: str) -> None:
-        """Print something that is not a packet, and note whether what was seen contains what was expected."""
-        agrees = expected in seen
+        """Print something that is not a packet, and note whether what was seen contains what was expected.
+
+        As whole words and numbers: 0 is not in 10.
+        """
+        agrees = re.search(rf"(?<!\w){re.escape(expected)}(?!\w)", seen) is not None
         style = "green" if agrees else "bold red"
         self.say(f"{what}\n         expected: …{expected}…\n         seen:     [{style}]{seen}[/]")
         self.agreed &= agrees

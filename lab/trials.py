@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
@@ -16,7 +16,7 @@ NOBODY = "nobody"
 
 @dataclass(frozen=True)
 class Trial:
-    """`source` asks `target`, by `protocol` (tcp, udp, icmp) and `port`; `by`: who should answer, or NOBODY.
+    """`source` asks `target`, by `protocol` (tcp, udp, sctp, icmp) and `port`; `by`: who should answer, or NOBODY.
 
     `seen_as`: the address that the answerer should see, if that matters; it cannot be known for icmp.
     """
@@ -47,6 +47,8 @@ class Trial:
                 return self.source.tcp(self.target, self.port)
             case "udp":
                 return self.source.udp(self.target, self.port)
+            case "sctp":
+                return self.source.sctp(self.target, self.port)
             case _:
                 return self.source.ping(self.target)
 
@@ -59,14 +61,26 @@ class Trial:
         return f"{outcome.by}, to {outcome.seen_as}" if self.seen_as else outcome.by
 
 
-def carry_out(title: str, trials: Sequence[Trial]) -> tuple[Table, int]:
-    """Ask everything at the same time; return a table, expected beside seen, and how many differ."""
+def carry_out(title: str, trials: Sequence[Trial], before: Callable[[], object] | None = None) -> tuple[Table, int]:
+    """Ask everything at the same time, or one after the other where something is to be done `before` each.
+
+    Returns a table, expected beside seen, and how many differ.
+    """
     table = Table("from", "to", "answer expected", "answer seen", title=title, box=SIMPLE_HEAD, title_justify="left")
     wrong = 0
-    for trial, outcome in zip(trials, together([trial.ask for trial in trials]), strict=True):
+    for trial, outcome in zip(trials, _outcomes(trials, before), strict=True):
         seen = trial.seen(outcome)
         agrees = seen == trial.expected
         wrong += not agrees
         style = "bold red" if not agrees else "dim" if trial.by == NOBODY else "green"
         table.add_row(trial.source.name, trial.question, trial.expected, f"[{style}]{seen}[/]")
     return table, wrong
+
+
+def _outcomes(trials: Sequence[Trial], before: Callable[[], object] | None) -> Iterable[Outcome]:
+    if before is None:
+        yield from together([trial.ask for trial in trials])
+        return
+    for trial in trials:
+        before()
+        yield trial.ask()

@@ -5,7 +5,7 @@ One is given with the service and stays with it; nobody keeps a list of those th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Container, Iterator
 
 from topology.model import Address, Cluster, Prefix, Service
 from topology.requests import Reason, Refused
@@ -24,7 +24,7 @@ def held_of_pool(service: Service, cluster: Cluster) -> tuple[Address, ...]:
     return tuple(each for each in fit if asked in (None, each)) if service.load_balancer else ()
 
 
-def allotted(service: Service, snapshot: Snapshot, given: Collection[Address] = ()) -> Address:
+def allotted(service: Service, snapshot: Snapshot, given: Container[Address] = ()) -> Address:
     """Return an address of the pool for a service; `given` are others' by now. Raises Refused when there is none."""
     cluster, version = snapshot.cluster, service.address.version
     subject = f'service "{service.key.project}/{service.key.name}"'
@@ -44,13 +44,16 @@ def allotted(service: Service, snapshot: Snapshot, given: Collection[Address] = 
     return found
 
 
-def _check(asked: Address, service: Service, snapshot: Snapshot, given: Collection[Address]) -> None:
+def _check(asked: Address, service: Service, snapshot: Snapshot, given: Container[Address]) -> None:
     subject = f'service "{service.key.project}/{service.key.name}"'
     if not is_pooled(asked, snapshot.cluster):
         pool = ", ".join(map(str, snapshot.cluster.load_balancer_pool))
         cause = f"load balancer's address {asked} is outside the pool {pool}"
         raise Refused(Reason.INVALID, subject, cause, "ask for another, or for none to have one allotted")
-    holder = "another service" if asked in given else _holder(asked, service, snapshot)
+    if asked.version != service.address.version:
+        cause = f"load balancer's address {asked} is of another family than the service's address {service.address}"
+        raise Refused(Reason.INVALID, subject, cause, "ask for another, or for none to have one allotted")
+    holder = _holder(asked, service, snapshot) or ("another service" if asked in given else None)
     if holder is not None:
         cause = f"load balancer's address {asked} belongs to {holder}"
         raise Refused(Reason.TAKEN, subject, cause, "ask for another, or for none to have one allotted")

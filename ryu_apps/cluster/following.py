@@ -16,9 +16,9 @@ from eventlet.event import Event as GreenEvent
 
 from kube.inputs import Heard, Inputs
 from kube.mirror import Mirror, Name, Version
-from kube.objects import ENDPOINT_SLICES, NAMESPACES, NODES, PODS, SERVICES, Metadata, Namespace, Node, Pod
+from kube.objects import ENDPOINT_SLICES, NAMESPACES, NODES, PODS, SERVICES, Metadata, Namespace, Node
 from kube.reading import BY_PLURAL, gone_version, limit_faults, pod_version
-from kube.serving import service_version, slice_version
+from kube.serving import address_faults, service_version, slice_version
 from kube.store import KubernetesStore
 from ryu_apps.collector import resting_collector
 from ryu_apps.owner import Owner
@@ -45,7 +45,7 @@ class Following:
         self.synchronised = GreenEvent()
         self.touched: Callable[[Iterable[Name]], object] = lambda _: None
         self.misread: Callable[[Metadata, str], object] = lambda found, why: None
-        self._faults: dict[Name, str] = {}  # of pods
+        self.faults: dict[Name, str] = {}  # of pods and services: what they ask for that cannot be
         self._owner = owner
         self._mirror = mirror
         self._store = store
@@ -125,7 +125,10 @@ class Following:
             return (self._store.saw(name.plural, found, gone=gone),)
         if name.plural == PODS.plural:
             _note(self.pods, name, found.metadata.uid, gone=gone)
-            self._look_for_faults(name, found, gone=gone)
+            if self._is_faulty_anew(name, limit_faults(found), gone=gone):
+                self.misread(found.metadata, self.faults[name])
+        elif name.plural == SERVICES.plural:
+            self._is_faulty_anew(name, address_faults(found), gone=gone)
         elif name.plural == NAMESPACES.plural:
             _note(self.namespaces, name.name, found, gone=gone or found.metadata.deletion_timestamp is not None)
         elif name.plural == NODES.plural:
@@ -135,13 +138,13 @@ class Following:
             return ()
         return (gone_version(name, found.metadata.resource_version) if gone else read(found, cluster),)
 
-    def _look_for_faults(self, name: Name, found: Pod, *, gone: bool) -> None:
-        why = "" if gone else "; ".join(limit_faults(found))
-        told = self._faults.pop(name, "")
+    def _is_faulty_anew(self, name: Name, faults: tuple[str, ...], *, gone: bool) -> bool:
+        """Note an object's faults; return whether they are other ones than were known."""
+        why = "" if gone else "; ".join(faults)
+        told = self.faults.pop(name, "")
         if why:
-            self._faults[name] = why
-            if why != told:
-                self.misread(found.metadata, why)
+            self.faults[name] = why
+        return why not in ("", told)
 
 
 _READERS: Final[Mapping[str, Callable[[Any, Cluster], Version]]] = {

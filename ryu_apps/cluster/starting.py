@@ -19,13 +19,13 @@ from kube.errors import ApiError
 from kube.inputs import Heard, Inputs
 from kube.leases import Membership
 from kube.leases import Replica as LeasedReplica
-from kube.mirror import Mirror, Version
+from kube.mirror import Mirror, Name, Version
 from kube.objects import Custom
 from kube.resources import ADDRESS_SLICES, GROUP, VERSION
 from kube.reviews import Reviews
 from kube.shares import share_names
 from kube.store import KubernetesStore
-from ryu_apps.cluster.allotting import Allotting
+from ryu_apps.cluster.allotting import Allotting, Known
 from ryu_apps.cluster.announcing import Announcing
 from ryu_apps.cluster.control import ClusterControl, Sources
 from ryu_apps.cluster.deciding import Deciding, Parts
@@ -69,9 +69,13 @@ def start_cluster(settings: Settings, wire: Wire) -> Started:
     peers = Peers(settings.tls.ca if settings.tls else None, own, encrypted=settings.tls is not None)
     control = ClusterControl(owner, store, Sources(client, mirror, following, domain), peers, announcing)
     deciding = Deciding(Parts(following, store, mirror, control), lambda: leading.decides, pod_cidrs=told.pod_cidrs)
-    following.touched = deciding.touched
+    allotting = Allotting(
+        client,
+        Known(mirror, lambda: owner.publication.current.snapshot, following.faults),
+        lambda: leading.decides,
+    )
+    following.touched = _both(deciding.touched, allotting.touched)
     following.misread = lambda found, why: announcing.misread(found, why) if leading.decides else None
-    allotting = Allotting(client, mirror, lambda: owner.publication.current.snapshot, lambda: leading.decides)
     conductor = Conductor(owner, lambda: leading.decides, control.reached)
     tunnels = TunnelConductor(owner, lambda: leading.decides, control.have_tunnels)
     taking_part: tuple[Callable[[], None], ...] = (
@@ -92,6 +96,14 @@ def start_cluster(settings: Settings, wire: Wire) -> Started:
 
 def _replica(settings: Settings, told: Kubernetes) -> LeasedReplica:
     return LeasedReplica(told.replica, told.api_url, settings.controllers[0])
+
+
+def _both(*told: Callable[[Iterable[Name]], object]) -> Callable[[Iterable[Name]], None]:
+    def tell(names: Iterable[Name]) -> None:
+        for each in told:
+            each(names)
+
+    return tell
 
 
 def _when_synchronised(following: Following, thread: Callable[[], None]) -> None:

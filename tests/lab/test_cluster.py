@@ -12,7 +12,17 @@ import pytest
 
 from kube.client import Resource
 from kube.errors import NotFound
-from kube.objects import EGRESS_BANDWIDTH, EVENTS, NAMESPACES, NODES, PODS, SERVICES
+from kube.objects import (
+    EGRESS_BANDWIDTH,
+    ENDPOINT_SLICES,
+    EVENTS,
+    LEASES,
+    NAMESPACES,
+    NODES,
+    PODS,
+    SERVICE_NAME,
+    SERVICES,
+)
 from kube.resources import (
     ADDRESS_SLICES,
     BINDINGS,
@@ -26,15 +36,19 @@ from kube.resources import (
     VERSION,
     VTEPS,
 )
+from kube.serving import LOAD_BALANCER_ADDRESS
+from kube.shares import DECISIONS
 from lab.api import LateError, ProblemError
-from lab.cluster import ClusterLab
-from lab.description import UNDERLAY, NodeSpec, PodName
+from lab.cluster import SYSTEM, ClusterLab
+from lab.controller import Controller
+from lab.description import POOL, UNDERLAY, NodeSpec, PodName
 from lab.egress import ADDRESSES, Egress, seconds_until_seen, senders
 from lab.errors import LabError
 from lab.frames import Sniffer
 from lab.pod import Pod
 from lab.runtime import Attachment, CniError
 from lab.takeover import in_sync, take_over, wait_for
+from lab.underlay import UPLINK
 
 pytestmark = [pytest.mark.ovs, pytest.mark.netns]
 
@@ -380,6 +394,91 @@ def test_a_node_that_goes_takes_what_is_its_own_along(lab: ClusterLab) -> None:
     lab.server.client.delete(NODES, "n9")
     wait_for(lambda: lab.server.get(custom(VTEPS.plural), "n9") is None, "the node stays")
     assert "n9" not in {node["name"] for node in lab.second.api.get("/v1/nodes")["nodes"]}
+
+
+def test_addresses_are_given_once_each_while_who_gives_them_is_killed(lab: ClusterLab) -> None:
+    """Services come all the time; each has one address in the end, which no other ever had, and keeps it."""
+    history: dict[str, set[str]] = {}
+    names = [f"door{number:02}" for number in range(12)]
+    decider = _decider(lab)
+    other = lab.second if decider is lab.controller else lab.controller
+    try:
+        for number, name in enumerate(names):
+            if number == len(names) // 2:
+                decider.kill()
+            address = f"172.30.7.{number + 1}"
+            spec = {"type": "LoadBalancer", "clusterIP": address, "clusterIPs": [address], "ports": [{"port": 80}]}
+            lab.server.apply(SERVICES, _service(name, spec), "red")
+            _note(lab, history)
+        wait_for(lambda: _note(lab, history) >= {*names}, "not all have addresses")
+        assert _decider(lab) is other
+        assert [len(history[name]) for name in names] == [1] * len(names)
+        assert len(set().union(*history.values())) == len(names)
+    finally:
+        for name in names:
+            with suppress(NotFound):
+                lab.server.client.delete(SERVICES, name, "red")
+        decider.start()
+        wait_for(lambda: all({"InSync", "Standby"} == _phases(lab, node) for node in lab.nodes), "it is not back")
+
+
+def _decider(lab: ClusterLab) -> Controller:
+    """The replica that has the lease of what concerns the whole network."""
+    lease = lab.server.get(LEASES, f"heddle-share-{DECISIONS}", SYSTEM)
+    assert lease is not None
+    return {"controller": lab.controller, "second": lab.second}[lease["spec"]["holderIdentity"]]
+
+
+def _note(lab: ClusterLab, history: dict[str, set[str]]) -> set[str]:
+    """Add which addresses services have now; return who has one."""
+    found = json.loads(lab.server.client.list(SERVICES, {}, "red"))["items"]
+    for each in found:
+        for given in each.get("status", {}).get("loadBalancer", {}).get("ingress") or ():
+            history.setdefault(each["metadata"]["name"], set()).add(given["ip"])
+    return {*history}
+
+
+def test_a_load_balancer_that_is_none_any_more_is_reached_by_its_address_no_more(
+    lab: ClusterLab, pod: Callable[[str, str], Pod]
+) -> None:
+    """It asks for one by its annotation; when it changes its type, its status is without, and the next may have it."""
+    asked = str(POOL[7])
+    made = pod("red/door", "n2")
+    lab.outside.run(f"ip route replace {POOL} dev {UPLINK}")
+    address = "172.30.7.50"
+    ports = [{"port": 80, "targetPort": 7}]
+    spec = {"type": "LoadBalancer", "clusterIP": address, "clusterIPs": [address], "ports": ports}
+    body = _service("asking", spec)
+    body["metadata"]["annotations"] = {LOAD_BALANCER_ADDRESS: asked}
+    lab.server.apply(SERVICES, body, "red")
+    endpoints = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": "asking-1", "namespace": "red", "labels": {SERVICE_NAME: "asking"}},
+        "addressType": "IPv4",
+        "ports": [{"port": 7, "protocol": "TCP"}],
+        "endpoints": [{"addresses": [str(made.cluster_address)], "nodeName": "n2"}],
+    }
+    lab.server.apply(ENDPOINT_SLICES, endpoints, "red")
+    try:
+        wait_for(lambda: lab.outside.tcp(asked, 80, 0.5).by == "red/door", f"nobody answers for {asked}")
+        lab.server.client.patch(SERVICES, "asking", {"spec": {"type": "ClusterIP"}}, "red")
+        wait_for(lambda: not _given(lab, "asking"), "its status says so still")
+        wait_for(lambda: not lab.outside.tcp(asked, 80, 0.5).arrived, f"{asked} is answered for still")
+        assert lab.pods_by_name["red/a"].tcp(address, 80).by == "red/door"
+        other = _service("next", {**spec, "clusterIP": "172.30.7.51", "clusterIPs": ["172.30.7.51"]})
+        other["metadata"]["annotations"] = {LOAD_BALANCER_ADDRESS: asked}
+        lab.server.apply(SERVICES, other, "red")
+        wait_for(lambda: _given(lab, "next") == [asked], f"the next does not get {asked}")
+    finally:
+        for resource, name in ((SERVICES, "asking"), (SERVICES, "next"), (ENDPOINT_SLICES, "asking-1")):
+            with suppress(NotFound):
+                lab.server.client.delete(resource, name, "red")
+
+
+def _given(lab: ClusterLab, name: str) -> list[str]:
+    found = lab.server.get(SERVICES, name, "red") or {}
+    return [each["ip"] for each in found.get("status", {}).get("loadBalancer", {}).get("ingress") or ()]
 
 
 @pytest.mark.slow

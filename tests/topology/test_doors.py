@@ -155,6 +155,15 @@ def test_addresses_of_the_pool_that_are_refused(pooled: Snapshot, changes: dict[
         admit(world, requests.CreateService(replace(BALANCED, **changes)))
 
 
+def test_an_address_of_the_pool_is_of_the_service_s_family(pooled: Snapshot) -> None:
+    pool, outer = nets("203.0.113.8/30", "2001:db8::/126"), nets("203.0.113.0/24", "2001:db8::/64")
+    world = after(pooled, requests.SetCluster(replace(pooled.cluster, external_cidrs=outer, load_balancer_pool=pool)))
+    asked = replace(BALANCED, load_balancer_address=ip_address("2001:db8::1"))
+    with pytest.raises(Refused, match=r"2001:db8::1 is of another family than the service's address 172\.30\.0\.10"):
+        admit(world, requests.CreateService(asked))
+    assert after(world, requests.CreateService(BALANCED)).services[WEB.key].ingress == (ip("203.0.113.9"),)
+
+
 def test_without_a_pool(world: Snapshot) -> None:
     with pytest.raises(Refused, match="there is no pool of IPv4 load balancers' addresses; give one by --heddle-load"):
         admit(world, requests.CreateService(BALANCED))
