@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 TESTS ?= tests
 PURE := tests/topology tests/store tests/rest
 
-.PHONY: help setup venv test lint golden docs manifests test-kubernetes demo demo-tenancy demo-services demo-kubernetes demo-relay demo-datapath run bench lock clean
+.PHONY: help setup venv test lint golden docs manifests test-kubernetes demo demo-tenancy demo-services demo-kubernetes demo-datapath run bench lock clean
 
 help: ## this list
 	@echo "usage: make TARGET   (the first run installs what is missing, with apt and pip)"
@@ -67,13 +67,10 @@ demo-tenancy: setup ## equal addresses, own ranges, one-way and narrowed connect
 demo-services: setup ## services without a proxy: every kind of door, tenants, refusal, failing nodes, real packets (needs root)
 	$(BIN)/python -m lab.demo_services
 
-demo-relay: setup ## a tunnel is cut: traffic over a third node and back, packets lost and seconds (needs root)
-	$(BIN)/python -m lab.demo_relay
-
 demo-kubernetes: setup ## a cluster whose two controllers fail in turn, under pings (needs root)
 	$(BIN)/python -m lab.demo_kubernetes
 
-demo-datapath: setup ## encapsulations, large packets, taps, real packets (needs root)
+demo-datapath: setup ## encapsulations, a tunnel that is cut, large packets, taps, real packets (needs root)
 	$(BIN)/python -m lab.demo_datapath
 
 run: setup ## lab and controller, up until Ctrl-C (needs root)

@@ -1,4 +1,4 @@
-"""`python -m lab.demo_datapath`: encapsulations, large packets and taps on three nodes, by real packets.
+"""`python -m lab.demo_datapath`: encapsulations, tunnels that are cut, large packets and taps, by real packets.
 
 Exit status 0 only if everything behaved as expected, 1 if something did not, 2 if the laboratory did not work.
 """
@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Collection
 
+from lab import demo_relay
 from lab.frames import ETH_P_IP, Frame, Sniffer
 from lab.laboratory import Lab
 from lab.matrix import Party
@@ -35,6 +36,7 @@ def demonstrate(name: str, story: Story) -> None:
     with Lab(name, nodes=3, say=story.say) as lab:
         _make(lab, story)
         _encapsulations(lab, story)
+        demo_relay.relays(lab, story)
         _large(lab, story)
         _taps(lab, story)
         story.say("cleaning up")
@@ -151,5 +153,5 @@ def _wait_for(story: Story, pods: dict[str, Pod], names: Collection[str]) -> Non
 
 
 if __name__ == "__main__":
-    words = "Encapsulations, large packets and taps, on three nodes and by real packets."
+    words = "Encapsulations, relays, large packets and taps, on three nodes and by real packets."
     sys.exit(tell("lab.demo_datapath", words, demonstrate, "every packet fares as it should"))
