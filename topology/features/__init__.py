@@ -24,6 +24,7 @@ from topology.features import (
     connections,
     egress,
     errors,
+    externals,
     gateways,
     guard,
     limits,
@@ -102,7 +103,8 @@ FEATURES: Final[tuple[Feature, ...]] = (
     gateways,
     limits,
     mirrors,
+    externals,
 )
-_COMMON: Final[tuple[CommonFeature, ...]] = (base, guard, arp, tunnels, services, errors, outside)
+_COMMON: Final[tuple[CommonFeature, ...]] = (base, guard, arp, tunnels, services, errors, outside, externals)
 BY_ID: Final[dict[int, Feature]] = {int(feature.ID): feature for feature in FEATURES}
 COMMON: Final[dict[int, CommonFeature]] = {int(feature.ID): feature for feature in _COMMON}

@@ -44,6 +44,7 @@ class About(Enum):
     SERVICES = "services"
     EGRESSES = "egresses"
     MIRRORS = "mirrors"
+    EXTERNALS = "external VTEPs"
 
 
 class Claim(NamedTuple):

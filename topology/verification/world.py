@@ -51,6 +51,7 @@ class Focus:
     nodes: set[str] = field(default_factory=set)
     egresses: set[str] = field(default_factory=set)
     mirrors: set[str] = field(default_factory=set)
+    externals: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
