@@ -27,7 +27,7 @@ from topology.model import Address, Hosting
 from topology.snapshot import Event, Put, Snapshot
 
 APPLICATION_ID: Final = 0x48644C65  # "HdLe": tells our files from other programs' SQLite files
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 
 _SCHEMA: Final = f"""
 CREATE TABLE object (kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID;
@@ -46,6 +46,8 @@ _MIGRATIONS: Final = {
     3: "",
     # Egresses, lost nodes and mirrors: others; a DSCP of networks, and limits of pods.
     4: "",
+    # External VTEPs: one more.
+    5: "",
 }
 # An object that is as it was costs no write.
 _PUT: Final = """

@@ -57,10 +57,11 @@ What the pod sends from other addresses than its own is believed only as the ans
 What goes to another node leaves by the tunnel port that ENCAPSULATION names, so that one flow says whether a node sends
 by VXLAN or by Geneve; a node takes both.
 
-Behind an external VTEP, where no node of ours runs, are hosts of one network. ROUTING knows their subnets and writes what
-goes there as any VTEP would take it: with MACs that are derived from both addresses, and the VNID of their network,
-whoever sends. DELIVERY decides as if it were for a pod of that network. What comes from there must carry that VNID and
-be from one of these subnets; it gets a MAC that says nothing, so that it goes to pods of this node and nowhere else.
+Behind an external VTEP, where no node of ours runs, are hosts of one network. ROUTING knows their subnets and writes
+what goes there as any VTEP would take it: with MACs that are derived from both addresses, and the VNID of their
+network, whoever sends. DELIVERY decides as if it were for a pod of that network. What comes from there must carry that
+VNID and be from one of these subnets; it gets a MAC that says nothing, so that it goes to pods of this node and nowhere
+else.
 
 A tunnel packet is believed only from the address of a known node, and only if both inner MACs are such as a node
 writes; its tunnel id is the sender's VNID, and its inner destination MAC tells the space of the destination. It goes to
@@ -309,7 +310,10 @@ TUNNEL_PEER: Final = Stage(
 )
 
 TUNNEL_EXTERNAL: Final = Stage(
-    Table.TUNNEL_INGRESS, 95, _EXTERNALS, "from an external VTEP, by its VNID, of a host behind it: as one of its network"
+    Table.TUNNEL_INGRESS,
+    95,
+    _EXTERNALS,
+    "from an external VTEP, by its VNID, of a host behind it: as one of its network",
 )
 TUNNEL_EXTERNAL_ARP: Final = Stage(
     Table.TUNNEL_INGRESS, 94, _EXTERNALS, "ARP of such a host for an address of this node's subnet: answered there"
@@ -335,7 +339,10 @@ EGRESS_BACK: Final = Stage(
     Table.NODE_INGRESS, 60, _EGRESS, "to an address that this node holds: conntrack, and the pod that left by it"
 )
 NODE_EXTERNAL: Final = Stage(
-    Table.NODE_INGRESS, 47, _EXTERNALS, "from an address behind an external VTEP, which comes by the tunnel only: dropped"
+    Table.NODE_INGRESS,
+    47,
+    _EXTERNALS,
+    "from an address behind an external VTEP, which comes by the tunnel only: dropped",
 )
 NODE_REPLY: Final = Stage(Table.NODE_REPLIES, 100, _NODE, "reply of a connection that a pod began")
 NODE_RELATED: Final = Stage(Table.NODE_REPLIES, 90, _NODE, "ICMP error that belongs to such a connection")
