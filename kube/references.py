@@ -80,7 +80,7 @@ def present(snapshot: Snapshot, value: Subject) -> Subject | None:
 
 
 def _present_rest(snapshot: Snapshot, value: Any) -> Subject | None:
-    """Of what nothing refers to: lost nodes, egresses, mirrors, external VTEPs, addresses in quarantine, numbers last given."""
+    """Of what nothing refers to: lost nodes, egresses, mirrors, external VTEPs, addresses and numbers once given."""
     if isinstance(value, Outage):
         return snapshot.outages.get(value.node)
     if isinstance(value, Egress):

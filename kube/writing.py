@@ -200,4 +200,6 @@ def document(resource: CustomResource, name: str, metadata: Mapping[str, Any], s
     }
 
 
+# Fields of a spec, by the plural of its kind, by which people may say in another way what one of `ask_of` says.
+OTHERWISE: Final = {EXTERNAL_VTEPS.plural: {"network": "vnid"}}
 ASKED: Final = (NETWORKS, PROJECT_NETWORKS, BINDINGS, CONNECTIONS, EGRESSES, MIRRORS, EXTERNAL_VTEPS)
