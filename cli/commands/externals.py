@@ -60,7 +60,7 @@ def create_external_vtep(
     ],
     subnet: Annotated[
         list[str],
-        typer.Option("--subnet", "-s", metavar="CIDR", show_default=False, help="Of hosts behind it; repeat."),
+        typer.Option("--subnet", metavar="CIDR", show_default=False, help="Of hosts behind it; repeat."),
     ],
     network: Annotated[
         str | None,

@@ -13,6 +13,9 @@ from tests.topology.strategies import (
     EGRESSES,
     ENDPOINT_PORTS,
     ENDPOINTS,
+    EXTERNAL_SUBNETS,
+    EXTERNAL_VTEPS,
+    EXTERNALS,
     NETWORKS,
     NODE_PORT_NUMBERS,
     NODES,
@@ -23,6 +26,7 @@ from tests.topology.strategies import (
     SERVICE_PORTS,
     SERVICES,
     SLICES,
+    STATIC_MAC,
     UNDERLAYS,
     after,
 )
@@ -33,6 +37,7 @@ from topology.model import (
     Egress,
     Endpoint,
     EndpointSlice,
+    ExternalVtep,
     Mirror,
     Pod,
     PodKey,
@@ -68,7 +73,8 @@ def network(chance: Random) -> Snapshot:
     snapshot = after(empty(), *asked)
     found = [each for service in sorted(snapshot.services) for each in _endpoints(chance, service, snapshot)]
     egresses = [_egress(chance) for _ in range(chance.choice((0, 1, 2)))]
-    return after(snapshot, *found, *egresses, *_limits(snapshot), *_mirrored(snapshot))
+    externals = [_external(chance, name) for name in chance.sample(NETWORKS, chance.choice((0, 1, 2)))]
+    return after(snapshot, *found, *egresses, *_limits(snapshot), *_mirrored(snapshot), *externals)
 
 
 def _egress(chance: Random) -> requests.CreateEgress:
@@ -171,8 +177,10 @@ def request(chance: Random) -> Request:
         requests.SetNode(node, chance.choice((None, "vxlan", "geneve"))),
         requests.CreateMirror(_mirror(chance, one)),
         requests.DeleteMirror(chance.choice(("m1", "m2"))),
+        _external(chance, one),
+        requests.DeleteExternalVtep(chance.choice(EXTERNALS)),
     )
-    weights = (4, 4, 1, 1, 3, 2, 3, 2, 2, 2, 1, 1, 1, 1, 1, 2, 1, 3, 1, 3, 1, 2, 1, 3, 1, 2, 2, 1)
+    weights = (4, 4, 1, 1, 3, 2, 3, 2, 2, 2, 1, 1, 1, 1, 1, 2, 1, 3, 1, 3, 1, 2, 1, 3, 1, 2, 2, 1, 3, 1)
     return chance.choices(made, weights)[0]
 
 
@@ -180,6 +188,13 @@ def _limited(chance: Random, container: str) -> Pod:
     some = (None, 10**6, 10**7)
     key = PodKey(chance.choice((*PROJECTS, DEFAULT_NETWORK)), f"pod-{container}")
     return Pod(key, (), (), chance.choice(some), chance.choice(some))
+
+
+def _external(chance: Random, network: str) -> requests.CreateExternalVtep:
+    subnets = tuple(chance.sample(EXTERNAL_SUBNETS[1:], chance.choice((1, 1, 2))))
+    by, mac = chance.choice(("vxlan", "geneve")), chance.choice((None, STATIC_MAC))
+    made = ExternalVtep(chance.choice(EXTERNALS), chance.choice(EXTERNAL_VTEPS), network, subnets, by, mac)
+    return requests.CreateExternalVtep(made)
 
 
 def _mirror(chance: Random, network: str) -> Mirror:
