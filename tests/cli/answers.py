@@ -525,6 +525,7 @@ TOPOLOGY = {
     "tunnels": [{"from": "n1", "to": "n2", "kind": "vxlan", "up": False}],
     "networks": [*NETWORKS, EAST],
     "connections": CONNECTIONS,
+    "external_vteps": EXTERNALS,
     "revision": 12,
 }
 
