@@ -18,6 +18,7 @@ from kube.resources import (
     BINDINGS,
     CONNECTIONS,
     EGRESSES,
+    EXTERNAL_VTEPS,
     MIRRORS,
     NETWORKS,
     PROJECT_NETWORKS,
@@ -26,18 +27,21 @@ from kube.resources import (
 )
 from store import bindings, egresses
 from store.asked import ConnectionCreation, NetworkCreation
+from store.externals import ExternalVtepCreation
 from store.mirrors import MirrorCreation
 from topology.admission import admit
 from topology.model import DEFAULT_NETWORK, NAME_LABEL, Address, ConnectionKey, Prefix
 from topology.requests import (
     CreateBinding,
     CreateEgress,
+    CreateExternalVtep,
     CreateMirror,
     CreateNetwork,
     CreateNode,
     CreateProject,
     DeleteBinding,
     DeleteEgress,
+    DeleteExternalVtep,
     DeleteMirror,
     DeleteNetwork,
     DeleteNode,
@@ -82,6 +86,8 @@ def requests_for(snapshot: Snapshot, ask: Ask) -> tuple[Request, ...]:
         return _egress(snapshot, ask)
     if resource is MIRRORS:
         return _mirror(snapshot, ask)
+    if resource is EXTERNAL_VTEPS:
+        return _external(snapshot, ask)
     assert resource is PROJECT_NETWORKS
     return _home(snapshot, ask)
 
@@ -99,6 +105,8 @@ def is_gone(snapshot: Snapshot, ask: Ask) -> bool:
             return ask.name not in snapshot.egresses
         case MIRRORS.plural:
             return ask.name not in snapshot.mirrors
+        case EXTERNAL_VTEPS.plural:
+            return ask.name not in snapshot.externals
     return ask.name not in snapshot.projects
 
 
@@ -173,6 +181,14 @@ def _mirror(snapshot: Snapshot, ask: Ask) -> tuple[Request, ...]:
         return (DeleteMirror(ask.name),) if ask.name in snapshot.mirrors else ()
     asked: MirrorCreation = specification(MIRRORS, ask)
     wanted = CreateMirror(asked.asked())
+    return (wanted,) if _changes(snapshot, wanted) else ()
+
+
+def _external(snapshot: Snapshot, ask: Ask) -> tuple[Request, ...]:
+    if ask.is_leaving:
+        return (DeleteExternalVtep(ask.name),) if ask.name in snapshot.externals else ()
+    asked: ExternalVtepCreation = specification(EXTERNAL_VTEPS, ask)
+    wanted = CreateExternalVtep(asked.asked(), asked.vnid)
     return (wanted,) if _changes(snapshot, wanted) else ()
 
 

@@ -14,7 +14,17 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-from kube.resources import BINDINGS, CONNECTIONS, CUSTOM_RESOURCES, EGRESSES, GROUP, MIRRORS, NETWORKS, PROJECT_NETWORKS
+from kube.resources import (
+    BINDINGS,
+    CONNECTIONS,
+    CUSTOM_RESOURCES,
+    EGRESSES,
+    EXTERNAL_VTEPS,
+    GROUP,
+    MIRRORS,
+    NETWORKS,
+    PROJECT_NETWORKS,
+)
 
 FILE: Final = Path("deploy/kubernetes/base/rbac.yaml")
 NAMESPACE: Final = "heddle-system"
@@ -39,7 +49,8 @@ class Permission(NamedTuple):
 _PLURALS: Final = tuple(resource.plural for resource in CUSTOM_RESOURCES)
 _WITH_STATUS: Final = tuple(resource.plural for resource in CUSTOM_RESOURCES if resource.decided is not None)
 _ASKED: Final = tuple(
-    resource.plural for resource in (NETWORKS, CONNECTIONS, BINDINGS, EGRESSES, MIRRORS, PROJECT_NETWORKS)
+    resource.plural
+    for resource in (NETWORKS, CONNECTIONS, BINDINGS, EGRESSES, MIRRORS, EXTERNAL_VTEPS, PROJECT_NETWORKS)
 )
 
 # A replica, in the whole cluster.

@@ -18,6 +18,7 @@ from topology.model import (
     Connection,
     Egress,
     EndpointSlice,
+    ExternalVtep,
     Mirror,
     Move,
     Network,
@@ -80,7 +81,7 @@ def present(snapshot: Snapshot, value: Subject) -> Subject | None:
 
 
 def _present_rest(snapshot: Snapshot, value: Any) -> Subject | None:
-    """Of what nothing refers to: lost nodes, egresses, mirrors, addresses in quarantine, numbers last given."""
+    """Of what nothing refers to: lost nodes, egresses, mirrors, external VTEPs, addresses and numbers once given."""
     if isinstance(value, Outage):
         return snapshot.outages.get(value.node)
     if isinstance(value, Severed):
@@ -89,6 +90,8 @@ def _present_rest(snapshot: Snapshot, value: Any) -> Subject | None:
         return snapshot.egresses.get(value.name)
     if isinstance(value, Mirror):
         return snapshot.mirrors.get(value.name)
+    if isinstance(value, ExternalVtep):
+        return snapshot.externals.get(value.name)
     if hasattr(value, "pool"):
         last = snapshot.watermarks.get(value.pool)
         return None if last is None else type(value)(value.pool, last)
@@ -118,7 +121,12 @@ def _networks_named(value: Subject) -> tuple[str, ...]:
             return value.networks
         case Connection(key=key):
             return tuple(key)
-        case AddressBlock(network=network) | Port(network=network) | Egress(network=network):
+        case (
+            AddressBlock(network=network)
+            | Port(network=network)
+            | Egress(network=network)
+            | ExternalVtep(network=network)
+        ):
             return (network,)
     return ()
 
@@ -146,6 +154,7 @@ def still_named(snapshot: Snapshot, value: Subject) -> bool:
                 snapshot.moves_of,
                 snapshot.bindings_to,
                 snapshot.egresses_of,
+                snapshot.externals_of,
                 snapshot.peers,
                 snapshot.blocks_of,
                 snapshot.hosts,
@@ -193,6 +202,8 @@ def _conflicts(snapshot: Snapshot, value: Subject) -> Iterator[str]:
             yield from _of_service(snapshot, value)
         case Egress():
             yield from _of_egress(snapshot, value)
+        case ExternalVtep():
+            yield from _of_external(snapshot, value)
         case Mirror():
             for other in snapshot.mirrors.values():
                 if other.number == value.number and other.name != value.name:
@@ -240,6 +251,19 @@ def _of_egress(snapshot: Snapshot, egress: Egress) -> Iterator[str]:
     for other in others if egress.pods is None else ():
         if other.name != egress.name and other.pods is None:
             yield f'network "{egress.network}" leaves by egress "{other.name}" already'
+
+
+def _of_external(snapshot: Snapshot, external: ExternalVtep) -> Iterator[str]:
+    node = snapshot.node_by_underlay.get(external.address)
+    if node is not None:
+        yield f'address {external.address} belongs to node "{node}"'
+    for other in snapshot.externals.values():
+        if other.name == external.name:
+            continue
+        if other.address == external.address:
+            yield f'address {external.address} belongs to external VTEP "{other.name}"'
+        if any(_overlap(one, two) for one in external.subnets for two in other.subnets):
+            yield f'its subnets overlap those of external VTEP "{other.name}"'
 
 
 def _overlap(one: Prefix, two: Prefix) -> bool:

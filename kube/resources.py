@@ -1,6 +1,7 @@
 """Our custom resources: one table of what each is called, what it says, and who writes it. Shapes are those of `store`.
 
-Two sorts. What is *asked* of the network (Network, Connection, Binding, Egress, Mirror, ProjectNetwork) has a spec that
+Two sorts. What is *asked* of the network (Network, Connection, Binding, Egress, Mirror, ExternalVtep,
+ProjectNetwork) has a spec that
 people write and a status that the controller writes: what is decided (`decided`, the store's shape), the phase and the
 conditions.
 What is *kept* (VTEPs, outages, severed tunnels, address slices, claims, moves) has a spec only, and only the controller
@@ -20,7 +21,7 @@ from typing import Annotated, Any, Final, Generic, Literal, NamedTuple, TypeVar
 import msgspec
 from msgspec import Meta, field
 
-from store import bindings, connections, egresses, mirrors, moves, objects
+from store import bindings, connections, egresses, externals, mirrors, moves, objects
 from store.asked import ConnectionCreation, NetworkCreation
 from store.fields import Label, Object, OwnVnid, Subdomain
 from topology import model
@@ -252,6 +253,26 @@ MIRRORS: Final = CustomResource(
         _AGE,
     ),
 )
+EXTERNAL_VTEPS: Final = CustomResource(
+    "ExternalVtep",
+    "externalvteps",
+    "hext",
+    externals.ExternalVtepCreation,
+    model.ExternalVtep,
+    lambda external: external.name,
+    decided=externals.ExternalVtep,
+    named="name",
+    omitted=frozenset({"name"}),
+    columns=(
+        Column("Address", "string", ".spec.address", "By which nodes reach it."),
+        Column("Network", "string", ".status.decided.network", "Whose hosts are behind it."),
+        Column("Subnets", "string", ".spec.subnets[*]", "These hosts.", priority=1),
+        Column("By", "string", ".spec.encapsulation", "How packets go there.", priority=1),
+        _PHASE,
+        _WHY,
+        _AGE,
+    ),
+)
 PROJECT_NETWORKS: Final = CustomResource(
     "ProjectNetwork",
     "projectnetworks",
@@ -377,6 +398,7 @@ CUSTOM_RESOURCES: Final = (
     CONNECTIONS,
     EGRESSES,
     MIRRORS,
+    EXTERNAL_VTEPS,
     ADDRESS_BLOCKS,
     ADDRESS_SLICES,
     WATERMARKS,

@@ -23,6 +23,7 @@ from kube.resources import (
     CATEGORY,
     CONNECTIONS,
     CUSTOM_RESOURCES,
+    EXTERNAL_VTEPS,
     GROUP,
     MIRRORS,
     NETWORKS,
@@ -80,6 +81,10 @@ RULES: Final = {
             " || self.spec.pod.pod != self.spec.target.pod",
             "a pod is no mirror of itself",
         ),
+    ),
+    EXTERNAL_VTEPS.plural: (
+        _NAMED,
+        Rule("has(self.spec.network) != has(self.spec.vnid)", "give spec.network or spec.vnid, and not both"),
     ),
     PROJECT_NETWORKS.plural: (_NAMED,),
 }

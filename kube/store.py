@@ -21,7 +21,7 @@ from kube.mirror import Mirror, Name, Version
 from kube.objects import Custom, Named
 from kube.reading import BY_PLURAL, custom_version, gone_version, version_number
 from kube.resources import FINALIZER, GROUP, VERSION, VNID_CLAIMS, VTEPS, CustomResource, VnidClaim
-from kube.writing import Write, ask_of, decided_of, document, labels_of, spec_of, writes
+from kube.writing import OTHERWISE, Write, ask_of, decided_of, document, labels_of, spec_of, writes
 from store import history
 from store.base import Mark, Outdated, Record, StoreError
 from store.fields import Malformed
@@ -257,6 +257,8 @@ class KubernetesStore:
             return self._client.create(resource, body, name=write.name)
         before = self.values(write.id)
         changed = _differing(ask_of(before[0]), ask_of(value)) if before else {}
+        others = OTHERWISE.get(write.resource.plural, {})
+        changed |= {other: _NOTHING for name, other in others.items() if name in changed}
         missing = FINALIZER not in asked.finalizers and not asked.is_leaving
         if not missing and all(asked.spec.get(name) == part for name, part in changed.items()):
             return None

@@ -21,6 +21,7 @@ from kube.resources import (
     CONNECTIONS,
     CUSTOM_RESOURCES,
     EGRESSES,
+    EXTERNAL_VTEPS,
     MIRRORS,
     MOVES,
     NETWORKS,
@@ -33,7 +34,19 @@ from kube.resources import (
     VnidClaim,
 )
 from store import objects
-from topology.model import FIRST_VNID, Binding, Connection, Egress, Mirror, Network, Port, Project, Quarantine, Subject
+from topology.model import (
+    FIRST_VNID,
+    Binding,
+    Connection,
+    Egress,
+    ExternalVtep,
+    Mirror,
+    Network,
+    Port,
+    Project,
+    Quarantine,
+    Subject,
+)
 from topology.snapshot import Event, Put
 
 _OF_VALUE: Final[Mapping[type[Any], CustomResource]] = {resource.value: resource for resource in CUSTOM_RESOURCES}
@@ -153,10 +166,13 @@ def ask_of(value: Subject) -> dict[str, Any]:
             kept = ("projects", "pods", "primary", "secondary", "optional")
         case Egress():
             shape = EGRESSES.spec.of(value)  # type: ignore[attr-defined]
-            kept = ("network", "addresses", "pods", "nodes", "fail")
+            kept = ("network", "addresses", "pods", "nodes", "fail", "via")
         case Mirror():
             shape = MIRRORS.decided.of(value)  # type: ignore[union-attr]
             kept = ("target", "network", "pod", "direction")
+        case ExternalVtep():
+            shape = EXTERNAL_VTEPS.decided.of(value)  # type: ignore[union-attr]
+            kept = ("address", "network", "subnets", "encapsulation", "mac")
         case Project():
             return {"network": value.home} if value.is_placed else {}
         case _:
@@ -184,4 +200,6 @@ def document(resource: CustomResource, name: str, metadata: Mapping[str, Any], s
     }
 
 
-ASKED: Final = (NETWORKS, PROJECT_NETWORKS, BINDINGS, CONNECTIONS, EGRESSES, MIRRORS)
+# Fields of a spec, by the plural of its kind, by which people may say in another way what one of `ask_of` says.
+OTHERWISE: Final = {EXTERNAL_VTEPS.plural: {"network": "vnid"}}
+ASKED: Final = (NETWORKS, PROJECT_NETWORKS, BINDINGS, CONNECTIONS, EGRESSES, MIRRORS, EXTERNAL_VTEPS)

@@ -101,6 +101,11 @@ class Lab:
         self.pods_by_name.clear()
 
     @property
+    def state(self) -> State:
+        """What it has on the machine: for what is put beside it, and goes with it."""
+        return self._state
+
+    @property
     def api(self) -> Api:
         """The controller's REST interface, with an administrator's rights."""
         return self.controller.api

@@ -26,6 +26,7 @@ _WORDS: Final = {
     FeatureId.EGRESS: "egress",
     FeatureId.LIMITS: "limits of port",
     FeatureId.MIRRORS: "mirror",
+    FeatureId.EXTERNALS: "external VTEP",
 }
 
 
@@ -41,6 +42,8 @@ def owner_text(section: SectionKey, snapshot: Snapshot) -> str:
         port = snapshot.ports.get(key)
         attachment = f"{key.container}/{key.interface}"
         subject = attachment if port is None else f"{port.project}/{port.pod} ({attachment})"
+    if feature is FeatureId.EXTERNALS:
+        subject = str(section.subject[-1])
     return f"{_WORDS.get(feature, feature.name.lower())} {subject}".strip()
 
 

@@ -25,6 +25,7 @@ from topology.model import (
     Connection,
     Egress,
     EndpointSlice,
+    ExternalVtep,
     Mirror,
     Network,
     Node,
@@ -50,6 +51,7 @@ _KINDS: Final[dict[type, str]] = {
     EndpointSlice: "endpoints",
     Egress: "egress",
     Mirror: "mirror",
+    ExternalVtep: "external VTEP",
 }
 
 
@@ -139,6 +141,7 @@ def _name(subject: Subject) -> str:
             | Binding(name=name)
             | Egress(name=name)
             | Mirror(name=name)
+            | ExternalVtep(name=name)
         ):
             return name
         case _:

@@ -124,6 +124,7 @@ PARAMETERS: Final[dict[str, Any]] = {
     "binding": Label,
     "egress": Label,
     "mirror": Label,
+    "external_vtep": Label,
     "pod": Subdomain,
     "service": Label,
     "slice": Subdomain,

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from store.connections import Scope, Translation
+from store.externals import ExternalVtep
 from store.fields import (
     AddressText,
     DatapathId,
@@ -274,14 +275,21 @@ class TunnelView(Object, frozen=True, rename={"source": "from", "destination": "
     by: tuple[Subdomain, ...]
 
 
+class ExternalVtepView(ExternalVtep, frozen=True, kw_only=True):
+    """An external VTEP, and the VNID that packets to and from it carry."""
+
+    vnid: Vnid
+
+
 class Topology(Object, frozen=True):
-    """The whole network as a graph: nodes and tunnels, networks and connections."""
+    """The whole network as a graph: nodes and tunnels, networks and connections, and VTEPs that are no nodes."""
 
     revision: int
     nodes: tuple[NodeView, ...]
     tunnels: tuple[TunnelView, ...]
     networks: tuple[NetworkView, ...]
     connections: tuple[ConnectionView, ...]
+    external_vteps: tuple[ExternalVtepView, ...]
 
 
 class NodePortsView(Object, frozen=True):

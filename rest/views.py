@@ -11,6 +11,7 @@ import msgspec
 
 from rest.binding_views import other_interfaces
 from rest.control import Published, SwitchPhase, SwitchStatus
+from rest.external_shapes import external_views
 from rest.owners import owner_text
 from rest.phases import Condition, conditions, outdated, phase
 from rest.reports import Report, usual_mtu, warnings
@@ -238,6 +239,7 @@ def topology(published: Published, reports: Mapping[str, Report], *, with_tunnel
         tunnels=tuple(_tunnel(published, first, second) for first, second in pairs),
         networks=tuple(network_view(published, network) for network in networks(snapshot)),
         connections=tuple(connection_view(connection) for connection in connections(snapshot)),
+        external_vteps=external_views(snapshot),
     )
 
 

@@ -15,6 +15,7 @@ from msgspec import Meta
 from store.bindings import Binding, LabelMap, Pod, label_map
 from store.connections import Connection
 from store.egresses import Egress
+from store.externals import ExternalVtep
 from store.fields import (
     AddressText,
     ContainerId,
@@ -429,6 +430,7 @@ KINDS: Final = (
     Kind("endpoints", EndpointSlice, model.EndpointSlice, lambda found: "/".join(found.key)),
     Kind("egress", Egress, model.Egress, lambda egress: egress.name),
     Kind("mirror", Mirror, model.Mirror, lambda mirror: mirror.name),
+    Kind("external-vtep", ExternalVtep, model.ExternalVtep, lambda external: external.name),
     Kind("port", Port, model.Port, lambda port: "/".join(port.key)),
     Kind("quarantine", Quarantine, model.Quarantine, lambda item: f"{item.space}/{item.address}"),
     Kind("watermark", Watermark, model.Watermark, lambda watermark: watermark.pool),

@@ -46,7 +46,7 @@ _MIGRATIONS: Final = {
     3: "",
     # Egresses, lost nodes and mirrors: others; a DSCP of networks, limits of pods, zones of nodes and endpoints.
     4: "",
-    # Tunnels that are down.
+    # Tunnels that are down, and external VTEPs.
     5: "",
 }
 # An object that is as it was costs no write.

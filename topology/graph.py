@@ -1,4 +1,5 @@
-"""The network as one graph of networkx: nodes and their tunnels, networks and their connections, who hosts what.
+"""The network as one graph of networkx: nodes and their tunnels, networks and their connections, who hosts what, and
+external VTEPs.
 
 Made from a snapshot when somebody asks for the whole picture; what is looked up per event is an index of the
 snapshot, not a walk over this graph. Nothing here decides or changes anything.
@@ -12,7 +13,7 @@ from typing import NamedTuple
 
 import networkx as nx
 
-from topology.model import Connection, ConnectionKey, Network, Node, PortKey, Tunnel
+from topology.model import Connection, ConnectionKey, ExternalVtep, Network, Node, PortKey, Tunnel
 from topology.snapshot import Snapshot
 
 
@@ -22,9 +23,11 @@ class Kind(Enum):
     NODE = "node"
     NETWORK = "network"
     PORT = "port"
+    EXTERNAL = "external VTEP"
     TUNNEL = "tunnel"  # between two nodes
     CONNECTION = "connection"  # between two networks
     HOSTING = "hosting"  # between a node and a network that has ports on it; `ports` says how many
+    BEHIND = "behind"  # between an external VTEP and the network whose hosts are behind it
     ATTACHMENT = "attachment"  # between a port and its node, and a port and its network
 
 
@@ -42,6 +45,7 @@ class View(NamedTuple):
     tunnels: tuple[Tunnel, ...]
     networks: tuple[Network, ...]
     connections: tuple[Connection, ...]
+    externals: tuple[ExternalVtep, ...]
 
 
 def graph(snapshot: Snapshot, *, with_ports: bool = False) -> nx.Graph[Vertex]:
@@ -60,6 +64,9 @@ def graph(snapshot: Snapshot, *, with_ports: bool = False) -> nx.Graph[Vertex]:
         picture.add_edge(Vertex(Kind.NETWORK, first), Vertex(Kind.NETWORK, second), kind=Kind.CONNECTION)
     for (place, hosted), number in sorted(snapshot.hosted.items()):
         picture.add_edge(Vertex(Kind.NODE, place), Vertex(Kind.NETWORK, hosted), kind=Kind.HOSTING, ports=number)
+    for name, external in sorted(snapshot.externals.items()):
+        picture.add_node(Vertex(Kind.EXTERNAL, name), kind=Kind.EXTERNAL, value=external)
+        picture.add_edge(Vertex(Kind.EXTERNAL, name), Vertex(Kind.NETWORK, external.network), kind=Kind.BEHIND)
     for key, port in sorted(snapshot.ports.items()) if with_ports else ():
         vertex = Vertex(Kind.PORT, key)
         picture.add_node(vertex, kind=Kind.PORT, value=port)
@@ -81,6 +88,7 @@ def as_topology(snapshot: Snapshot) -> View:
         connections=tuple(
             snapshot.connections[ConnectionKey.between(a, b)] for a, b, kind in edges if kind is Kind.CONNECTION
         ),
+        externals=vertices[Kind.EXTERNAL],
     )
 
 

@@ -39,4 +39,11 @@ class Dropped(NamedTuple):
     owner: tuple[int, tuple[str | int, ...]] | None = None
 
 
-Outcome: TypeAlias = Delivered | Sent | Dropped
+class Handed(NamedTuple):
+    """The packet went to an external VTEP, by the tunnel."""
+
+    node: str
+    external: str
+
+
+Outcome: TypeAlias = Delivered | Sent | Handed | Dropped

@@ -64,6 +64,12 @@ have. TUNNEL_OUTPUT is the one flow that says whether a node sends by VXLAN or b
 Whether a tunnel is up, nodes find out by probes: frames from tun0 to a peer's VTEP, which the peer's switch sends back
 (PROBES). They never go by a third node.
 
+Behind an external VTEP, where no node of ours runs, are hosts of one network. ROUTING knows their subnets and writes
+what goes there as any VTEP would take it: with MACs that are derived from both addresses, and the VNID of their
+network, whoever sends. DELIVERY decides as if it were for a pod of that network. What comes from there must carry that
+VNID and be from one of these subnets; it gets a MAC that says nothing, so that it goes to pods of this node and nowhere
+else.
+
 A tunnel packet is believed only from the address of a known node, and only if both inner MACs are such as a node
 writes; its tunnel id is the sender's VNID, and its inner destination MAC tells the space of the destination. It goes to
 LOCAL, where the destination's VNID (reg1) and port (reg2) are found among this node's pods, by space and address; a
@@ -296,6 +302,7 @@ class FeatureId(IntEnum):
     GATEWAYS = 22
     LIMITS = 30
     MIRRORS = 31
+    EXTERNALS = 32
     OUTSIDE = 40
     LEARNT = 254
     SENTINEL = 255
@@ -317,6 +324,7 @@ _SPACES, _BLOCKS, _TRACKING = FeatureId.SPACES, FeatureId.BLOCKS, FeatureId.TRAC
 _ERRORS, _EGRESS, _OUTSIDE = FeatureId.ERRORS, FeatureId.EGRESS, FeatureId.OUTSIDE
 _LIMITS, _MIRRORS, _GATEWAYS = FeatureId.LIMITS, FeatureId.MIRRORS, FeatureId.GATEWAYS
 _RELAYS = FeatureId.RELAYS
+_EXTERNALS = FeatureId.EXTERNALS
 
 DISPATCH_TUNNEL: Final = Stage(Table.DISPATCH, 110, _BASE, "from vxlan0 or geneve0: TUNNEL_INGRESS")
 DISPATCH_ICMP: Final = Stage(Table.DISPATCH, 105, _ERRORS, "from icmp0: ICMP_INGRESS")
@@ -344,6 +352,16 @@ PROBE_BACK: Final = Stage(Table.PROBES, 100, _RELAYS, "a probe that asks: back t
 PROBE_ANSWER: Final = Stage(Table.PROBES, 90, _RELAYS, "a probe that was answered: by tun0")
 
 NODE_PROBE: Final = Stage(Table.NODE_INGRESS, 115, _RELAYS, "a probe: to the VTEP in its MAC, by no relay")
+TUNNEL_EXTERNAL: Final = Stage(
+    Table.TUNNEL_INGRESS,
+    95,
+    _EXTERNALS,
+    "from an external VTEP, by its VNID, of a host behind it: as one of its network",
+)
+TUNNEL_EXTERNAL_ARP: Final = Stage(
+    Table.TUNNEL_INGRESS, 94, _EXTERNALS, "ARP of such a host for an address of this node's subnet: answered there"
+)
+
 NODE_ARP: Final = Stage(Table.NODE_INGRESS, 110, _NODE, "ARP of the node itself")
 NODE_HAIRPIN: Final = Stage(Table.NODE_INGRESS, 105, _NODE, "answers to the hairpin address: to the node again")
 NODE_SOURCE: Final = Stage(Table.NODE_INGRESS, 100, _NODE, "the node's own source address, to a pod: VNID 0")
@@ -362,6 +380,12 @@ NODE_OUTSIDE: Final = Stage(
 )
 EGRESS_BACK: Final = Stage(
     Table.NODE_INGRESS, 60, _EGRESS, "to an address that this node holds: conntrack, and the pod that left by it"
+)
+NODE_EXTERNAL: Final = Stage(
+    Table.NODE_INGRESS,
+    47,
+    _EXTERNALS,
+    "from an address behind an external VTEP, which comes by the tunnel only: dropped",
 )
 NODE_REPLY: Final = Stage(Table.NODE_REPLIES, 100, _NODE, "reply of a connection that a pod began")
 NODE_RELATED: Final = Stage(Table.NODE_REPLIES, 90, _NODE, "ICMP error that belongs to such a connection")
@@ -438,10 +462,14 @@ EGRESS_POLICY_NONE: Final = Stage(Table.EGRESS_POLICY, 10, _BASE, "no policy: on
 ROUTE_MULTICAST: Final = Stage(Table.ROUTING, 300, _BASE, "multicast and broadcast: dropped")
 ROUTE_HAIRPIN: Final = Stage(Table.ROUTING, 250, _BASE, "answers to the hairpin address: to the pod that sent them")
 ROUTE_GUARDED: Final = Stage(Table.ROUTING, 200, _GUARD, "a node's or a controller's address: NODE_GUARD")
+ROUTE_EXTERNAL_VTEP: Final = Stage(Table.ROUTING, 195, _EXTERNALS, "an external VTEP's own address: NODE_GUARD")
 ROUTE_LOCAL: Final = Stage(Table.ROUTING, 150, _NODE, "this node's subnet: SERVICE_REPLIES")
 ROUTE_BLOCK: Final = Stage(Table.ROUTING, 140, _BLOCKS, "addresses of a network's own on this node: LOCAL")
 ROUTE_CLUSTER: Final = Stage(Table.ROUTING, 100, _BASE, "the rest of the cluster CIDR: TUNNEL_EGRESS")
 ROUTE_SPACE: Final = Stage(Table.ROUTING, 90, _SPACES, "the rest of a network's own range: TUNNEL_EGRESS")
+ROUTE_EXTERNAL: Final = Stage(
+    Table.ROUTING, 80, _EXTERNALS, "behind an external VTEP: DELIVERY decides as for its network, then the tunnel"
+)
 ROUTE_ANSWER: Final = Stage(
     Table.ROUTING, 25, _OUTSIDE, "everything else, said by such an endpoint: from the service if it answers; again"
 )

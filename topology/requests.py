@@ -20,6 +20,7 @@ from topology.model import (
     Egress,
     Encapsulation,
     EndpointSlice,
+    ExternalVtep,
     Mirror,
     Pod,
     PodKey,
@@ -361,6 +362,21 @@ class DeleteMirror:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateExternalVtep:
+    """Make or replace an external VTEP. `vnid`: names its network by number, in place of its name."""
+
+    external: ExternalVtep
+    vnid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteExternalVtep:
+    """Remove an external VTEP."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReportPort:
     """A node says that a pod is to be attached. Idempotent; addresses are allotted at the first report."""
 
@@ -450,6 +466,8 @@ Request: TypeAlias = (
     | DeleteEgress
     | CreateMirror
     | DeleteMirror
+    | CreateExternalVtep
+    | DeleteExternalVtep
     | ReportPort
     | ForgetPort
     | PortSeen

@@ -23,6 +23,8 @@ from topology.model import (
     SHARED_SPACE,
     Address,
     Egress,
+    Encapsulation,
+    ExternalVtep,
     Mirror,
     Network,
     Node,
@@ -35,7 +37,7 @@ from topology.model import (
     Tunnel,
     TunnelStage,
 )
-from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
+from topology.outcome import Delivered, Dropped, Handed, Outcome, Sent, Where
 from topology.packet import Packet
 from topology.snapshot import Snapshot
 from topology.targets import Target, any_place, targets, targets_on
@@ -57,12 +59,16 @@ class FromNode(NamedTuple):
 
 
 class FromTunnel(NamedTuple):
-    """A VXLAN packet arrives, from an address that says it is a VTEP; `space` is that of the destination."""
+    """A tunnel packet arrives, from an address that says it is a VTEP; `space` is that of the destination.
+
+    With no space its MACs are any, as those that come from VTEPs which are none of our nodes.
+    """
 
     node: str
     vtep: Address
     vnid: int
-    space: int = SHARED_SPACE
+    space: int | None = SHARED_SPACE
+    by: Encapsulation = "vxlan"
 
 
 class Said(NamedTuple):
@@ -113,10 +119,14 @@ def may(
             return world.from_node(node, packet, is_answer=is_answer)
         case FromTunnel(vnid=vnid) if vnid == COPIES:
             return Dropped(node.name)
+        case FromTunnel(vtep=vtep) if any(each.address == vtep for each in snapshot.externals.values()):
+            return world.from_external(node, packet, ingress)
+        case FromTunnel(space=None):
+            return Dropped(node.name)
         case FromTunnel(vtep=vtep, vnid=vnid, space=space):
             known = any(peer.underlay == vtep for peer in snapshot.nodes.values() if peer.name != node.name)
             network = next((network.name for network in snapshot.networks.values() if network.vnid == vnid), None)
-            message = _Message(packet, network, space=space)
+            message = _Message(packet, network, space=space or SHARED_SPACE)
             return world.arrive(node, message) if known else Dropped(node.name)
 
 
@@ -274,6 +284,24 @@ class _World:
             return self._come_back(node, message)
         return Dropped(node.name)
 
+    def from_external(self, node: Node, packet: Packet, ingress: FromTunnel) -> Outcome:
+        """A host behind a VTEP that is none of ours speaks for its network, to who is on this node; and may ask."""
+        external = next(each for each in self.snapshot.externals.values() if each.address == ingress.vtep)
+        network = self.snapshot.networks[external.network]
+        if (ingress.vnid, ingress.by) != (network.vnid, external.encapsulation):
+            return Dropped(node.name)
+        if packet.get(fields.ETH_TYPE) == fields.ETH_ARP:
+            its_own = _within(IPv4Address(packet.get(fields.ARP_SPA) or 0), external.subnets)
+            asked = its_own and _is_asked(packet, node.subnets)
+            return Handed(node.name, external.name) if asked else Dropped(node.name)
+        if not _within(_ends(packet)[0], external.subnets):
+            return Dropped(node.name)
+        return self.arrive(node, _Message(packet, network.name))
+
+    def _external(self, address: Address | None) -> ExternalVtep | None:
+        """The VTEP of none of our nodes behind which an address is."""
+        return next((each for each in self.snapshot.externals.values() if _within(address, each.subnets)), None)
+
     def arrive(self, node: Node, message: _Message) -> Outcome:
         """On the destination's node: the node itself, or a pod that the sender may talk to; none gets its own."""
         message, is_answer = self._named_again(message)
@@ -354,7 +382,7 @@ class _World:
         cluster = self.snapshot.cluster
         if _within(source, (*cluster.cluster_cidrs, *cluster.service_cidrs, *NODE_PORTS.values())):
             return Dropped(node.name)
-        if source in HAIRPIN.values() or not begins(message.packet):
+        if source in HAIRPIN.values() or self._external(source) is not None or not begins(message.packet):
             return Dropped(node.name)
         for service in self.snapshot.services.values():
             for port in service.ports if service.address == destination and service.external_local else ():
@@ -408,11 +436,17 @@ class _World:
         if destination == HAIRPIN[destination.version]:
             return self._to_itself(node, message)
         underlays = [peer.underlay for peer in self.snapshot.nodes.values()]
+        underlays += [each.address for each in self.snapshot.externals.values()]
         if destination in (*underlays, *self.snapshot.cluster.control_plane):
             where = Where.NODE if destination == node.underlay else Where.OUTSIDE
             return Dropped(node.name) if self._is_guarded(message.packet) else Sent(node.name, where)
         if _within(destination, NODE_PORTS.values()):
             return Sent(node.name, Where.SERVICE)
+        external = self._external(destination)
+        if external is not None:
+            by_service = message.service in self._used_at(message.network, external.network)
+            allowed = self._may_begin(message, external.network, by_service=by_service)
+            return Handed(node.name, external.name) if allowed else Dropped(node.name)
         if not _within(destination, self.snapshot.cluster.cluster_cidrs):
             return self._leave(node, message)
         for place in self.snapshot.nodes.values():

@@ -16,7 +16,7 @@ from topology.compiler import SectionKey, Tables
 from topology.fields import TRANSPORT
 from topology.flow import Entry
 from topology.model import ICMP_OFPORT, NODE_PORTS, TUN_OFPORT, TUNNEL_OFPORTS, Address, Node, Port, mac_of
-from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
+from topology.outcome import Delivered, Dropped, Handed, Outcome, Sent, Where
 from topology.packet import Ends, Packet, arriving, icmp, requoted, transport, tunnelled
 from topology.pipeline import FeatureId, Table
 from topology.requests import Reason, Refused
@@ -116,12 +116,16 @@ class Fabric:
         """Return the node that a tunnel packet goes to."""
         if output.port not in TUNNEL_OFPORTS.values():
             return None
-        outer = (
-            IPv4Address(output.packet.get(fields.TUN_IPV4_DST) or 0),
-            IPv6Address(output.packet.get(fields.TUN_IPV6_DST) or 0),
-        )
-        names = (self.snapshot.node_by_underlay.get(address) for address in outer)
+        names = (self.snapshot.node_by_underlay.get(address) for address in _vteps(output))
         return next((self.snapshot.nodes[name] for name in names if name is not None), None)
+
+    def _external(self, output: Output | None) -> str | None:
+        """Return the external VTEP that a tunnel packet goes to by the tunnel that it takes."""
+        if output is None or output.port not in TUNNEL_OFPORTS.values():
+            return None
+        names = (self.snapshot.external_by_address.get(address) for address in _vteps(output))
+        found = (self.snapshot.externals[name] for name in names if name is not None)
+        return next((each.name for each in found if TUNNEL_OFPORTS[each.encapsulation] == output.port), None)
 
     def _outcome(self, node: str, passage: Passage, output: Output | None) -> Outcome:
         last = passage.steps[-1]
@@ -129,6 +133,9 @@ class Fabric:
             where = destined(self.snapshot, self.snapshot.nodes[node], output.packet)
             source = IPv4Address(output.packet.get(fields.IPV4_SRC) or 0)
             return Sent(node, where, source if source in self.snapshot.egress_by_address else None)
+        external = self._external(output)
+        if external is not None:
+            return Handed(node, external)
         # A port or VTEP that is not in the snapshot is nobody: the packet is lost there.
         port = None if output is None else self.snapshot.port_by_ofport.get((node, output.port))
         return Dropped(node, last.table, last.owner) if port is None else Delivered(node, port)
@@ -184,6 +191,14 @@ def destined(snapshot: Snapshot, node: Node, packet: Packet) -> Where:
     known = (*snapshot.cluster.service_cidrs, *NODE_PORTS.values())
     services = (cidr for cidr in known if cidr.version == address.version)
     return Where.SERVICE if any(address in cidr for cidr in services) else Where.OUTSIDE
+
+
+def _vteps(output: Output) -> tuple[Address, Address]:
+    """Return where a packet goes by a tunnel, in either family."""
+    return (
+        IPv4Address(output.packet.get(fields.TUN_IPV4_DST) or 0),
+        IPv6Address(output.packet.get(fields.TUN_IPV6_DST) or 0),
+    )
 
 
 def _only_output(passage: Passage) -> Output | None:

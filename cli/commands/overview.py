@@ -84,6 +84,11 @@ def _readiness(ready: bool, body: Any) -> str:
     return "ready" if ready else f"not ready: {detail}"
 
 
+def _external(external: Item) -> str:
+    behind = ", ".join(map(str, external.get("subnets") or ()))
+    return f"{external.get('name')}  {external.get('address')}  {behind} of {external.get('network')}"
+
+
 def _tree(body: Any) -> Tree:
     connections, tunnels = items(body, "connections"), items(body, "tunnels")
     up = _adjacent((edge["from"], edge["to"]) for edge in tunnels if edge.get("up"))
@@ -93,7 +98,9 @@ def _tree(body: Any) -> Tree:
     networks = tuple(_network(network, connections) for network in items(body, "networks"))
     names = {str(node.get("name")) for node in items(body, "nodes")}
     nodes = tuple(_node(node, names, {"up": up, "down": down}, relayed) for node in items(body, "nodes"))
-    below = (Tree(f"networks ({len(networks)})", networks), Tree(f"nodes ({len(nodes)})", nodes))
+    below: tuple[Tree, ...] = (Tree(f"networks ({len(networks)})", networks), Tree(f"nodes ({len(nodes)})", nodes))
+    externals = tuple(Tree(_external(external)) for external in items(body, "external_vteps"))
+    below += (Tree(f"external VTEPs ({len(externals)})", externals),) if externals else ()
     return Tree(f"revision {cell(body.get('revision'))}", below)
 
 

@@ -8,7 +8,19 @@ from typing import Any, Final
 import typer
 
 from cli.client import Access, Planned, Planner
-from cli.commands import bindings, connections, egresses, endpoints, mirrors, networks, nodes, pods, projects, services
+from cli.commands import (
+    bindings,
+    connections,
+    egresses,
+    endpoints,
+    externals,
+    mirrors,
+    networks,
+    nodes,
+    pods,
+    projects,
+    services,
+)
 from cli.failures import ExitStatus
 from cli.options import Output, Session, with_common_options
 from cli.render import Column, Item, Part, cell, items, show, table
@@ -36,6 +48,8 @@ _COMMANDS: Final = (
     endpoints.delete_endpoints,
     mirrors.create_mirror,
     mirrors.delete_mirror,
+    externals.create_external_vtep,
+    externals.delete_external_vtep,
     nodes.create_node,
     nodes.set_node,
     nodes.delete_node,

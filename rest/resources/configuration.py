@@ -57,6 +57,7 @@ class _News:
         near = snapshot.near.get(self._name)
         sources = (
             snapshot.nodes,
+            snapshot.external_by_address,
             snapshot.cluster,
             snapshot.services_outside,
             near,
@@ -91,8 +92,9 @@ def readiness(call: Call[Empty, Empty]) -> Answer:
 def _configuration(published: Published, node: Node, options: Options) -> Configuration:
     snapshot = published.snapshot
     cluster, living = snapshot.cluster, published.replicas.living
-    others = (other.underlay for other in snapshot.nodes.values() if other.name != node.name)
-    peers = sorted(others, key=lambda peer: (peer.version, int(peer)))
+    others = [other.underlay for other in snapshot.nodes.values() if other.name != node.name]
+    # Those that are no nodes as well: OVS needs to know their MAC addresses, too.
+    peers = sorted((*others, *snapshot.external_by_address), key=lambda peer: (peer.version, int(peer)))
     unnumbered = Configuration(
         revision=0,
         node=node.name,

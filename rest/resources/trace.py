@@ -16,7 +16,7 @@ from rest.shapes import Place, Step, TraceView
 from topology import trace
 from topology.compiler import SectionKey
 from topology.model import Address, Port, PortKey
-from topology.outcome import Delivered, Dropped, Sent, Where
+from topology.outcome import Delivered, Dropped, Handed, Sent, Where
 from topology.pipeline import Table
 from topology.reach import known_as
 from topology.text import actions_text, match_text
@@ -84,6 +84,9 @@ def _view(published: Published, destination: Address, found: trace.Trace) -> Tra
             verdict, reason = "delivered", f"to pod {_named(published, key)}"
         case Sent(where=where, source=source):
             verdict, reason = "sent", _SENT_TO[where] if source is None else f"{_SENT_TO[where]}, from {source}"
+        case Handed(external=name):
+            external = published.snapshot.externals[name]
+            verdict, reason = "sent", f'by {external.encapsulation} to external VTEP "{name}" at {external.address}'
         case Dropped(table=table, owner=owner):
             at = Place(
                 node=outcome.node,

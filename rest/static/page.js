@@ -64,7 +64,8 @@ function show() {
   find("tunnels").textContent = shown
     ? `${counted(topology.tunnels.length, "tunnel")}${down ? `, ${down} not up` : ""}${relayed ? `, ${relayed} by relays` : ""}`
     : "between every two nodes";
-  find("connections").textContent = counted(topology.connections.length, "connection");
+  const appliances = topology.external_vteps?.length ? `, ${counted(topology.external_vteps.length, "external VTEP")}` : "";
+  find("connections").textContent = counted(topology.connections.length, "connection") + appliances;
   drawNodes(find("nodes"), view, choose);
   drawNetworks(find("networks"), view, choose);
   find("details-body").replaceChildren(...details());
@@ -112,6 +113,7 @@ function ofNetwork(network) {
     .filter((connection) => connection.networks.includes(network.name))
     .map((connection) => relation(network, connection));
   const own = ranges(network);
+  const behind = (view.topology.external_vteps ?? []).filter((each) => each.network === network.name);
   return {
     Network: network.name,
     VNID: String(network.vnid),
@@ -119,10 +121,16 @@ function ofNetwork(network) {
     Ranges: own ? `${own}${network.flat ? ", on any node" : ""}` : "those of the nodes",
     ...(network.mtu ? { MTU: `${network.mtu} bytes` } : {}),
     "May talk with": network.global ? "all networks (global)" : joined.join("; ") || "itself and global networks",
+    ...(behind.length ? { "External VTEPs": behind.map(appliance).join("; ") } : {}),
     Projects: network.projects.join(", ") || "none",
     Nodes: network.nodes.join(", ") || "none",
     Pods: String(network.ports),
   };
+}
+
+/** Return an external VTEP in words: hosts of the network behind an appliance. */
+function appliance(external) {
+  return `${external.name}: ${external.subnets.join(", ")} behind ${external.address} (${external.encapsulation})`;
 }
 
 /** Return whom a network is joined with, and what either may begin if that is not everything. */

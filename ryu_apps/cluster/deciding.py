@@ -20,7 +20,7 @@ from kube.asks import Ask, for_namespace, for_node, is_gone, requests_for
 from kube.errors import ApiError, Conflict
 from kube.mirror import Mirror, Name
 from kube.objects import NAMESPACES, NODES
-from kube.resources import BINDINGS, CONNECTIONS, EGRESSES, MIRRORS, NETWORKS, PROJECT_NETWORKS
+from kube.resources import BINDINGS, CONNECTIONS, EGRESSES, EXTERNAL_VTEPS, MIRRORS, NETWORKS, PROJECT_NETWORKS
 from kube.store import Asked, KubernetesStore
 from rest.control import Control
 from ryu_apps.cluster.following import Following
@@ -33,7 +33,8 @@ WORKERS: Final = 16
 AGAIN_SECONDS: Final = 5.0  # until what was refused, or is not in force, is looked at again
 _KNOWN_SECONDS: Final = 0.1  # that the tracker sees what is under way before a connection is narrowed
 ASKED: Final = frozenset(
-    resource.plural for resource in (NETWORKS, PROJECT_NETWORKS, BINDINGS, CONNECTIONS, EGRESSES, MIRRORS)
+    resource.plural
+    for resource in (NETWORKS, PROJECT_NETWORKS, BINDINGS, CONNECTIONS, EGRESSES, MIRRORS, EXTERNAL_VTEPS)
 )
 
 log = structlog.get_logger(__name__)

@@ -227,6 +227,26 @@ MIRRORS: list[dict[str, Any]] = [
         "node": None,
     },
 ]
+EXTERNALS: list[dict[str, Any]] = [
+    {
+        "name": "f5",
+        "address": "192.0.2.50",
+        "network": "red",
+        "vnid": 10,
+        "subnets": ["198.18.7.128/26"],
+        "encapsulation": "vxlan",
+        "mac": None,
+    },
+    {
+        "name": "lb",
+        "address": "192.0.2.51",
+        "network": "default",
+        "vnid": 0,
+        "subnets": ["198.18.8.0/24", "198.18.9.0/24"],
+        "encapsulation": "geneve",
+        "mac": "02:00:00:00:00:51",
+    },
+]
 INTERFACES = [
     {"network": "red", "interface": None, "addresses": [], "mac": None},
     {"network": "storage", "interface": "net1", "addresses": ["10.0.0.7"], "mac": "02:00:00:00:00:07"},
@@ -513,6 +533,7 @@ TOPOLOGY = {
     ],
     "networks": [*NETWORKS, EAST],
     "connections": CONNECTIONS,
+    "external_vteps": EXTERNALS,
     "revision": 12,
 }
 
@@ -585,6 +606,8 @@ def furnish(fake: Fake) -> None:
     }
     for name, found in lists.items():
         fake.on("GET", f"/{name}", {name: found})
+    fake.on("GET", "/external-vteps", {"external_vteps": EXTERNALS})
+    fake.on("POST", "/external-vteps", Answer({**EXTERNALS[0], "late": []}, 201))
     fake.on("GET", "/nodes/n1/flows", FLOWS)
     fake.on("GET", "/topology", TOPOLOGY)
     fake.on("GET", "/trace", trace("dropped"))
@@ -619,6 +642,7 @@ def furnish(fake: Fake) -> None:
         "projects/shop",
         "bindings/storage",
         "egresses/red",
+        "external-vteps/f5",
         "pods/red/db",
         "services/red/web",
         "endpoints/red/web-1",

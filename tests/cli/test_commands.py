@@ -68,6 +68,13 @@ COMMANDS = {
         "create-mirror watch --network red --to ops/probe",
         "create-mirror web --pod red/web --to ops/gone -d out -o json",
     ],
+    "external-vteps": ["external-vteps", "external-vteps -o json"],
+    "create-external-vtep": [
+        "create-external-vtep f5 --address 192.0.2.50 --subnet 198.18.7.128/26 --network red",
+        "create-external-vtep f5 -a 192.0.2.50 --subnet 198.18.7.0/26 --vnid 10 --encapsulation geneve -o json",
+        "create-external-vtep f5 -a 192.0.2.50 --subnet 198.18.7.128/26 -n red --mac 02:00:00:00:00:51",
+    ],
+    "delete-external-vtep": ["delete-external-vtep f5"],
     "delete-mirror": ["delete-mirror watch"],
     "delete-project": ["delete-project shop"],
     "services": ["services", "services -o yaml"],

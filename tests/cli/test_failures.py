@@ -196,6 +196,7 @@ def test_servers_that_are_no_url(server: str, heddle: Run) -> None:
         ("create-binding storage --secondary storage", "--projects"),
         ("create-binding storage --projects a=b=c", "'a=b=c' is no condition on a label"),
         ("create-binding storage --projects a --secondary :s0", "':s0' is no attachment"),
+        ("create-external-vtep f5 -a 192.0.2.50 --subnet 198.18.7.0/24", "give --network NETWORK or --vnid NUMBER"),
         ("create-mirror m --to red/a", "give --network NETWORK or --pod PROJECT/POD"),
         ("create-mirror m --to a -n red", "'a' is not of the form PROJECT/NAME"),
         ("set-dscp red high", "'high' is no DSCP; write a number from 0 to 63, or none"),

@@ -10,16 +10,18 @@ import pytest
 
 from kube.asks import Ask, for_node, requests_for
 from kube.objects import ZONE, Metadata, Node, NodeAddress, NodeStatus
-from kube.resources import BINDINGS, CONNECTIONS, EGRESSES, MIRRORS, NETWORKS
+from kube.resources import BINDINGS, CONNECTIONS, EGRESSES, EXTERNAL_VTEPS, MIRRORS, NETWORKS
 from store.fields import Malformed
 from topology.admission import admit
 from topology.requests import (
     CreateBinding,
     CreateEgress,
+    CreateExternalVtep,
     CreateMirror,
     CreateNetwork,
     CreateNode,
     DeleteEgress,
+    DeleteExternalVtep,
     DeleteMirror,
     IsolateNetworks,
     JoinNetworks,
@@ -121,7 +123,27 @@ def test_a_mirror_is_made_once(two: Snapshot) -> None:
         requests_for(two, mirror(pod={"project": "red", "pod": "a"}))
 
 
-@pytest.mark.parametrize("ask", [connection, binding, egress, mirror])
+def external(leaving: bool = False, **spec: Any) -> Ask:
+    given = {"address": "192.0.2.50", "subnets": ["198.18.7.128/26"], "network": "red", **spec}
+    return Ask(EXTERNAL_VTEPS.plural, "f5", {name: part for name, part in given.items() if part is not None}, leaving)
+
+
+def test_an_external_vtep_is_made_once_by_name_or_vnid(two: Snapshot) -> None:
+    wanted = requests_for(two, external())
+    assert kinds(wanted) == [CreateExternalVtep]
+    made = after(two, *wanted)
+    vnid = two.networks["red"].vnid
+    assert requests_for(made, external()) == requests_for(made, external(network=None, vnid=vnid)) == ()
+    assert kinds(requests_for(made, external(mac="02:00:00:00:00:01"))) == [CreateExternalVtep]
+    assert kinds(requests_for(made, external(leaving=True))) == [DeleteExternalVtep]
+    for spec in ({"vnid": vnid}, {"network": None}):
+        with pytest.raises(Malformed, match="give network, or vnid"):
+            requests_for(two, external(**spec))
+    with pytest.raises(Refused, match="no network's"):
+        requests_for(two, external(network=None, vnid=4711))
+
+
+@pytest.mark.parametrize("ask", [connection, binding, egress, mirror, external])
 def test_nothing_is_asked_for_by_what_is_not_there_and_leaves(two: Snapshot, ask: Callable[..., Ask]) -> None:
     assert requests_for(two, ask(leaving=True)) == ()
 

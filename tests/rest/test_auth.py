@@ -26,6 +26,7 @@ WHERE = {
     "binding": "storage",
     "egress": "red",
     "mirror": "watch",
+    "external_vtep": "f5",
     "pod": "a",
     "container": "c1",
     "address": "10.128.0.2",

@@ -27,6 +27,7 @@ from topology.model import (
     Binding,
     Endpoint,
     EndpointSlice,
+    ExternalVtep,
     Mirror,
     NamedPort,
     Pod,
@@ -39,6 +40,7 @@ from topology.model import (
 )
 from topology.requests import (
     CreateBinding,
+    CreateExternalVtep,
     CreateMirror,
     CreateNetwork,
     CreateNode,
@@ -76,6 +78,8 @@ def furnished() -> MemoryControl:
     endpoints = (Endpoint(IPv4Address("10.128.0.2"), NODE),)
     control.submit(PutEndpoints(EndpointSlice(SliceKey(NETWORK, NODE), "web", (NamedPort("TCP", 8080),), endpoints)))
     control.submit(CreateMirror(Mirror(NETWORK, 0, PodKey(NETWORK, NODE), "blue")))
+    f5 = ExternalVtep(NETWORK, IPv4Address("192.0.2.50"), NETWORK, (IPv4Network("198.18.0.0/24"),))
+    control.submit(CreateExternalVtep(f5))
     control.submit(ReportPort(KEY, NETWORK, "a", "v0"))
     control.submit(PortSeen("node-1", "v0", 5))
     control.submit(ReportPort(KEY._replace(container="c1"), "east", "a", "v1"))

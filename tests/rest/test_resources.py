@@ -119,7 +119,8 @@ def test_a_node_stands_in_a_zone_or_in_none(app: TestApp) -> None:
     for wrong in ({"zone": "zone a"}, {"zone": "-"}, {"zone": "z" * 64}, {"zone": None}):
         assert "$.zone" in problem(app.patch_json("/v1/nodes/n1", wrong, status=400))["detail"]
     for wrong in ({}, {"zone": "a", "encapsulation": None}):
-        assert "give encapsulation or zone" in problem(app.patch_json("/v1/nodes/n1", wrong, status=422))["detail"]
+        refused = problem(app.patch_json("/v1/nodes/n1", wrong, status=422))
+        assert "give encapsulation, zone or neighbours" in refused["detail"]
     assert app.get("/v1/nodes/n1").json["zone"] == ""
     assert problem(app.patch_json("/v1/nodes/n9", {"zone": "a"}, status=404))["subject"] == 'node "n9"'
 

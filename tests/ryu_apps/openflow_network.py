@@ -11,6 +11,7 @@ from topology.model import (
     Connection,
     Endpoint,
     EndpointSlice,
+    ExternalVtep,
     Mirror,
     NamedPort,
     Network,
@@ -75,6 +76,11 @@ def small_network(pods: int = 6) -> Snapshot:
         ),
         Put(_slice("blue", "web", IPv6Address("fd00:10:0:2::2"), NamedPort("TCP", 8080))),
         Put(_slice("blue", "old", IPv4Address("10.128.2.2"), NamedPort("TCP", 8080))),
+        Put(
+            ExternalVtep(
+                "x", IPv4Address("192.0.2.50"), "blue", (IPv4Network("198.18.0.0/24"),), "geneve", 0x0200_0000_0050
+            )
+        ),
         *(Put(Mirror(f"m{number}", number, PodKey("red", f"p{3 * number - 1}"), "blue")) for number in (1, 2)),
         *(
             Put(port(nodes[number % 3], 2 + number // 3, tenants[number // 3 % 3], 3 + number // 3))

@@ -1,6 +1,7 @@
 """Files of older schemas open, and nothing in them is lost.
 
-1: before networks had subnets; 2: before bindings; 3: before endpoints; 4: before mirrors.
+1: before networks had subnets; 2: before bindings; 3: before endpoints; 4: before mirrors; 5: before
+external VTEPs.
 """
 
 import sqlite3
@@ -23,6 +24,7 @@ from topology.model import (
     ConnectionKey,
     Endpoint,
     EndpointSlice,
+    ExternalVtep,
     Mirror,
     NamedPort,
     Network,
@@ -182,6 +184,23 @@ def test_everything_of_a_file_of_schema_4_is_there(path: Path) -> None:
     assert version(path) == SCHEMA_VERSION
     again = SqliteStore(path)
     assert {event.value for event in again.load()} == VALUES | {mirror, limited}
+    again.close()
+
+
+def test_everything_of_a_file_of_schema_5_is_there(path: Path) -> None:
+    """There were no external VTEPs, which an older version must not pass over."""
+    SqliteStore(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 5")
+        connection.commit()
+    store = SqliteStore(path)
+    assert {event.value for event in store.load()} == VALUES
+    f5 = ExternalVtep("f5", IPv4Address("192.0.2.50"), "red", (IPv4Network("198.18.0.0/24"),), "geneve", 7)
+    store.commit([Put(f5)])
+    store.close()
+    assert version(path) == SCHEMA_VERSION
+    again = SqliteStore(path)
+    assert {event.value for event in again.load()} == VALUES | {f5}
     again.close()
 
 

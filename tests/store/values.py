@@ -23,6 +23,7 @@ from topology.model import (
     Egress,
     Endpoint,
     EndpointSlice,
+    ExternalVtep,
     Mirror,
     Move,
     NamedPort,
@@ -162,6 +163,15 @@ mirrors = st.builds(
     st.tuples(few, st.none()) | st.tuples(st.none(), pod_keys),
     st.sampled_from([(True, True), (True, False), (False, True)]),
 )
+externals = st.builds(
+    ExternalVtep,
+    few | labels,
+    addresses,
+    few,
+    st.lists(prefixes(), min_size=1, max_size=3, unique=True).map(prefixes_in_order),
+    st.sampled_from(["vxlan", "geneve"]),
+    st.none() | st.integers(1, (1 << 48) - 1),
+)
 service_ports = st.builds(ServicePort, st.sampled_from(["TCP", "UDP", "SCTP"]), l4_ports)
 scopes = st.none() | st.builds(Scope, st.booleans(), st.lists(service_ports, max_size=3).map(tuple))
 
@@ -267,6 +277,7 @@ values: st.SearchStrategy[Subject] = (
     | bindings
     | pods
     | mirrors
+    | externals
     | connections
     | services
     | slices()

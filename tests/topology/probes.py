@@ -11,11 +11,11 @@ from ipaddress import IPv4Address
 
 from immutables import Map
 
-from tests.topology.strategies import Sending, answer, failure
+from tests.topology.strategies import Sending, answer, behind, failure
 from topology import fields
 from topology.fields import BY_NAME, ETH_DST, IPV4_DST, IPV4_SRC
-from topology.model import NODE_PORTS, TUN_OFPORT, Address, Port, mac_of
-from topology.outcome import Delivered, Dropped, Outcome
+from topology.model import NODE_PORTS, TUN_OFPORT, Address, Node, Port, mac_of
+from topology.outcome import Delivered, Dropped, Handed, Outcome
 from topology.packet import Ends, Packet, arp, arriving, icmp, transport
 from topology.reach import known_as
 from topology.snapshot import Snapshot
@@ -43,7 +43,13 @@ def attached(snapshot: Snapshot) -> list[Port]:
 
 def probes(snapshot: Snapshot) -> tuple[Sending, ...]:
     """Return all probes of a network."""
-    return tuple({probe: None for make in (_of_pods, _of_liars, _of_nodes, _of_tunnels) for probe in make(snapshot)})
+    return tuple(
+        {
+            probe: None
+            for make in (_of_pods, _of_liars, _of_nodes, _of_tunnels, _of_externals)
+            for probe in make(snapshot)
+        }
+    )
 
 
 def _destinations(snapshot: Snapshot, source: Port) -> set[Address]:
@@ -53,6 +59,8 @@ def _destinations(snapshot: Snapshot, source: Port) -> set[Address]:
         *(gateway for node in snapshot.nodes.values() for gateway in node.gateways),
         *(node.underlay for node in snapshot.nodes.values()),
         *(service.address for service in snapshot.services.values()),
+        *snapshot.external_by_address,
+        *behind(snapshot),
         STRANGER,
         IPv4Address("224.0.0.251"),
         IPv4Address("10.128.1.200"),
@@ -125,6 +133,32 @@ def _of_tunnels(snapshot: Snapshot) -> Iterator[Sending]:
                         yield Sending(FromTunnel(node.name, vtep, vnid, space), packet)
 
 
+def _of_externals(snapshot: Snapshot) -> Iterator[Sending]:
+    """From each host behind an external VTEP, and from who is none: with its VNID and others, by both tunnels; ARP."""
+    for _, external in sorted(snapshot.externals.items()):
+        vnid = snapshot.networks[external.network].vnid
+        hosts = [subnet[1] for subnet in external.subnets]
+        for node in snapshot.nodes.values():
+            yield from _by_tun0(node, hosts, snapshot)
+            for source in (*hosts, *behind(snapshot), STRANGER):
+                for target in _addresses(snapshot):
+                    for number in {vnid, 0, 10, 11, 4711}:
+                        came = FromTunnel(node.name, external.address, number, None, external.encapsulation)
+                        yield Sending(came, transport("TCP", Ends(source, target), 443))
+                        yield Sending(came, arp(Ends(source, target)))
+                    for by in ("vxlan", "geneve"):
+                        came = FromTunnel(node.name, external.address, vnid, None, by)  # type: ignore[arg-type]
+                        yield Sending(came, transport("TCP", Ends(source, target), 443))
+
+
+def _by_tun0(node: Node, hosts: list[Address], snapshot: Snapshot) -> Iterator[Sending]:
+    for host in hosts:
+        for service in snapshot.services.values():
+            for port in service.ports:
+                asks = transport(port.protocol, Ends(host, service.address, node.mac), port.port)
+                yield Sending(FromNode(node.name), asks)
+
+
 # --- walking -------------------------------------------------------------------------------------
 
 
@@ -187,5 +221,6 @@ def _fared(trace: Trace) -> tuple[object, ...]:
     seen: tuple[Outcome, ...] = (trace.outcome,)
     ends = (IPV4_SRC, IPV4_DST)
     quoted = () if trace.packet.quoted is None else tuple(trace.packet.quoted.get(field) for field in ends)
-    looked = (trace.packet.get(field) for field in (ETH_DST, fields.IP_DSCP, *ends, *PORTS))
+    tunnel = (fields.ETH_SRC, fields.TUNNEL_ID) if isinstance(trace.outcome, Handed) else ()
+    looked = (trace.packet.get(field) for field in (ETH_DST, *tunnel, fields.IP_DSCP, *ends, *PORTS))
     return (*seen, *looked, quoted, *copies)

@@ -14,6 +14,9 @@ from tests.topology.strategies import (
     ENDPOINT_PORTS,
     ENDPOINTS,
     EVERY_STAGE,
+    EXTERNAL_SUBNETS,
+    EXTERNAL_VTEPS,
+    EXTERNALS,
     HINTS,
     NETWORKS,
     NODE_PORT_NUMBERS,
@@ -25,6 +28,7 @@ from tests.topology.strategies import (
     SERVICE_PORTS,
     SERVICES,
     SLICES,
+    STATIC_MAC,
     UNDERLAYS,
     ZONES,
     after,
@@ -36,6 +40,7 @@ from topology.model import (
     Egress,
     Endpoint,
     EndpointSlice,
+    ExternalVtep,
     Mirror,
     Pod,
     PodKey,
@@ -72,7 +77,8 @@ def network(chance: Random) -> Snapshot:
     snapshot = after(empty(), *asked)
     found = [each for service in sorted(snapshot.services) for each in _endpoints(chance, service, snapshot)]
     egresses = [_egress(chance) for _ in range(chance.choice((0, 1, 2)))]
-    return after(snapshot, *found, *egresses, *_limits(snapshot), *_mirrored(snapshot))
+    externals = [_external(chance, name) for name in chance.sample(NETWORKS, chance.choice((0, 1, 2)))]
+    return after(snapshot, *found, *egresses, *_limits(snapshot), *_mirrored(snapshot), *externals)
 
 
 def _egress(chance: Random) -> requests.CreateEgress:
@@ -184,8 +190,10 @@ def request(chance: Random) -> Request:
         requests.ReportTunnels(node, ()),
         requests.AdvanceTunnels(EVERY_STAGE),
         requests.SetNeighbours(node, chance.choice((None, NODES[1:]))),
+        _external(chance, one),
+        requests.DeleteExternalVtep(chance.choice(EXTERNALS)),
     )
-    weights = (4, 4, 1, 1, 3, 2, 3, 2, 2, 2, 1, 1, 1, 1, 1, 2, 1, 3, 1, 3, 1, 2, 1, 3, 1, 2, 1, 2, 1, 2, 1, 1, 1)
+    weights = (4, 4, 1, 1, 3, 2, 3, 2, 2, 2, 1, 1, 1, 1, 1, 2, 1, 3, 1, 3, 1, 2, 1, 3, 1, 2, 1, 2, 1, 2, 1, 1, 1, 3, 1)
     return chance.choices(made, weights)[0]
 
 
@@ -193,6 +201,13 @@ def _limited(chance: Random, container: str) -> Pod:
     some = (None, 10**6, 10**7)
     key = PodKey(chance.choice((*PROJECTS, DEFAULT_NETWORK)), f"pod-{container}")
     return Pod(key, (), (), chance.choice(some), chance.choice(some))
+
+
+def _external(chance: Random, network: str) -> requests.CreateExternalVtep:
+    subnets = tuple(chance.sample(EXTERNAL_SUBNETS[1:], chance.choice((1, 1, 2))))
+    by, mac = chance.choice(("vxlan", "geneve")), chance.choice((None, STATIC_MAC))
+    made = ExternalVtep(chance.choice(EXTERNALS), chance.choice(EXTERNAL_VTEPS), network, subnets, by, mac)
+    return requests.CreateExternalVtep(made)
 
 
 def _mirror(chance: Random, network: str) -> Mirror:

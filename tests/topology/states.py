@@ -6,7 +6,7 @@ from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Final
 
-from tests.topology.asking import endpoints, ip, node, report, service
+from tests.topology.asking import endpoints, ip, nets, node, report, service
 from tests.topology.strategies import after, own_range
 from topology import requests
 from topology.labels import Operator, Requirement, Selector
@@ -16,6 +16,7 @@ from topology.model import (
     Binding,
     Cluster,
     Egress,
+    ExternalVtep,
     Mirror,
     NamedPort,
     Pod,
@@ -295,6 +296,18 @@ STEPS: Final[tuple[tuple[str, str | None, tuple[Request, ...]], ...]] = (
             requests.CreateMirror(Mirror("net", 0, PodKey("blue", "c"), "red")),
             requests.CreateMirror(Mirror("pod", 0, PodKey("blue", "b"), None, PodKey("red", "a"), received=False)),
             requests.CreateMirror(Mirror("there", 0, PodKey("red", "a"), "blue", sent=False)),
+        ),
+    ),
+    (
+        "external VTEPs of two networks",
+        "joined networks",
+        (
+            requests.CreateExternalVtep(
+                ExternalVtep("f5", ip("192.0.2.50"), "red", nets("203.0.113.128/26", "198.51.100.128/25"))
+            ),
+            requests.CreateExternalVtep(
+                ExternalVtep("lb", ip("192.0.2.51"), "", nets("203.0.113.64/26"), "geneve", 0x02_00_00_00_00_51), 11
+            ),
         ),
     ),
     (

@@ -26,6 +26,7 @@ from topology.model import (
     NODE_PORTS,
     SHARED_SPACE,
     TUN_OFPORT,
+    TUNNEL_OFPORTS,
     Address,
     Attachment,
     Binding,
@@ -34,6 +35,7 @@ from topology.model import (
     Encapsulation,
     Endpoint,
     EndpointSlice,
+    ExternalVtep,
     Mirror,
     NamedPort,
     Node,
@@ -73,6 +75,10 @@ PROJECTS = ("red", "red-test", "blue", "green")  # "alone" is the one for which 
 CONTAINERS = ("c1", "c2", "c3")
 INTERFACES = {"eth0": "v", "net1": "w", "net2": "x"}  # of pods, and how the host's side begins
 BINDINGS = ("b1", "b2", "b3")
+EXTERNALS = ("x1", "x2")
+# Appliances' own, and a node's; of hosts behind them, one of which is an endpoint of services.
+EXTERNAL_VTEPS = tuple(map(IPv4Address, ("192.0.2.50", "192.0.2.51", "192.0.2.14")))
+EXTERNAL_SUBNETS = tuple(map(IPv4Network, ("203.0.113.8/29", "203.0.113.128/26", "198.51.100.128/25")))
 MIRRORS = ("m1", "m2", "m3")
 LABEL_KEYS = ("team", "tier")
 LABEL_VALUES = ("a", "b", "")
@@ -102,11 +108,14 @@ SERVICE_PORTS = (NamedPort("TCP", 443, "tls"), NamedPort("UDP", 53), NamedPort("
 NODE_PORT_NUMBERS = (30053, 30443)  # some services have one of them, for all of their protocols
 # What a slice of endpoints has for them: others, or the same, and not always for each.
 ENDPOINT_PORTS = (NamedPort("TCP", 8443, "tls"), NamedPort("UDP", 53), NamedPort("SCTP", 53, "bulk"))
-# Pods of the first and second node and of networks' own ranges, a node, and one who is elsewhere.
+# Pods of the first and second node and of networks' own ranges, a node, one who is elsewhere, one behind a VTEP.
 ENDPOINTS = tuple(
     map(
         IPv4Address,
-        ("10.128.0.2", "10.128.0.3", "10.128.2.2", "10.128.2.3", "10.0.0.2", "192.0.2.11", "203.0.113.9"),
+        (
+            *("10.128.0.2", "10.128.0.3", "10.128.2.2", "10.128.2.3", "10.0.0.2", "192.0.2.11"),
+            *("203.0.113.9", "203.0.113.130"),
+        ),
     )
 )
 ZONES = ("zone-a", "zone-b")
@@ -276,6 +285,17 @@ def egresses() -> st.SearchStrategy[requests.CreateEgress]:
     return st.builds(requests.CreateEgress, made | led)
 
 
+def externals() -> st.SearchStrategy[requests.CreateExternalVtep]:
+    """Draw an external VTEP: of a network by its name or its VNID, with one subnet or two."""
+    some = st.lists(st.sampled_from(EXTERNAL_SUBNETS), min_size=1, max_size=2, unique=True).map(tuple)
+    rest = st.sampled_from(("vxlan", "geneve")), st.none() | st.just(STATIC_MAC)
+    names, vteps = st.sampled_from(EXTERNALS), st.sampled_from(EXTERNAL_VTEPS)
+    named = st.builds(ExternalVtep, names, vteps, networks, some, *rest)
+    numbered = st.builds(ExternalVtep, names, vteps, st.just(""), some, *rest)
+    by_vnid = st.builds(requests.CreateExternalVtep, numbered, st.sampled_from((0, 10, 11, 12)))
+    return st.builds(requests.CreateExternalVtep, named) | by_vnid
+
+
 def advances() -> st.SearchStrategy[requests.AdvanceMove]:
     """Draw that a stage of a move is in force."""
     transits = st.sampled_from([f"transit-{vnid}" for vnid in range(10, 18)])
@@ -354,6 +374,9 @@ def any_request() -> st.SearchStrategy[Request]:
         st.builds(requests.CreateMirror, mirrors),
         st.builds(requests.CreateMirror, mirrors),
         st.builds(requests.DeleteMirror, st.sampled_from(MIRRORS)),
+        externals(),
+        externals(),
+        st.builds(requests.DeleteExternalVtep, st.sampled_from(EXTERNALS)),
         st.builds(requests.SetCluster, st.sampled_from((CLUSTER, Cluster(), SMALL_CLUSTER, OWN_NETWORKS, GENEVE))),
     )
     return st.one_of(*about_ports, *about_others)
@@ -380,6 +403,7 @@ _SERVICES = st.lists(services(), max_size=3)
 _SLICES = st.lists(slices(), max_size=3)
 _EGRESSES = st.lists(egresses(), max_size=2)
 _MIRRORS = st.lists(st.builds(requests.CreateMirror, mirrors), max_size=2)
+_EXTERNALS = st.lists(externals(), max_size=2)
 _REPORTS = st.lists(reports(), min_size=4, max_size=9)
 _LATER = st.lists(any_request(), max_size=4)
 
@@ -441,6 +465,7 @@ def snapshots(draw: st.DrawFn, nodes: int = 3) -> Snapshot:
     asked += draw(_EGRESSES)
     asked += draw(_REPORTS)
     asked += draw(_MIRRORS)
+    asked += draw(_EXTERNALS)
     snapshot = after(empty(), *asked)
     for number, key in enumerate(sorted(snapshot.ports)):
         if not once_in(draw, 6):  # most ports are on their switch already
@@ -477,8 +502,9 @@ class Sending:
                 return arriving(self.packet, ofport)
             case FromNode():
                 return arriving(self.packet, TUN_OFPORT)
-            case FromTunnel(node=node, vtep=vtep, vnid=vnid, space=space):
-                return tunnelled(self.packet, vnid, vtep, snapshot.nodes[node].underlay, space)
+            case FromTunnel(node=node, vtep=vtep, vnid=vnid, space=space, by=by):
+                packet = tunnelled(self.packet, vnid, vtep, snapshot.nodes[node].underlay, space)
+                return packet.set(fields.IN_PORT, TUNNEL_OFPORTS[by])
 
 
 _NOBODY = tuple(
@@ -500,6 +526,8 @@ def _address(draw: st.DrawFn, snapshot: Snapshot, source: Port | None = None) ->
     """Draw an address that means something: mostly a pod's as `source` knows it, first of connected networks."""
     pods = [snapshot.ports[key] for key in sorted(snapshot.ports)]
     kind = pick(draw, (0, 0, 0, 0, 1, 1, 2, 3, 3, 4))
+    if len(snapshot.externals) and once_in(draw, 6):
+        return pick(draw, behind(snapshot))
     peers = () if source is None else snapshot.peers.get(source.network, ())
     others = [pod for pod in pods if pod != source]
     near = [pod for pod in others if pod.network in peers] if kind == 0 else others
@@ -517,8 +545,28 @@ def _address(draw: st.DrawFn, snapshot: Snapshot, source: Port | None = None) ->
         CONTROLLER,
         _THIS_NODE[1],
         *snapshot.egress_by_address,
+        *snapshot.external_by_address,
+        *behind(snapshot),
     }
     return pick(draw, _NOBODY if kind == 4 else sorted(known))
+
+
+def behind(snapshot: Snapshot) -> list[Address]:
+    """Return a host in each subnet behind an external VTEP."""
+    return [subnet[1] for name in sorted(snapshot.externals) for subnet in snapshot.externals[name].subnets]
+
+
+def _from_appliance(draw: st.DrawFn, snapshot: Snapshot, node: Node) -> Sending:
+    """Draw what an external VTEP sends: mostly by its VNID and encapsulation, of a host behind it, to a pod there."""
+    external = snapshot.externals[pick(draw, sorted(snapshot.externals))]
+    source = external.subnets[0][pick(draw, (1, 2))]
+    packet, space = _nearby(draw, snapshot, node, _packet(draw, snapshot, source, mac_of(source)))
+    if packet.get(fields.ETH_TYPE) == fields.ETH_ARP and not once_in(draw, 3):
+        packet = packet.update(arp_tpa=int(node.subnets[0][pick(draw, (1, 2, 3))]))
+    vnid = snapshot.networks[external.network].vnid
+    vnid = pick(draw, (0, 10, 11, 12, 4711)) if once_in(draw, 6) else vnid
+    by = pick(draw, ("vxlan", "geneve")) if once_in(draw, 6) else external.encapsulation
+    return Sending(FromTunnel(node.name, external.address, vnid, pick(draw, (None, None, space)), by), packet)
 
 
 def _packet(draw: st.DrawFn, snapshot: Snapshot, source: Address, mac: int, port: Port | None = None) -> Packet:
@@ -589,6 +637,8 @@ def sendings(draw: st.DrawFn, snapshot: Snapshot, ways: tuple[str, ...] = WAYS) 
             return Sending(FromNode(node.name), _from_outside(draw, snapshot, node.mac))
         packet = _packet(draw, snapshot, source, node.mac)
         return Sending(FromNode(node.name), _nearby(draw, snapshot, node, packet)[0])
+    if way == "tunnel" and len(snapshot.externals) and once_in(draw, 3):
+        return _from_appliance(draw, snapshot, node)
     packet = _packet(draw, snapshot, _address(draw, snapshot), node.mac)
     if way == "tunnel":
         vteps = sorted({*(peer.underlay for peer in snapshot.nodes.values()), IPv4Address("192.0.2.99")})

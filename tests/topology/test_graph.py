@@ -58,6 +58,7 @@ def test_plain_values_are_in_order(world: Snapshot) -> None:
 def test_the_graph_says_what_the_snapshot_says(snapshot: Snapshot) -> None:
     view = as_topology(snapshot)
     assert {each.name: each for each in view.nodes} == dict(snapshot.nodes)
+    assert {each.name: each for each in view.externals} == dict(snapshot.externals)
     assert {each.name: each for each in view.networks} == dict(snapshot.networks)
     assert list(view.connections) == [value for _, value in sorted(snapshot.connections.items())]
     assert list(tunnels(snapshot)) == [Tunnel(*pair) for pair in combinations(sorted(snapshot.nodes), 2)]

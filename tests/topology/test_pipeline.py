@@ -14,6 +14,7 @@ from topology.model import TUN_OFPORT
 from topology.pipeline import BALANCER, OUTPUT_PORT, OUTSIDE, SCRATCH, TABLE_MISS, FeatureId, Table
 from topology.snapshot import Snapshot
 
+KNOWN = (pipeline.ENDPOINT_KNOWN[:2], pipeline.OUTSIDE_KNOWN[:2])
 STAGES = {(stage.table, stage.priority): stage for stage in pipeline.stages()}
 
 # What a packet must be known to be before a field of it can be matched (OpenFlow 1.5.1, 7.2.3.8).
@@ -105,9 +106,15 @@ def test_what_buckets_load_is_known(snapshot: Snapshot) -> None:
     """So that whoever was sent to LEARNING by a bucket does not come there again."""
     for table in compile_all(snapshot).values():
         flows = [entry.flow for entry in table.entries()]
-        known = {(flow.match[1:], flow.match[0][1]) for flow in flows if flow[:2] == pipeline.ENDPOINT_KNOWN[:2]}
+        known = {_known(flow.match) for flow in flows if flow[:2] in KNOWN}
         loaded = {(flow.match, number) for flow in flows for number in _loaded(flow)}
         assert loaded == known
+
+
+def _known(match: Match) -> object:
+    """Return what a match of a known endpoint says besides its number, and that."""
+    (number,) = (value for field, value, _ in match if field == SCRATCH)
+    return tuple(term for term in match if term[0] != SCRATCH), number
 
 
 def _loaded(flow: Flow) -> Iterator[object]:

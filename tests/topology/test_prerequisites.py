@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.topology.asking import endpoints, ip, node, report, service
+from tests.topology.asking import endpoints, ip, nets, node, report, service
 from tests.topology.strategies import after
 from topology import fields, requests
 from topology.compiler import compile_node
@@ -22,6 +22,7 @@ from topology.flow import Action, Flow, Op
 from topology.model import (
     EVERYTHING,
     Egress,
+    ExternalVtep,
     Mirror,
     Pod,
     PodKey,
@@ -73,6 +74,7 @@ def everything() -> Snapshot:
     pods = PodKey("fir", "p"), PodKey("red", "p")
     asked += [requests.CreateMirror(Mirror("m", 0, pods[1], "fir")), requests.SetDscp("fir", 46)]
     asked += [requests.SetPod(Pod(key, (), (), 10**6, 10**6)) for key in pods]
+    asked.append(requests.CreateExternalVtep(ExternalVtep("x", ip("192.0.2.50"), "fir", nets("198.18.0.0/24"))))
     slices = (endpoints("10.128.0.2"), endpoints("10.128.0.2", key=SliceKey("oak", "kept"), service="kept"))
     leaving = [
         requests.CreateEgress(Egress(name, name, (ip(f"203.0.113.{number}"),), nodes=("n1",)))

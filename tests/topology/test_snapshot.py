@@ -86,6 +86,8 @@ def recomputed(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
         "declared": dict.fromkeys(name for name, node in snapshot.nodes.items() if node.neighbours is not None),
         "mirrors_of": grouped([(each.pod or each.network, name) for name, each in snapshot.mirrors.items()]),
         "mirrors_to": grouped([(each.target, name) for name, each in snapshot.mirrors.items()]),
+        "externals_of": grouped([(each.network, name) for name, each in snapshot.externals.items()]),
+        "external_by_address": {each.address: name for name, each in snapshot.externals.items()},
         "ports_on": grouped([(port.node, port.key) for port in ports]),
         "port_by_interface": {(port.node, port.host_interface): port.key for port in ports},
         "port_by_ofport": {(port.node, port.ofport): port.key for port in ports if port.ofport is not None},
@@ -200,7 +202,8 @@ def check_indexes(snapshot: Snapshot) -> None:
 
 OBJECTS = (
     *("cluster", "nodes", "networks", "projects", "moves", "connections", "blocks", "ports", "services"),
-    *("slices", "quarantined", "watermarks", "pods", "bindings", "egresses", "mirrors", "outages", "severed"),
+    *("slices", "quarantined", "watermarks", "pods", "bindings", "egresses", "mirrors", "externals", "outages"),
+    "severed",
 )
 
 

@@ -97,6 +97,16 @@ def egress_fault(address: Address, cluster: Cluster) -> str | None:
     return None if cidr is None else f"is inside {cidr}, where external addresses of services are"
 
 
+def underlay_fault(address: Address, cluster: Cluster) -> str | None:
+    """Return what makes an address useless as a node's VTEP, if anything does."""
+    if address.version != 4:
+        return f"underlay address {address} is IPv6, which tunnels do not use yet"
+    if address.is_unspecified or address.is_multicast or address.is_loopback or address.is_reserved:
+        return f"underlay address {address} is no address of a machine"
+    cidr = overlapping(ip_network(address), reserved_ranges(cluster))
+    return None if cidr is None else f"underlay address {address} is inside {cidr}, which belongs to pods and services"
+
+
 def reserved_ranges(cluster: Cluster) -> tuple[Prefix, ...]:
     """Return the ranges that belong to pods and services."""
     return (*cluster.cluster_cidrs, *cluster.service_cidrs)

@@ -110,6 +110,10 @@ def _uses(snapshot: Snapshot, network: Network) -> Iterator[Refused]:
     if egresses:
         cause = f"is named by egress {', '.join(map(_quoted, egresses[:_MOST_NAMED]))}"
         yield Refused(Reason.IN_USE, subject, cause, "delete it, or let it name another network")
+    externals = sorted(snapshot.externals_of.get(network.name, {}))
+    if externals:
+        cause = f"is named by external VTEP {', '.join(map(_quoted, externals[:_MOST_NAMED]))}"
+        yield Refused(Reason.IN_USE, subject, cause, "delete it, or let it name another network")
     for project in sorted(snapshot.homes_of.get(network.name, {})):
         if project in snapshot.moves:  # from and to other networks, by a binding
             yield _moving(subject, project)

@@ -13,6 +13,7 @@ from topology.admission.checks import (
     known_project,
     require,
 )
+from topology.admission.externals import check_apart
 from topology.admission.selectors import checked_selector
 from topology.model import MOST_EGRESS_ADDRESSES, MOST_EGRESS_NODES, Address, Egress, PodKey, in_order
 from topology.requests import CreateEgress, DeleteEgress, Reason, Refused
@@ -98,6 +99,7 @@ def _check_address(snapshot: Snapshot, egress: Egress, address: Address) -> None
     if claim is not None and claim.whose != subject:
         cause = f"address {address} belongs to {claim.whose}"
         raise Refused(Reason.TAKEN, subject, cause, "give another address, or delete that one first")
+    check_apart(snapshot, subject, address)
 
 
 def _check_alone(snapshot: Snapshot, egress: Egress) -> None:

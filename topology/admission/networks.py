@@ -13,6 +13,7 @@ from dataclasses import replace
 from topology import names
 from topology.admission.checks import built_in, check_provider, check_takes_in, known_network, require
 from topology.admission.deletion import SOON, disconnected
+from topology.admission.externals import check_joined
 from topology.admission.projects import check_at_home, put_project
 from topology.admission.ranges import check_ranges, check_scope, check_subnets
 from topology.admission.transit import check_few_moves
@@ -126,6 +127,7 @@ def join_networks(snapshot: Snapshot, request: JoinNetworks) -> tuple[Event, ...
     if snapshot.connections.get(key) == connection:
         return ()
     check_ranges(snapshot, connection)
+    check_joined(snapshot, connection)
     return (*counted, *allot_zones(snapshot, connection), Put(connection))
 
 

@@ -15,7 +15,9 @@ from topology.admission.checks import (
     overlapping,
     require,
     reserved_ranges,
+    underlay_fault,
 )
+from topology.admission.externals import check_apart, unfit_externals
 from topology.admission.ports import gone
 from topology.admission.projects import own_networks
 from topology.admission.translation import unfit_translations, unsound_pools
@@ -23,7 +25,7 @@ from topology.admission.tunnels import forgotten
 from topology.allocation import LAST_DPID, free_dpid, free_subnets, node_prefix
 from topology.balancing import PLACE_BITS
 from topology.crowding import crowding
-from topology.model import TUNNEL_OFPORTS, Address, Cluster, Node, Outage
+from topology.model import TUNNEL_OFPORTS, Cluster, Node, Outage
 from topology.requests import (
     CreateNode,
     DeleteNode,
@@ -154,16 +156,7 @@ def _check_underlay(snapshot: Snapshot, request: CreateNode) -> None:
     if holder is not None:
         cause = f'underlay address {address} belongs to node "{holder}"'
         raise Refused(Reason.TAKEN, subject, cause, f'give another address, or delete node "{holder}" first')
-
-
-def underlay_fault(address: Address, cluster: Cluster) -> str | None:
-    """Return what makes an address useless as a node's VTEP, if anything does."""
-    if address.version != 4:
-        return f"underlay address {address} is IPv6, which tunnels do not use yet"
-    if address.is_unspecified or address.is_multicast or address.is_loopback or address.is_reserved:
-        return f"underlay address {address} is no address of a machine"
-    cidr = overlapping(ip_network(address), reserved_ranges(cluster))
-    return None if cidr is None else f"underlay address {address} is inside {cidr}, which belongs to pods and services"
+    check_apart(snapshot, subject, address)
 
 
 def _check_dpid(snapshot: Snapshot, request: CreateNode) -> None:
@@ -280,6 +273,7 @@ def _unfit(cluster: Cluster, snapshot: Snapshot) -> Iterator[Refused]:
                 yield Refused(Reason.IN_USE, subject, cause, f'choose other ranges, or delete "{network.name}"')
     yield from unfit_translations(cluster, snapshot)
     yield from _unfit_egresses(cluster, snapshot)
+    yield from unfit_externals(cluster, snapshot)
     for _, service in sorted(snapshot.services.items()):
         if not inside(ip_network(service.address), cluster.service_cidrs):
             name = f'service "{service.key.project}/{service.key.name}"'

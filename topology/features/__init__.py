@@ -26,6 +26,7 @@ from topology.features import (
     connections,
     egress,
     errors,
+    externals,
     gateways,
     guard,
     limits,
@@ -116,8 +117,9 @@ FEATURES: Final[tuple[Feature, ...]] = (
     gateways,
     limits,
     mirrors,
+    externals,
 )
-_COMMON: Final[tuple[CommonFeature, ...]] = (base, guard, arp, tunnels, services, relays, errors, outside)
+_COMMON: Final[tuple[CommonFeature, ...]] = (base, guard, arp, tunnels, services, relays, errors, outside, externals)
 _ALIKE: Final[tuple[AlikeFeature, ...]] = (services,)
 BY_ID: Final[dict[int, Feature]] = {int(feature.ID): feature for feature in FEATURES}
 COMMON: Final[dict[int, CommonFeature]] = {int(feature.ID): feature for feature in _COMMON}

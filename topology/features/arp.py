@@ -11,32 +11,17 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from topology import pipeline
+from topology.answering import ANSWER
 from topology.features.section import Section, SubjectKey, has_other_range
-from topology.fields import ARP_OP, ARP_SHA, ARP_SPA, ARP_THA, ARP_TPA, ETH_ARP, ETH_DST, ETH_SRC, ETH_TYPE
-from topology.flow import IN_PORT_NUMBER, Actions, Flow, at, copy, load, match_fields, output
+from topology.fields import ARP_OP, ARP_TPA, ETH_ARP, ETH_TYPE
+from topology.flow import Flow, at, match_fields
 from topology.matches import in_space, masked
 from topology.model import SHARED_SPACE, Cluster, Hosting, Network, Node, Prefix
-from topology.pipeline import SCRATCH
 from topology.snapshot import Change, Snapshot
 
 ID: Final = pipeline.FeatureId.ARP
 
 _SHARED: Final = ""  # no network is called so
-_REPLY: Final = 2  # ar$op of a reply (RFC 826)
-_MAC_PREFIX: Final = 0x0A58 << 32
-
-_ANSWER: Final[Actions] = (
-    copy(ETH_SRC, ETH_DST, 48),
-    copy(ARP_SHA, ARP_THA, 48),
-    load(ARP_SHA, _MAC_PREFIX),
-    copy(ARP_TPA, ARP_SHA, 32),
-    copy(ARP_SHA, ETH_SRC, 48),
-    load(ARP_OP, _REPLY),
-    copy(ARP_TPA, SCRATCH, 32),
-    copy(ARP_SPA, ARP_TPA, 32),
-    copy(SCRATCH, ARP_SPA, 32),
-    output(IN_PORT_NUMBER),
-)
 
 
 def subjects(node: str, snapshot: Snapshot) -> Iterator[SubjectKey]:
@@ -95,4 +80,4 @@ def _answers(space: int, cidrs: tuple[Prefix, ...]) -> Iterator[Flow]:
     for cidr in cidrs:
         if cidr.version == 4:
             terms = match_fields((ETH_TYPE, ETH_ARP), (ARP_OP, 1), (ARP_TPA, masked(cidr)), in_space(space))
-            yield at(pipeline.ARP_ANSWER, terms, _ANSWER)
+            yield at(pipeline.ARP_ANSWER, terms, ANSWER)

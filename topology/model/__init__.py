@@ -25,6 +25,7 @@ from topology.model.addressing import (
     prefixes_in_order,
 )
 from topology.model.egress import MOST_EGRESS_ADDRESSES, MOST_EGRESS_NODES, Egress
+from topology.model.externals import MOST_EXTERNAL_SUBNETS, ExternalVtep
 from topology.model.mirrors import LAST_MIRROR, MOST_MIRRORS, Mirror
 from topology.model.networks import (
     EVERYTHING,
@@ -109,6 +110,7 @@ Subject: TypeAlias = (
     | EndpointSlice
     | Egress
     | Mirror
+    | ExternalVtep
     | Quarantine
     | Watermark
     | Hosting
@@ -136,6 +138,7 @@ __all__ = [
     "MOST_ENDPOINTS",
     "MOST_ENDPOINT_PORTS",
     "MOST_EXTERNAL",
+    "MOST_EXTERNAL_SUBNETS",
     "MOST_HINTS",
     "MOST_MIRRORS",
     "MOST_SOURCES",
@@ -159,6 +162,7 @@ __all__ = [
     "Encapsulation",
     "Endpoint",
     "EndpointSlice",
+    "ExternalVtep",
     "Held",
     "Hosting",
     "Mirror",

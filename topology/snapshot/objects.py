@@ -16,6 +16,7 @@ from topology.model import (
     Egress,
     Endpoint,
     EndpointSlice,
+    ExternalVtep,
     Mirror,
     Move,
     Network,
@@ -328,4 +329,19 @@ def keep_mirror(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Chang
     if after is not None:
         of, to = include(of, after.pod or after.network or "", name), include(to, after.target, name)
     state = replace(snapshot, mirrors=table(snapshot.mirrors, name, after), mirrors_of=of, mirrors_to=to)
+    return state, (Change(before, after),)
+
+
+def keep_external(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change, ...]]:
+    assert isinstance(event.value, ExternalVtep)
+    name = event.value.name
+    before, after = before_after(snapshot.externals, name, event)
+    if before == after:
+        return snapshot, ()
+    of = snapshot.externals_of
+    of = of if before is None else exclude(of, before.network, name)
+    of = of if after is None else include(of, after.network, name)
+    by_address = swap(snapshot.external_by_address, before and before.address, after and after.address, name)
+    externals = table(snapshot.externals, name, after)
+    state = replace(snapshot, externals=externals, externals_of=of, external_by_address=by_address)
     return state, (Change(before, after),)

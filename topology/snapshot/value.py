@@ -21,6 +21,7 @@ from topology.model import (
     Egress,
     Endpoint,
     EndpointSlice,
+    ExternalVtep,
     Mirror,
     Move,
     Network,
@@ -85,6 +86,7 @@ class Snapshot:
     slices: Map[SliceKey, EndpointSlice] = Map()
     egresses: Map[str, Egress] = Map()
     mirrors: Map[str, Mirror] = Map()
+    externals: Map[str, ExternalVtep] = Map()
     quarantined: Map[tuple[int, Address], Quarantine] = Map()
     watermarks: Map[str, int] = Map()  # by pool: the number last given
     outages: Map[str, Outage] = Map()  # by node: those that are lost
@@ -129,6 +131,8 @@ class Snapshot:
     egresses_via: Map[PodKey, Map[str, None]] = Map()  # by gateway pod
     mirrors_of: Map[str | PodKey, Map[str, None]] = Map()  # by the network or pod that they copy
     mirrors_to: Map[PodKey, Map[str, None]] = Map()  # by target
+    externals_of: Map[str, Map[str, None]] = Map()  # by network
+    external_by_address: Map[Address, str] = Map()  # by that of the VTEP
     ports_on: Map[str, Map[PortKey, None]] = Map()  # by node
     port_by_interface: Map[tuple[str, str], PortKey] = Map()  # by node and name of the host's interface
     port_by_ofport: Map[tuple[str, int], PortKey] = Map()  # by node and ofport
@@ -164,6 +168,7 @@ class Snapshot:
             *self.slices.values(),
             *self.egresses.values(),
             *self.mirrors.values(),
+            *self.externals.values(),
             *self.quarantined.values(),
             *self.outages.values(),
             *self.severed.values(),

@@ -73,6 +73,7 @@ def candidates(finding: Finding, snapshot: Snapshot) -> Iterator[Candidate]:
         _of_node(node, pods, hints),
         _of_liars(node, pods, hints, snapshot),
         _of_icmp0(node, pods, hints, snapshot),
+        _of_externals(node, pods, hints, snapshot),
     )
     for row in zip_longest(*kinds):
         yield from (candidate for candidate in row if candidate is not None)
@@ -196,6 +197,25 @@ def _of_tunnels(node: Node, pods: list[Port], hints: _Hints, snapshot: Snapshot)
                 for vnid in dict.fromkeys(vnids):
                     packet = transport("TCP", Ends(_STRANGER, address), 443)
                     yield Candidate(FromTunnel(node.name, vtep, vnid, space), packet)
+
+
+def _of_externals(node: Node, pods: list[Port], hints: _Hints, snapshot: Snapshot) -> Iterator[Candidate]:
+    """To hosts behind external VTEPs, and from there: as they may, with another VNID, from another host."""
+    for external in islice(snapshot.externals.values(), _FEW):
+        vnid, host = snapshot.networks[external.network].vnid, external.subnets[0][1]
+        for pod in pods:
+            ends, around = (Ends(pod.addresses[0], to, pod.mac) for to in (host, external.address))
+            yield Candidate(FromPort(pod.node, pod.ofport or 0), transport("TCP", ends, 443))
+            yield Candidate(FromPort(pod.node, pod.ofport or 0), transport("UDP", around, 4789))
+            for source, number in product((host, _STRANGER), (vnid, *sorted(hints.vnids), _NOBODYS_VNID)):
+                for target in (pod.cluster_addresses or pod.addresses)[:1] if pod.node == node.name else ():
+                    packet = transport("TCP", Ends(source, target), 443)
+                    by = external.encapsulation
+                    yield Candidate(FromTunnel(node.name, external.address, number, None, by), packet)
+        for own in node.gateways:
+            asks = FromTunnel(node.name, external.address, vnid, None, external.encapsulation)
+            yield Candidate(asks, arp(Ends(host, own)))
+            yield Candidate(FromNode(node.name), transport("TCP", Ends(host, own, node.mac), 443))
 
 
 def _of_node(node: Node, pods: list[Port], hints: _Hints) -> Iterator[Candidate]:

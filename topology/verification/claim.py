@@ -45,6 +45,7 @@ class About(Enum):
     EGRESSES = "egresses"
     MIRRORS = "mirrors"
     WAYS = "the ways to other nodes"
+    EXTERNALS = "external VTEPs"
 
 
 class Claim(NamedTuple):

@@ -16,6 +16,7 @@ from topology.model import (
     ConnectionKey,
     Egress,
     EndpointSlice,
+    ExternalVtep,
     Held,
     Hosting,
     Mirror,
@@ -91,6 +92,9 @@ def _mark_rest(change: Change, snapshot: Snapshot, concern: Concern) -> None:
             _commits((transit,), snapshot, concern)
             for peer in snapshot.peers.get(transit, {}):
                 _pair(ConnectionKey.between(transit, peer), snapshot, concern)
+        case ExternalVtep():
+            both = (change.before, change.after)
+            _externals({side.name for side in both if isinstance(side, ExternalVtep)}, snapshot, concern)
         case Node(name=name):
             _node(name, snapshot, concern)
             _ways(snapshot, concern)
@@ -248,6 +252,8 @@ def _changed_network(change: Change, name: str, snapshot: Snapshot, concern: Con
     _commits(_on_the_way((name, *snapshot.peers.get(name, {})), snapshot), snapshot, concern)
     _everywhere(_outer_services((name, *snapshot.peers.get(name, {})), snapshot), snapshot, concern)
     is_same = len({side.vnid for side in sides}) == len({side.space for side in sides}) == 1 == len(sides) - 1
+    if not is_same:
+        _externals(snapshot.externals_of.get(name, {}), snapshot, concern)
     if is_same and len({side.dscp for side in sides}) == 1:
         return
     projects: Iterable[str] = () if is_same else snapshot.projects_of.get(name, {})
@@ -262,6 +268,12 @@ def _outer_services(networks: Iterable[str], snapshot: Snapshot) -> set[ServiceK
     projects = {project for network in networks for project in snapshot.projects_of.get(network, {})}
     keys = {key for project in projects for key in snapshot.services_of.get(project, {})}
     return {key for key in keys if snapshot.services[key].external_local}
+
+
+def _externals(names: Collection[str], snapshot: Snapshot, concern: Concern) -> None:
+    """External VTEPs: every node sends to them, and is sent to."""
+    for node in snapshot.nodes if names else ():
+        _on(node, concern).externals.update(names)
 
 
 def _everywhere(services: Collection[ServiceKey], snapshot: Snapshot, concern: Concern) -> None:

@@ -275,6 +275,7 @@ def _claims(focus: Focus) -> tuple[Claim, ...]:
         (focus.nodes, About.PEERS),
         (focus.mirrors, About.MIRRORS),
         (focus.relayed, About.WAYS),
+        (focus.externals, About.EXTERNALS),
     )
     return tuple(claim for part, about in parts if part for claim in _BY_ABOUT[about])
 

@@ -10,6 +10,7 @@ from topology.verification import (
     delivery,
     egress,
     errors,
+    externals,
     gateways,
     ingress,
     limits,
@@ -37,6 +38,7 @@ CLAIMS: Final[tuple[Claim, ...]] = (
     *gateways.CLAIMS,
     *limits.CLAIMS,
     *mirrors.CLAIMS,
+    *externals.CLAIMS,
     _SENTINEL,
 )
 BY_PLACE: Final[dict[tuple[int, int], Claim]] = {(int(each.stage.table), each.stage.priority): each for each in CLAIMS}

@@ -15,7 +15,7 @@ from typing import Final
 from topology import fields
 from topology.compiler import Tables
 from topology.fields import IPV4_DST, IPV4_SRC
-from topology.model import HAIRPIN, NODE_PORTS, TUN_OFPORT, Port, PortKey
+from topology.model import HAIRPIN, NODE_PORTS, TUN_OFPORT, TUNNEL_OFPORTS, Port, PortKey
 from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
 from topology.packet import Packet, arriving, tunnelled
 from topology.pipeline import SERVICE_ZONE
@@ -215,5 +215,6 @@ def _at_switch(candidate: Candidate, snapshot: Snapshot) -> Packet:
             return arriving(candidate.packet, ofport)
         case FromNode():
             return arriving(candidate.packet, TUN_OFPORT)
-        case FromTunnel(node=node, vtep=vtep, vnid=vnid, space=space):
-            return tunnelled(candidate.packet, vnid, vtep, snapshot.nodes[node].underlay, space)
+        case FromTunnel(node=node, vtep=vtep, vnid=vnid, space=space, by=by):
+            packet = tunnelled(candidate.packet, vnid, vtep, snapshot.nodes[node].underlay, space)
+            return packet.set(fields.IN_PORT, TUNNEL_OFPORTS[by])

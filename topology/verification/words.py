@@ -9,7 +9,7 @@ from topology import fields
 from topology.fields import TRANSPORT
 from topology.flow import Flow
 from topology.model import ICMP_OFPORT, format_mac
-from topology.outcome import Delivered, Outcome, Sent, Where
+from topology.outcome import Delivered, Handed, Outcome, Sent, Where
 from topology.packet import Packet
 from topology.specification import FromNode, FromPort, FromTunnel, Ingress
 from topology.text import flow_text
@@ -59,6 +59,8 @@ def ingress_text(ingress: Ingress) -> str:
             return f"from port {ofport} of node {node}"
         case FromNode(node=node):
             return f"from node {node} itself"
+        case FromTunnel(node=node, vtep=vtep, vnid=vnid, space=None, by=by):
+            return f"by {by} to node {node}, from {vtep} with VNID {vnid}"
         case FromTunnel(node=node, vtep=vtep, vnid=vnid, space=space):
             return f"by the tunnel to node {node}, from {vtep} with VNID {vnid} to space {space}"
 
@@ -70,6 +72,8 @@ def outcome_text(outcome: Outcome) -> str:
             return f"delivered to container {port.container} ({port.interface}) on {node}"
         case Sent(node=node, where=where, source=source):
             return f"{_PLACES[where]} on {node}{'' if source is None else f', from {source}'}"
+        case Handed(node=node, external=name):
+            return f'sent by {node} to external VTEP "{name}"'
         case _:
             return f"dropped on {outcome.node}"
 

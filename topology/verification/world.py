@@ -53,6 +53,7 @@ class Focus:
     egresses: set[str] = field(default_factory=set)
     mirrors: set[str] = field(default_factory=set)
     relayed: bool = False  # the ways to all other nodes
+    externals: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
