@@ -148,6 +148,7 @@ SEEDS = tuple(range(20))
 FAULTS_OF_A_KIND = 2  # that are tried in every network
 NO_SERVICE = int(IPv4Address("172.30.0.77"))
 LEAST_FAULTS = 50  # that can be put into every network; 1468 in all of them when this was written
+LEAST_KINDS = 12  # of faults that flows of external VTEPs can have
 LEAST_CHANGES = 20  # of who reaches whom among these; 826 in all networks when all were walked
 
 
@@ -155,7 +156,7 @@ def numbers_of(snapshot: Snapshot) -> Numbers:
     return Numbers(
         tuple(sorted(network.vnid for network in snapshot.networks.values())),
         tuple(sorted({port.ofport for port in attached(snapshot) if port.ofport is not None} | {1, 2, ICMP_OFPORT})),
-        tuple(sorted(int(node.underlay) for node in snapshot.nodes.values())),
+        tuple(sorted(map(int, (*snapshot.node_by_underlay, *snapshot.external_by_address)))),
         tuple(sorted(int((port.cluster_addresses or port.addresses)[0]) for port in snapshot.ports.values())),
         tuple(sorted({*(int(service.address) for service in snapshot.services.values()), NO_SERVICE})),
     )
@@ -173,6 +174,30 @@ def alarms(fault: Fault, snapshot: Snapshot, tables: Tables) -> tuple[list[Findi
     """Return what the whole proof says of a fault, and the check of the section that it is in."""
     step = Step((), snapshot, snapshot, tables, fault.tables, {fault.node: {fault.section}})
     return findings(snapshot, fault.tables), check(step)
+
+
+def test_every_fault_in_what_an_external_vtep_puts_there_is_caught() -> None:
+    """Of every kind, in each of its flows; and most of those in what is sent or believed change who reaches whom."""
+    snapshot, chance = states()["external VTEPs of two networks"], Random(1)
+    tables, tried, changing = compile_all(snapshot), Counter[str](), Counter[int]()
+    fabric = Fabric(snapshot, tables)
+    walks = {probe: walk(fabric, probe) for probe in probes(snapshot)}
+    places = [
+        ("n1", section, entry)
+        for section in sorted(tables["n1"].sections)
+        for entry in tables["n1"].sections[section]
+        if section.feature == FeatureId.EXTERNALS
+    ]
+    for kind, place in product(FAULTS, places):
+        fault = inject_at(tables, place, kind, numbers_of(snapshot), chance)
+        if fault is not None:
+            whole, of_section = alarms(fault, snapshot, tables)
+            assert whole, fault
+            assert of_section, fault
+            tried[kind] += 1
+            changing[place[2].flow.table] += changes_reach(fault, snapshot, walks)
+    assert len(tried) >= LEAST_KINDS
+    assert {int(Table.TUNNEL_INGRESS), int(Table.ROUTING)} <= {table for table, many in changing.items() if many}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
