@@ -22,7 +22,7 @@ from topology.compiler import FlowTable, compile_node
 from topology.flow import Flow, match_fields
 from topology.model import ICMP_OFPORT, TUN_OFPORT, TUNNEL_OFPORTS
 from topology.packet import Packet
-from topology.pipeline import Table
+from topology.pipeline import MIRROR_VNID, Table
 from topology.switch import Switch
 from topology.text import flow_text, group_text, match_text, meter_text
 from topology.tracker import Look, Nat, Tracker
@@ -155,13 +155,24 @@ def told_by_openvswitch(bridge: Bridge, packet: Packet, state: str) -> Seen:
     last = text[text.rindex("\nFlow: ") if "\nFlow: " in text else 0 :]
     begun, ended = re.findall(r"^(?:Final f|F)low: (.*)$", last, re.M)
     sent = re.findall(r"^Datapath actions: (.*)$", text, re.M)
-    moved = re.findall(r"NXM_NX_TUN_ID\[0\.\.23\] is now (0x\w+)", text)
+    ports = tuple(bridge.ofports[port] for actions in sent for port in _outputs(actions))
     return Seen(
         tuple((int(table), int(cookie, 16)) for table, cookie in steps),
-        tuple(bridge.ofports[port] for actions in sent for port in _outputs(actions)),
+        ports,
         _numbers(begun if ended == "unchanged" else ended),
-        int(moved[-1], 16) if moved else 0,  # not told when it stays 0
+        _vnid(text, packet) if not {*TUNNEL_OFPORTS.values()}.isdisjoint(ports) else 0,
     )
+
+
+def _vnid(text: str, packet: Packet) -> int:
+    """Return the VNID that a packet leaves with: as it was moved or loaded last, or else as it came.
+
+    What is loaded for a copy is the copy's.
+    """
+    told = re.findall(r"NXM_NX_TUN_ID\[0\.\.23\] is now (0x\w+)|set_field:(0x\w+)->tun_id", text)
+    given = [int(moved or loaded, 16) for moved, loaded in told]
+    own = [vnid for vnid in given if vnid != MIRROR_VNID]
+    return own[-1] if own else packet.get(fields.TUNNEL_ID) or 0
 
 
 def _outputs(actions: str) -> Iterator[int]:
