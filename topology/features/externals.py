@@ -72,8 +72,8 @@ def touched(change: Change, snapshot: Snapshot) -> Iterator[Section]:
             for subject in subjects(node, snapshot):
                 yield Section(node, subject)
         case ExternalVtep() | Network():
-            for node in snapshot.nodes:
-                for name in _concerned(change, snapshot):
+            for name in _concerned(change, snapshot):
+                for node in snapshot.nodes:
                     yield Section(node, (_ARP, name))
 
 
