@@ -9,9 +9,9 @@ from tests.deploy.files import ROOT
 TEXT = (ROOT / "docs" / "operations.md").read_text()
 
 
-def blocks(language: str) -> list[str]:
+def blocks(language: str, text: str = TEXT) -> list[str]:
     """Return the contents of the fenced blocks in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def section(title: str, level: int) -> str:
@@ -32,8 +32,9 @@ def quoted(text: str) -> list[str]:
     return re.findall(r"`([^`\n]+)`", text)
 
 
-def commands() -> list[str]:
+def commands(text: str = TEXT) -> list[str]:
     """Return every command line of `heddle` in the console and shell blocks, without what it is piped into."""
-    lines = [line.removeprefix("$ ") for block in blocks("console") + blocks("sh") for line in block.splitlines()]
+    found = [*blocks("console", text), *blocks("sh", text)]
+    lines = [line.removeprefix("$ ") for block in found for line in block.splitlines()]
     found = [re.sub(r"^docker-compose exec (-T )?controller ", "", line) for line in lines]
     return [re.split(r" +[|#] ?", line)[0].strip() for line in found if line.startswith("heddle ")]

@@ -115,7 +115,8 @@ def test_a_removed_pod_is_gone_for_the_controller_too(deployment: Deployment, po
 
 def test_trace_tells_what_the_document_promises(deployment: Deployment, pods: dict[str, str]) -> None:
     assert pods
-    lines = [line for line in document.commands() if line.startswith("heddle trace")]
+    told = document.section("A pod cannot reach X", 3)
+    lines = [line for line in document.commands(told) if line.startswith("heddle trace")]
     ends = [deployment.heddle(*shlex.split(line)[1:]) for line in lines]
     assert [(end.returncode, end.stdout.splitlines()[-1].split()[0]) for end in ends] == [(5, "dropped"), (0, "sent")]
 
