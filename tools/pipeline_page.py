@@ -161,6 +161,8 @@ def _sample() -> Snapshot:
         requests.CreateEgress(Egress("blue", "blue", via=PodKey("red", "a"))),
         requests.ReportPort(key, "red", "a", "v1"),
         requests.PortSeen("n1", "v1", 3),
+        requests.SetMulticast("red", True),
+        requests.GroupsHeard("n1", (("v1", (IPv4Address("239.1.1.1"),)),)),
         requests.CreateMirror(Mirror("all", 0, PodKey("red", "b"), "red")),
         requests.SetPod(Pod(PodKey("red", "a"), ingress_bandwidth=10**6, egress_bandwidth=10**6)),
     )

@@ -126,6 +126,7 @@ ETH_IPV4: Final = 0x0800
 ETH_ARP: Final = 0x0806
 ETH_IPV6: Final = 0x86DD
 PROTO_ICMP: Final = 1
+PROTO_IGMP: Final = 2
 PROTO_TCP: Final = 6
 PROTO_UDP: Final = 17
 PROTO_ICMPV6: Final = 58

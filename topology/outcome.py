@@ -31,6 +31,13 @@ class Sent(NamedTuple):
     source: Address | None = None
 
 
+class Shared(NamedTuple):
+    """Members of a group got the packet, the sender left out: on which node it was sent, and who they are, in order."""
+
+    node: str
+    ports: tuple[PortKey, ...]
+
+
 class Dropped(NamedTuple):
     """Nobody got the packet: where it ended, and whose flow ended it (feature and subject)."""
 
@@ -39,4 +46,4 @@ class Dropped(NamedTuple):
     owner: tuple[int, tuple[str | int, ...]] | None = None
 
 
-Outcome: TypeAlias = Delivered | Sent | Dropped
+Outcome: TypeAlias = Delivered | Sent | Shared | Dropped

@@ -24,6 +24,11 @@ Where a mirror says so, SENT copies what a pod sends as soon as it is believed, 
 the mirror's number for its destination MAC and goes straight to the target's port, or by the tunnel to the target's
 node with the VNID of copies, by which it is accepted as a copy and as nothing else.
 
+Of networks with multicast, TRACKING takes aside what is for a group. What a pod says of its own membership goes to
+heddle-node by igmp0, and queries come from there. Anything else is copied, once to each other node that has members
+(GROUPS), with the sender's VNID and the group's own MAC, and to each member here (GROUP_MEMBERS). What came by the
+tunnel only goes to members here. Any other multicast is dropped (ROUTING).
+
 SERVICES asks conntrack about what goes to a service address: what belongs to a connection gets the endpoint's address
 right there (SERVICE_CONNECTIONS). What begins one is a packet to the service's network until DELIVERY has decided the
 pair; then BALANCING chooses an endpoint, commits, and the packet goes on to EGRESS_POLICY with its address. Where
@@ -97,10 +102,12 @@ class Table(IntEnum):
     SENT = 33
     ARP_RESPONDER = 35
     TRACKING = 36
+    GROUPS = 37
     CROSSING = 38
     LEAVING_ERRORS = 39
     SERVICES = 40
     SERVICE_CONNECTIONS = 42
+    GROUP_MEMBERS = 46
     EGRESS_POLICY = 50
     ROUTING = 60
     SERVICE_REPLIES = 65
@@ -135,11 +142,13 @@ TABLE_PURPOSE: Final[dict[Table, str]] = {
     Table.GATEWAY_REPLIES: "Accepts from a gateway pod the replies to what it was given, for networks that it serves.",
     Table.SENT: "Copies what pods send, where a mirror says so.",
     Table.ARP_RESPONDER: "Answers ARP, per address space.",
-    Table.TRACKING: "Commits what pods begin of networks that may begin more than they may be asked.",
+    Table.TRACKING: "Takes multicast aside; commits what pods begin of networks that may begin more than be asked.",
+    Table.GROUPS: "Sends what is for a group to each other node that has members.",
     Table.CROSSING: "From one address space to another: a pod's own, a connected network's, the shared one.",
     Table.LEAVING_ERRORS: "Sends ICMP errors whose ends were translated to the translator of quotes.",
     Table.SERVICES: "Asks conntrack about what goes to service addresses.",
     Table.SERVICE_CONNECTIONS: "Lets pass what belongs to a connection; finds the network that another begins with.",
+    Table.GROUP_MEMBERS: "Copies what is for a group to each of its members on this node.",
     Table.EGRESS_POLICY: "The sender's network policy.",
     Table.ROUTING: "Decides by destination: this node's pods, other nodes' pods, nodes, outside.",
     Table.SERVICE_REPLIES: "Gives answers of endpoints the service's address again.",
@@ -223,6 +232,20 @@ EGRESS_MAC: Final = 0x0A5B_0000_0000
 MIRROR_VNID: Final = 1
 MIRROR_MAC: Final = 0x0A5C_0000_0000
 
+# What is for a group keeps its own MAC between nodes too: this prefix, and the group's low 23 bits (RFC 1112,
+# section 6.4).
+GROUP_MAC: Final = 0x0100_5E00_0000
+GROUP_MAC_BITS: Final = 23
+ALL_SYSTEMS_MAC: Final = GROUP_MAC | 1  # of 224.0.0.1, to which queries go
+# What a port says of groups goes to igmp0 with this prefix and its ofport for the source MAC, and a query for it comes
+# from there with this prefix and its ofport for the destination MAC.
+REPORT_MAC: Final = 0x0E01_0000_0000
+QUERY_MAC: Final = 0x0E02_0000_0000
+# Meters of reports, by ofport, beyond those of limits. A hundred reports at once, and some fifty a second.
+REPORT_METERS: Final = 1 << 17
+REPORT_RATE: Final = 32
+REPORT_BURST: Final = 64
+
 # In OUTPUT_PORT, no port: the load balancer. Ports have numbers up to 0xffffff00 (OpenFlow 1.5.1, 7.2.1).
 BALANCER: Final = 0xFFFF_FF10
 
@@ -263,6 +286,7 @@ class FeatureId(IntEnum):
     GATEWAYS = 22
     LIMITS = 30
     MIRRORS = 31
+    MULTICAST = 32
     OUTSIDE = 40
     LEARNT = 254
     SENTINEL = 255
@@ -283,15 +307,25 @@ _CONNECTIONS, _SERVICES = FeatureId.CONNECTIONS, FeatureId.SERVICES
 _SPACES, _BLOCKS, _TRACKING = FeatureId.SPACES, FeatureId.BLOCKS, FeatureId.TRACKING
 _ERRORS, _EGRESS, _OUTSIDE = FeatureId.ERRORS, FeatureId.EGRESS, FeatureId.OUTSIDE
 _LIMITS, _MIRRORS, _GATEWAYS = FeatureId.LIMITS, FeatureId.MIRRORS, FeatureId.GATEWAYS
+_MULTICAST = FeatureId.MULTICAST
 
 DISPATCH_TUNNEL: Final = Stage(Table.DISPATCH, 110, _BASE, "from vxlan0 or geneve0: TUNNEL_INGRESS")
 DISPATCH_ICMP: Final = Stage(Table.DISPATCH, 105, _ERRORS, "from icmp0: ICMP_INGRESS")
+GROUP_QUERY: Final = Stage(
+    Table.DISPATCH, 104, _MULTICAST, "from igmp0, a query for a port of a network with multicast: to it"
+)
 DISPATCH_NODE: Final = Stage(Table.DISPATCH, 100, _BASE, "from tun0: NODE_INGRESS")
 DISPATCH_LIMITED: Final = Stage(Table.DISPATCH, 20, _LIMITS, "from a pod that may send so much only: metered, as any")
 DISPATCH_POD: Final = Stage(Table.DISPATCH, 10, _BASE, "from any other port: POD_INGRESS")
 
 TUNNEL_COPY: Final = Stage(
     Table.TUNNEL_INGRESS, 110, _MIRRORS, "a copy that a mirror's node sent, by the mirror's number: to its target"
+)
+GROUP_ARRIVES: Final = Stage(
+    Table.TUNNEL_INGRESS,
+    108,
+    _MULTICAST,
+    "for a group, from a node with ports of the sender's network: GROUP_MEMBERS",
 )
 TUNNEL_NO_COPY: Final = Stage(Table.TUNNEL_INGRESS, 105, _BASE, "any other copy: dropped")
 TUNNEL_PEER: Final = Stage(
@@ -351,7 +385,16 @@ ARP_ANSWER: Final = Stage(
 )
 
 TRACK: Final = Stage(Table.TRACKING, 100, _TRACKING, "from a network with one-way connections: committed in its zone")
+GROUP_REPORT: Final = Stage(
+    Table.TRACKING, 210, _MULTICAST, "IGMP, from a port of a network with multicast: metered, by igmp0 to heddle-node"
+)
+GROUP_ANY: Final = Stage(Table.TRACKING, 200, _MULTICAST, "to a group, from a network with multicast: GROUPS")
 NO_TRACK: Final = Stage(Table.TRACKING, 10, _BASE, "any other: on to CROSSING")
+
+GROUP_SENT: Final = Stage(
+    Table.GROUPS, 100, _MULTICAST, "to a group with members: a copy to each other node that has some, and GROUP_MEMBERS"
+)
+GROUP_MEMBER: Final = Stage(Table.GROUP_MEMBERS, 100, _MULTICAST, "to a group with members here: a copy to each")
 
 CROSS_NOT: Final = Stage(Table.CROSSING, 200, _SPACES, "within the sender's own range")
 CROSS_SELF: Final = Stage(Table.CROSSING, 160, _PORTS, "to the pod's own cluster address: back to it")

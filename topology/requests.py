@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from ipaddress import IPv4Address
 from typing import TypeAlias
 
 from topology.labels import Labels
@@ -110,7 +111,7 @@ class NodeFound:
 class CreateNetwork:
     """Make a network, with projects that are to be on it (they are made too); the VNID is allotted unless given.
 
-    For `subnets`, `flat`, `mtu` (bytes), `provider` and `dscp` see `model.Network`.
+    For `subnets`, `flat`, `mtu` (bytes), `provider`, `dscp` and `multicast` see `model.Network`.
     """
 
     name: str
@@ -122,6 +123,7 @@ class CreateNetwork:
     mtu: int | None = None
     provider: str = DEFAULT_PROVIDER
     dscp: int | None = None
+    multicast: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,15 @@ class SetDscp:
 
     name: str
     dscp: int | None
+    provider: str = DEFAULT_PROVIDER
+
+
+@dataclass(frozen=True, slots=True)
+class SetMulticast:
+    """Let what a network's pods send to groups get to members, or no longer. `provider` is who asks."""
+
+    name: str
+    multicast: bool
     provider: str = DEFAULT_PROVIDER
 
 
@@ -341,6 +352,14 @@ class ForgetPort:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupsHeard:
+    """A node says which groups its ports have joined, by the names of host interfaces: all that it knows of."""
+
+    node: str
+    members: tuple[tuple[str, tuple[IPv4Address, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PortSeen:
     """A switch says that it has an interface, and its number. Interfaces nobody reported change nothing."""
 
@@ -388,6 +407,7 @@ Request: TypeAlias = (
     | DeleteNetwork
     | SetGlobal
     | SetDscp
+    | SetMulticast
     | CreateProject
     | SetProjectLabels
     | DeleteProject
@@ -410,6 +430,7 @@ Request: TypeAlias = (
     | DeleteMirror
     | ReportPort
     | ForgetPort
+    | GroupsHeard
     | PortSeen
     | PortVanished
     | SwitchPorts

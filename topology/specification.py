@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final, NamedTuple, TypeAlias
 
 from topology import fields
+from topology.gathering import gathered
 from topology.holding import holder, spread
 from topology.model import (
     DEFAULT_NETWORK,
@@ -30,7 +31,7 @@ from topology.model import (
     Scope,
     Service,
 )
-from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
+from topology.outcome import Delivered, Dropped, Outcome, Sent, Shared, Where
 from topology.packet import Packet
 from topology.snapshot import Snapshot
 from topology.targets import Target, any_place, targets, targets_on
@@ -133,6 +134,9 @@ def copies(snapshot: Snapshot, packet: Packet, ingress: Ingress, outcome: Outcom
         sender = next((port for port in snapshot.ports.values() if (port.node, port.ofport) == place), None)
     if sender is not None and is_believed(sender, packet):
         found += [_target(snapshot, mirror) for mirror in _mirrors(snapshot, sender) if mirror.sent]
+    members = None if sender is None or not is_believed(sender, packet) else gathered(snapshot, sender, packet)
+    for member in members or ():  # the sender too, if it is one: its kernel gives it what it sends
+        found += [_target(snapshot, mirror) for mirror in _mirrors(snapshot, member) if mirror.received]
     if isinstance(outcome, Delivered):
         receiver = snapshot.ports[outcome.port]
         is_back = receiver == sender and _ends(packet)[1] in receiver.cluster_addresses
@@ -194,6 +198,10 @@ class _World:
         if packet.get(fields.ETH_TYPE) == fields.ETH_ARP:
             own = tuple(subnet.cidr for subnet in near[0].subnets) if near else self.snapshot.cluster.cluster_cidrs
             return Delivered(node.name, port.key) if _is_asked(packet, own) else Dropped(node.name)
+        members = gathered(self.snapshot, port, packet)
+        if members is not None:
+            others = tuple(member.key for member in members if member != port)
+            return Shared(node.name, others) if others else Dropped(node.name)
         destination = _ends(packet)[1]
         message = _Message(packet, port.network, port)
         for network in near:

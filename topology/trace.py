@@ -16,9 +16,9 @@ from topology.compiler import SectionKey, Tables
 from topology.fields import TRANSPORT
 from topology.flow import Entry
 from topology.model import ICMP_OFPORT, NODE_PORTS, TUN_OFPORT, TUNNEL_OFPORTS, Address, Node, Port, mac_of
-from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
+from topology.outcome import Delivered, Dropped, Outcome, Sent, Shared, Where
 from topology.packet import Ends, Packet, arriving, icmp, requoted, transport, tunnelled
-from topology.pipeline import FeatureId, Table
+from topology.pipeline import GROUP_MAC, GROUP_MAC_BITS, FeatureId, Table
 from topology.requests import Reason, Refused
 from topology.snapshot import Snapshot
 from topology.switch import Output, Passage, Switch
@@ -78,11 +78,15 @@ class Fabric:
         """Follow a packet that comes in at a node by its in_port. Raises KeyError when there is no such node."""
         steps: list[Step] = []
         copies: list[Outcome] = []
+        members: list[tuple[Outcome, Packet]] = []
         for _ in range(_MOST_NODES):
             passage = self.switch(node).process(packet, trackers.get(node, NOTHING_TRACKED))
             trackers = trackers.set(node, passage.tracker)
             steps.extend(Step(node, *step) for step in passage.steps)
-            copies.extend(self._copy(node, copy) for copy in passage.copies)
+            for copy in passage.copies:
+                more, got = self._copies(node, copy)
+                copies.extend(more)
+                members.extend(got)
             output = _only_output(passage)
             if output is not None and output.port == ICMP_OFPORT:
                 back = requoted(output.packet)
@@ -92,6 +96,10 @@ class Fabric:
                 packet = arriving(back, ICMP_OFPORT)
                 continue
             peer = None if output is None else self._peer(output)
+            if output is None and members:
+                ports = sorted(each.port for each, _ in members if isinstance(each, Delivered))
+                shared = Shared(node, tuple(ports))
+                return Trace(shared, members[0][1], tuple(steps), trackers, tuple(copies))
             if output is None or peer is None:
                 outcome = self._outcome(node, passage, output)
                 end = packet if output is None else output.packet
@@ -101,16 +109,36 @@ class Fabric:
             node = peer.name
         raise RecursionError(f"a packet passed {_MOST_NODES} nodes")
 
-    def _copy(self, node: str, copy: Output) -> Outcome:
-        """Follow a copy: out by a port of the node, or on another node."""
+    def _copies(self, node: str, copy: Output) -> tuple[list[Outcome], list[tuple[Outcome, Packet]]]:
+        """Follow a copy: what became of those that mirrors took, and which members of a group got theirs, and how."""
         peer = self._peer(copy)
+        if not _is_for_group(copy.packet):
+            return [self._copy(node, copy, peer)], []
+        if peer is None:
+            port = self.snapshot.port_by_ofport.get((node, copy.port))
+            return [], [] if port is None else [(Delivered(node, port), copy.packet)]
+        copies: list[Outcome] = []
+        members: list[tuple[Outcome, Packet]] = []
+        for each in self._arrive(node, copy, peer).copies:
+            if self._peer(each) is not None:
+                raise RecursionError("what came by the tunnel for a group leaves by it again")
+            more, got = self._copies(peer.name, each)
+            copies.extend(more)
+            members.extend(got)
+        return copies, members
+
+    def _copy(self, node: str, copy: Output, peer: Node | None) -> Outcome:
         if peer is None:
             port = self.snapshot.port_by_ofport.get((node, copy.port))
             return Dropped(node) if port is None else Delivered(node, port)
+        passage = self._arrive(node, copy, peer)
+        return self._outcome(peer.name, passage, _only_output(passage))
+
+    def _arrive(self, node: str, copy: Output, peer: Node) -> Passage:
+        """Let a copy come to another node by the tunnel."""
         vnid, sender = copy.packet.get(fields.TUNNEL_ID) or 0, self.snapshot.nodes[node]
         arrived = tunnelled(copy.packet, vnid, sender.underlay, peer.underlay).set(fields.IN_PORT, copy.port)
-        passage = self.switch(peer.name).process(arrived)
-        return self._outcome(peer.name, passage, _only_output(passage))
+        return self.switch(peer.name).process(arrived)
 
     def _peer(self, output: Output) -> Node | None:
         """Return the node that a tunnel packet goes to."""
@@ -184,6 +212,11 @@ def destined(snapshot: Snapshot, node: Node, packet: Packet) -> Where:
     known = (*snapshot.cluster.service_cidrs, *NODE_PORTS.values())
     services = (cidr for cidr in known if cidr.version == address.version)
     return Where.SERVICE if any(address in cidr for cidr in services) else Where.OUTSIDE
+
+
+def _is_for_group(packet: Packet) -> bool:
+    """Whether a copy is a group's, and not a mirror's: those have a MAC of their own."""
+    return (packet.get(fields.ETH_DST) or 0) >> GROUP_MAC_BITS == GROUP_MAC >> GROUP_MAC_BITS
 
 
 def _only_output(passage: Passage) -> Output | None:

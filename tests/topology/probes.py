@@ -55,6 +55,7 @@ def _destinations(snapshot: Snapshot, source: Port) -> set[Address]:
         *(service.address for service in snapshot.services.values()),
         STRANGER,
         IPv4Address("224.0.0.251"),
+        *(group for each in snapshot.memberships.values() for group in each.groups),
         IPv4Address("10.128.1.200"),
     }
 

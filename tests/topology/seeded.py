@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import IPv4Address
 from random import Random
 
 from tests.topology.strategies import (
@@ -13,6 +14,7 @@ from tests.topology.strategies import (
     EGRESSES,
     ENDPOINT_PORTS,
     ENDPOINTS,
+    GROUPS,
     NETWORKS,
     NODE_PORT_NUMBERS,
     NODES,
@@ -68,7 +70,7 @@ def network(chance: Random) -> Snapshot:
     snapshot = after(empty(), *asked)
     found = [each for service in sorted(snapshot.services) for each in _endpoints(chance, service, snapshot)]
     egresses = [_egress(chance) for _ in range(chance.choice((0, 1, 2)))]
-    return after(snapshot, *found, *egresses, *_limits(snapshot), *_mirrored(snapshot))
+    return after(snapshot, *found, *egresses, *_limits(snapshot), *_mirrored(snapshot), *_gathered(snapshot))
 
 
 def _egress(chance: Random) -> requests.CreateEgress:
@@ -93,6 +95,20 @@ def _mirrored(snapshot: Snapshot) -> Iterator[requests.CreateMirror]:
     pods = [PodKey(*pod) for pod in sorted(snapshot.port_by_pod)]
     yield requests.CreateMirror(Mirror("m1", 0, pods[0], "red"))
     yield requests.CreateMirror(Mirror("m2", 0, pods[1], None, pods[-1], received=False))
+
+
+def _gathered(snapshot: Snapshot) -> Iterator[Request]:
+    """Let pods of red and blue join groups: every second the first one, every third the second one."""
+    yield from (requests.SetMulticast(name, True) for name in ("red", "blue"))
+    names = [snapshot.ports[key].host_interface for key in sorted(snapshot.ports)]
+    for node in sorted(snapshot.nodes):
+        own = {snapshot.ports[key].host_interface for key in snapshot.ports_on.get(node, {})}
+        joined = ((name, _some_groups(names.index(name))) for name in sorted(own))
+        yield requests.GroupsHeard(node, tuple((name, groups) for name, groups in joined if groups))
+
+
+def _some_groups(place: int) -> tuple[IPv4Address, ...]:
+    return (*(() if place % 2 else GROUPS[:1]), *(() if place % 3 else GROUPS[1:2]))
 
 
 def _endpoints(chance: Random, service: ServiceKey, snapshot: Snapshot) -> list[requests.PutEndpoints]:
@@ -168,11 +184,13 @@ def request(chance: Random) -> Request:
         requests.NodeFound(node),
         requests.SetPod(_limited(chance, container)),
         requests.SetDscp(one, chance.choice((None, 0, 46))),
+        requests.SetMulticast(one, chance.random() < 0.7),
+        requests.GroupsHeard(node, ((f"v{container}", _some_groups(chance.randrange(6))),)),
         requests.SetNode(node, chance.choice((None, "vxlan", "geneve"))),
         requests.CreateMirror(_mirror(chance, one)),
         requests.DeleteMirror(chance.choice(("m1", "m2"))),
     )
-    weights = (4, 4, 1, 1, 3, 2, 3, 2, 2, 2, 1, 1, 1, 1, 1, 2, 1, 3, 1, 3, 1, 2, 1, 3, 1, 2, 2, 1)
+    weights = (4, 4, 1, 1, 3, 2, 3, 2, 2, 2, 1, 1, 1, 1, 1, 2, 1, 3, 1, 3, 1, 2, 1, 3, 1, 1, 3, 2, 2, 1)
     return chance.choices(made, weights)[0]
 
 

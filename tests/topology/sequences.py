@@ -15,7 +15,7 @@ States = Sequence[Snapshot]
 # What a snapshot holds, dependants behind what they depend on.
 TABLES = (
     *("networks", "projects", "moves", "bindings", "pods", "nodes", "blocks", "connections", "services"),
-    *("slices", "outages", "egresses", "mirrors", "quarantined", "watermarks", "ports"),
+    *("slices", "outages", "egresses", "mirrors", "quarantined", "watermarks", "ports", "memberships"),
 )
 
 

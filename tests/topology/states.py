@@ -295,6 +295,18 @@ STEPS: Final[tuple[tuple[str, str | None, tuple[Request, ...]], ...]] = (
             requests.SetPod(Pod(PodKey("blue", "b"), egress_bandwidth=10**15)),
         ),
     ),
+    (
+        "members of groups",
+        "joined networks",
+        (
+            requests.SetMulticast("red", True),
+            requests.SetMulticast("blue", True),
+            *_pod("c", "red", "n1", 5),
+            requests.SetPod(Pod(PodKey("red", "c"), ingress_bandwidth=10_000_000)),
+            requests.GroupsHeard("n1", (("va", (ip("239.1.1.1"),)), ("vc", (ip("239.1.1.1"),)))),
+            requests.GroupsHeard("n2", (("vb", (ip("239.1.1.1"), ip("239.1.1.2"))),)),
+        ),
+    ),
     ("red may ask blue, which is global", "red may ask blue", (requests.SetGlobal("blue", True),)),
 )
 

@@ -6,7 +6,7 @@ is made by `admit` and `apply` alone, as the controller makes it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
@@ -72,6 +72,7 @@ CONTAINERS = ("c1", "c2", "c3")
 INTERFACES = {"eth0": "v", "net1": "w", "net2": "x"}  # of pods, and how the host's side begins
 BINDINGS = ("b1", "b2", "b3")
 MIRRORS = ("m1", "m2", "m3")
+GROUPS = tuple(map(IPv4Address, ("239.1.1.1", "239.1.1.2", "239.129.1.1")))  # the last has the MAC of the first
 LABEL_KEYS = ("team", "tier")
 LABEL_VALUES = ("a", "b", "")
 SERVICES = ("web", "dns")
@@ -268,6 +269,13 @@ def egresses() -> st.SearchStrategy[requests.CreateEgress]:
     return st.builds(requests.CreateEgress, made | led)
 
 
+def heard_groups() -> st.SearchStrategy[requests.GroupsHeard]:
+    """Draw what a node says of who has joined which groups."""
+    some = st.lists(st.sampled_from(GROUPS), min_size=1, max_size=3, unique=True).map(tuple)
+    members = st.lists(st.tuples(interfaces, some), max_size=4, unique_by=lambda member: member[0]).map(tuple)
+    return st.builds(requests.GroupsHeard, nodes, members)
+
+
 def advances() -> st.SearchStrategy[requests.AdvanceMove]:
     """Draw that a stage of a move is in force."""
     transits = st.sampled_from([f"transit-{vnid}" for vnid in range(10, 18)])
@@ -308,10 +316,14 @@ def any_request() -> st.SearchStrategy[Request]:
             st.booleans(),
             st.sampled_from((None, 1400)),
             dscp=DSCPS,
+            multicast=st.booleans(),
         ),
         st.builds(requests.DeleteNetwork, networks, st.booleans()),
         st.builds(requests.SetGlobal, networks, st.booleans()),
         st.builds(requests.SetDscp, networks, DSCPS),
+        st.builds(requests.SetMulticast, networks, st.booleans()),
+        heard_groups(),
+        heard_groups(),
         st.builds(requests.CreateProject, projects, st.none() | networks, st.none() | labels),
         st.builds(requests.SetProjectLabels, projects, labels),
         st.builds(requests.CreateBinding, bindings()),
@@ -418,13 +430,22 @@ def snapshots(draw: st.DrawFn, nodes: int = 3) -> Snapshot:
         if not once_in(draw, 6):  # most ports are on their switch already
             interface = snapshot.ports[key].host_interface
             snapshot = after(snapshot, requests.PortSeen(key.node, interface, 3 + number))
+    for node in NODES[:nodes]:
+        snapshot = after(snapshot, requests.GroupsHeard(node, tuple(_joins(draw, node, snapshot))))
     return after(snapshot, *draw(_LATER))
+
+
+def _joins(draw: st.DrawFn, node: str, snapshot: Snapshot) -> Iterator[tuple[str, tuple[IPv4Address, ...]]]:
+    """Let most pods of a node join the first group, or the second, or both."""
+    for key in sorted(snapshot.ports_on.get(node, {})):
+        yield snapshot.ports[key].host_interface, pick(draw, (GROUPS[:1], GROUPS[:2], GROUPS[1:2], ()))
 
 
 def _tenant(draw: st.DrawFn, name: str, *projects: str) -> requests.CreateNetwork:
     subnets = pick(draw, (*RANGES[:4], *RANGES))
     dscp = pick(draw, (None, None, 0, 46))
-    return requests.CreateNetwork(name, None, False, projects, subnets, bool(subnets) and once_in(draw, 4), dscp=dscp)
+    flat, multicast = bool(subnets) and once_in(draw, 4), pick(draw, (True, False, True))
+    return requests.CreateNetwork(name, None, False, projects, subnets, flat, dscp=dscp, multicast=multicast)
 
 
 # --- packets -------------------------------------------------------------------------------------
@@ -503,6 +524,9 @@ def _packet(draw: st.DrawFn, snapshot: Snapshot, source: Address, mac: int, port
         service = snapshot.services[pick(draw, sorted(snapshot.services))]
         offer = pick(draw, service.ports)
         return transport(offer.protocol, Ends(source, service.address, mac), offer.port)
+    if port is not None and once_in(draw, 5):
+        packet = transport("UDP", Ends(source, pick(draw, GROUPS), mac), 5000)
+        return packet.set(fields.IP_PROTO, fields.PROTO_IGMP) if once_in(draw, 5) else packet
     ends = Ends(source, _address(draw, snapshot, port), mac)
     kind = pick(draw, _KINDS)
     if kind == "ICMP":

@@ -83,6 +83,7 @@ def recomputed(snapshot: Snapshot) -> dict[str, dict[Any, Any]]:
         "slices_in": Counter(key.project for key in snapshot.slices),
         "mirrors_of": grouped([(each.pod or each.network, name) for name, each in snapshot.mirrors.items()]),
         "mirrors_to": grouped([(each.target, name) for name, each in snapshot.mirrors.items()]),
+        **recomputed_groups(snapshot),
         "ports_on": grouped([(port.node, port.key) for port in ports]),
         "port_by_interface": {(port.node, port.host_interface): port.key for port in ports},
         "port_by_ofport": {(port.node, port.ofport): port.key for port in ports if port.ofport is not None},
@@ -191,9 +192,18 @@ def check_indexes(snapshot: Snapshot) -> None:
         assert plain(getattr(snapshot, name)) == wanted, name
 
 
+def recomputed_groups(snapshot: Snapshot) -> dict[str, Any]:
+    """Return the indexes of memberships; those of ports that are not there yet stand in none."""
+    joined = [(snapshot.ports[key], each) for key, each in snapshot.memberships.items() if key in snapshot.ports]
+    return {
+        "listeners": grouped([((port.network, group), port.key) for port, each in joined for group in each.groups]),
+        "groups_of": grouped([(port.network, group) for port, each in joined for group in each.groups]),
+    }
+
+
 OBJECTS = (
     *("cluster", "nodes", "networks", "projects", "moves", "connections", "blocks", "ports", "services"),
-    *("slices", "quarantined", "watermarks", "pods", "bindings", "egresses", "mirrors", "outages"),
+    *("slices", "quarantined", "watermarks", "pods", "bindings", "egresses", "mirrors", "outages", "memberships"),
 )
 
 

@@ -94,7 +94,14 @@ def _new_transit(snapshot: Snapshot, project: str, target: Network) -> Network:
     while True:
         vnid = free_vnid(snapshot)
         if f"transit-{vnid}" not in snapshot.networks:
-            return Network(f"transit-{vnid}", vnid, mtu=target.mtu, transit_for=project, dscp=target.dscp)
+            return Network(
+                f"transit-{vnid}",
+                vnid,
+                mtu=target.mtu,
+                transit_for=project,
+                dscp=target.dscp,
+                multicast=target.multicast,
+            )
         snapshot, _ = apply_all(snapshot, (Put(Watermark(VNIDS, vnid)),))
 
 

@@ -68,6 +68,7 @@ def create_network(snapshot: Snapshot, request: CreateNetwork) -> tuple[Event, .
         mtu=request.mtu,
         provider=request.provider,
         dscp=request.dscp,
+        multicast=request.multicast,
     )
     counted = () if request.vnid is not None else (Put(Watermark(VNIDS, vnid)),)
     events: tuple[Event, ...] = (*counted, Put(network))
@@ -170,7 +171,7 @@ def _same_network(
     check_takes_in(old)
     check_provider(old, request.provider, "asks for")
     same = (request.vnid is None or request.vnid == old.vnid) and request.is_global == old.is_global
-    asked, present = ((one.subnets, one.flat, one.mtu, one.dscp) for one in (request, old))
+    asked, present = ((one.subnets, one.flat, one.mtu, one.dscp, one.multicast) for one in (request, old))
     same &= asked == present
     if same and all(project in snapshot.homes_of.get(old.name, {}) for project in projects):
         return ()

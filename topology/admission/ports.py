@@ -15,6 +15,7 @@ from topology.allocation import any_taken, block_length
 from topology.binding import attachments
 from topology.model import (
     ICMP_OFPORT,
+    IGMP_OFPORT,
     SHARED_SPACE,
     TUN_OFPORT,
     TUNNEL_OFPORTS,
@@ -38,8 +39,8 @@ from topology.requests import (
 from topology.snapshot import Event, Put, Remove, Snapshot, apply_all, places
 
 # Interfaces of the node itself: whoever has one of them as a "pod" would take the node's place.
-_NODE_INTERFACES: Final = frozenset({"br0", "br-ex", "tun0", "vxlan0", "icmp0", "lo"})
-_NODE_OFPORTS: Final = frozenset({*TUNNEL_OFPORTS.values(), TUN_OFPORT, ICMP_OFPORT})
+_NODE_INTERFACES: Final = frozenset({"br0", "br-ex", "tun0", "vxlan0", "icmp0", "igmp0", "lo"})
+_NODE_OFPORTS: Final = frozenset({*TUNNEL_OFPORTS.values(), TUN_OFPORT, ICMP_OFPORT, IGMP_OFPORT})
 _LAST_OFPORT: Final = 0xFFFFFF00  # OFPP_MAX (OpenFlow 1.5.1, 7.2.1)
 
 

@@ -50,7 +50,9 @@ def _of_move(snapshot: Snapshot, move: Move) -> Iterator[Event]:
     # It may begin nothing that neither end may begin, so an end has a zone if it needs one. It takes that one, and what
     # pods began on the source is known on it.
     zone = next((end.zone for end in ends if needs_zone(end.name, snapshot)), None)
-    as_wanted = replace(transit, is_global=is_global(snapshot, move), zone=zone, dscp=ends[1].dscp)
+    as_wanted = replace(
+        transit, is_global=is_global(snapshot, move), zone=zone, dscp=ends[1].dscp, multicast=ends[1].multicast
+    )
     if transit != as_wanted:
         yield Put(as_wanted)
     wanted = {connection.key: connection for connection in _connections(snapshot, move)}

@@ -28,6 +28,7 @@ from topology.features import (
     guard,
     limits,
     mirrors,
+    multicast,
     networks,
     node,
     outside,
@@ -102,6 +103,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     gateways,
     limits,
     mirrors,
+    multicast,
 )
 _COMMON: Final[tuple[CommonFeature, ...]] = (base, guard, arp, tunnels, services, errors, outside)
 BY_ID: Final[dict[int, Feature]] = {int(feature.ID): feature for feature in FEATURES}

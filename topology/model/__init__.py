@@ -26,6 +26,15 @@ from topology.model.addressing import (
 )
 from topology.model.egress import MOST_EGRESS_ADDRESSES, MOST_EGRESS_NODES, Egress
 from topology.model.mirrors import LAST_MIRROR, MOST_MIRRORS, Mirror
+from topology.model.multicast import (
+    GROUPS,
+    LOCAL_GROUPS,
+    MOST_AUDIENCE,
+    MOST_NETWORK_GROUPS,
+    MOST_PORT_GROUPS,
+    Membership,
+    is_group,
+)
 from topology.model.networks import (
     EVERYTHING,
     MOST_DSCP,
@@ -42,6 +51,7 @@ from topology.model.networks import (
 from topology.model.nodes import (
     GENEVE_OFPORT,
     ICMP_OFPORT,
+    IGMP_OFPORT,
     TUN_OFPORT,
     TUNNEL_OFPORTS,
     VXLAN_OFPORT,
@@ -101,6 +111,7 @@ Subject: TypeAlias = (
     | Binding
     | Connection
     | Port
+    | Membership
     | Service
     | EndpointSlice
     | Egress
@@ -118,13 +129,17 @@ __all__ = [
     "FIRST_VNID",
     "GENEVE_OFPORT",
     "GLOBAL_VNID",
+    "GROUPS",
     "HAIRPIN",
     "ICMP_OFPORT",
+    "IGMP_OFPORT",
     "LAST_MIRROR",
     "LAST_VNID",
     "LEAST_BANDWIDTH",
+    "LOCAL_GROUPS",
     "MIRRORS",
     "MOST_AFFINITY",
+    "MOST_AUDIENCE",
     "MOST_BANDWIDTH",
     "MOST_DSCP",
     "MOST_EGRESS_ADDRESSES",
@@ -133,6 +148,8 @@ __all__ = [
     "MOST_ENDPOINT_PORTS",
     "MOST_EXTERNAL",
     "MOST_MIRRORS",
+    "MOST_NETWORK_GROUPS",
+    "MOST_PORT_GROUPS",
     "MOST_SOURCES",
     "NAME_LABEL",
     "NODE_PORTS",
@@ -156,6 +173,7 @@ __all__ = [
     "EndpointSlice",
     "Held",
     "Hosting",
+    "Membership",
     "Mirror",
     "Move",
     "NamedPort",
@@ -184,6 +202,7 @@ __all__ = [
     "either",
     "format_mac",
     "in_order",
+    "is_group",
     "mac_of",
     "prefixes_in_order",
 ]

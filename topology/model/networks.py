@@ -27,6 +27,7 @@ class Network:
     shared space besides. `flat`: an address may be on any node; otherwise nodes hold blocks of addresses.
     `mtu` in bytes bounds that of its pods; None: what the node offers. `zone` is its conntrack zone, if it needs one.
     `dscp` (0 to 63) is what its pods' packets carry; None: what they have written there themselves.
+    `multicast`: what its pods send to a group gets to those that joined it.
     `provider` supplies its specification. `terminating`: it takes nobody new, and goes when nobody uses it any more.
     `transit_for` names the project whose pods pass through it on their way to another network (see `Move`).
     """
@@ -42,6 +43,7 @@ class Network:
     terminating: bool = False
     transit_for: str | None = None
     dscp: int | None = None
+    multicast: bool = False
 
     @property
     def is_transit(self) -> bool:

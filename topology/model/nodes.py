@@ -12,6 +12,7 @@ Encapsulation: TypeAlias = Literal["vxlan", "geneve"]  # RFC 7348, RFC 8926
 
 VXLAN_OFPORT: Final = 1
 TUN_OFPORT: Final = 2
+IGMP_OFPORT: Final = 65002  # igmp0
 ICMP_OFPORT: Final = 65000  # icmp0; beyond the numbers that a switch gives to pods by itself
 GENEVE_OFPORT: Final = 65001  # so is geneve0, for bridges have it that had pods before
 TUNNEL_OFPORTS: Final[dict[Encapsulation, int]] = {"vxlan": VXLAN_OFPORT, "geneve": GENEVE_OFPORT}

@@ -12,6 +12,7 @@ from topology.model import (
     Connection,
     Egress,
     EndpointSlice,
+    Membership,
     Mirror,
     Move,
     Network,
@@ -27,6 +28,7 @@ from topology.model import (
 from topology.snapshot.bindings import keep_binding, keep_pod, keep_project
 from topology.snapshot.events import Change, Event
 from topology.snapshot.holding import keep_outage
+from topology.snapshot.multicast import keep_membership
 from topology.snapshot.objects import (
     keep_block,
     keep_cluster,
@@ -76,6 +78,7 @@ _KEEPERS: Final[dict[type, Callable[[Snapshot, Event], tuple[Snapshot, tuple[Cha
     Egress: keep_egress,
     Mirror: keep_mirror,
     Port: keep_port,
+    Membership: keep_membership,
     Quarantine: keep_quarantine,
     Watermark: keep_watermark,
 }

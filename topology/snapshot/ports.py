@@ -8,6 +8,7 @@ from dataclasses import replace
 from topology.model import Hosting, Port
 from topology.snapshot.events import Change, Event
 from topology.snapshot.index import before_after, count, exclude, include, mark, release
+from topology.snapshot.multicast import follow_port
 from topology.snapshot.value import Snapshot, places
 
 
@@ -29,7 +30,8 @@ def keep_port(snapshot: Snapshot, event: Event) -> tuple[Snapshot, tuple[Change,
             given = after.cluster_addresses or after.addresses
             latest = {(after.node, address.version): address for address in given}
             state = replace(state, latest=state.latest.update(latest))
-    changes.extend(_hosting_changes(snapshot, state, before, after))
+    state, listening = follow_port(state, before, after)
+    changes.extend((*listening, *_hosting_changes(snapshot, state, before, after)))
     return state, tuple(changes)
 
 

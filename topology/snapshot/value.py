@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Final, NamedTuple
 
 from immutables import Map
@@ -21,6 +22,7 @@ from topology.model import (
     Egress,
     Endpoint,
     EndpointSlice,
+    Membership,
     Mirror,
     Move,
     Network,
@@ -78,6 +80,7 @@ class Snapshot:
     connections: Map[ConnectionKey, Connection] = Map()
     blocks: Map[tuple[str, Prefix], AddressBlock] = Map()  # by network and prefix
     ports: Map[PortKey, Port] = Map()
+    memberships: Map[PortKey, Membership] = Map()
     services: Map[ServiceKey, Service] = Map()
     slices: Map[SliceKey, EndpointSlice] = Map()
     egresses: Map[str, Egress] = Map()
@@ -135,6 +138,9 @@ class Snapshot:
     hosts: Map[str, Map[str, None]] = Map()  # network -> nodes that have ports of it
     hosting: Map[str, Map[str, None]] = Map()  # node -> networks that have ports on it
 
+    listeners: Map[tuple[str, IPv4Address], Map[PortKey, None]] = Map()  # by network and group
+    groups_of: Map[str, Map[IPv4Address, None]] = Map()  # by network: those that somebody listens to
+
     claims: Map[Address, Claim] = Map()  # addresses that are to be held
     held: Map[Address, str] = Map()  # by address: the node that holds it, of those that are not lost
 
@@ -150,6 +156,7 @@ class Snapshot:
             *self.connections.values(),
             *self.blocks.values(),
             *self.ports.values(),
+            *self.memberships.values(),
             *self.services.values(),
             *self.slices.values(),
             *self.egresses.values(),

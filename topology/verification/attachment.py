@@ -9,7 +9,17 @@ from typing import Final, NamedTuple, TypeAlias
 from topology import fields
 from topology.fields import ETH_DST, ETH_SRC, IN_PORT
 from topology.flow import Actions, Match, MatchTerm, Op
-from topology.model import GENEVE_OFPORT, HAIRPIN, ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Network, Port, mac_of
+from topology.model import (
+    GENEVE_OFPORT,
+    HAIRPIN,
+    ICMP_OFPORT,
+    IGMP_OFPORT,
+    TUN_OFPORT,
+    VXLAN_OFPORT,
+    Network,
+    Port,
+    mac_of,
+)
 from topology.pipeline import (
     CLUSTER_SOURCE,
     DESTINATION_VNID,
@@ -48,7 +58,7 @@ _TO_INGRESS_POLICY: Final = goto(Table.INGRESS_POLICY)
 _TO_ARRIVING_ERRORS: Final = goto(Table.ARRIVING_ERRORS)
 _BACK: Final = (Op.SET, OUTPUT_PORT, 0xFFFF_FFF8, W32)
 # Doors of the node: whoever had one of these numbers as a pod would take what is not its own.
-_NO_PODS: Final = frozenset((VXLAN_OFPORT, GENEVE_OFPORT, TUN_OFPORT, ICMP_OFPORT))
+_NO_PODS: Final = frozenset((VXLAN_OFPORT, GENEVE_OFPORT, TUN_OFPORT, ICMP_OFPORT, IGMP_OFPORT))
 _IPV4: Final = IS_IP[4]
 _FORMS: Final = {
     version: (IS_IP[version], family_of(version).source, family_of(version).destination, ADDRESS_MASK[version])

@@ -73,6 +73,7 @@ def candidates(finding: Finding, snapshot: Snapshot) -> Iterator[Candidate]:
         _of_node(node, pods, hints),
         _of_liars(node, pods, hints, snapshot),
         _of_icmp0(node, pods, hints, snapshot),
+        _to_groups(pods, snapshot),
     )
     for row in zip_longest(*kinds):
         yield from (candidate for candidate in row if candidate is not None)
@@ -232,6 +233,14 @@ def _of_icmp0(node: Node, pods: list[Port], hints: _Hints, snapshot: Snapshot) -
                     ends = Ends(_STRANGER, address, way << 40 | space << 16, ICMP_MAC << 40 | vnid << 16)
                     yield Candidate(FromPort(node.name, ICMP_OFPORT), transport("TCP", ends, 443))
                     yield Candidate(FromPort(node.name, ICMP_OFPORT), icmp(ends))
+
+
+def _to_groups(pods: list[Port], snapshot: Snapshot) -> Iterator[Candidate]:
+    """To groups that somebody has joined."""
+    groups = {group for each in islice(snapshot.memberships.values(), _FEW) for group in each.groups[:_FEW]}
+    for sender, group in product(pods, sorted(groups)):
+        packet = transport("UDP", Ends(sender.addresses[0], group, sender.mac), 5000)
+        yield Candidate(FromPort(sender.node, sender.ofport or 0), packet)
 
 
 # --- what is sent back ---------------------------------------------------------------------------

@@ -48,5 +48,7 @@ def _all(buckets: tuple[tuple[int, int, Actions], ...]) -> Actions:
 def _targets(actions: Actions) -> Iterator[int]:
     for action in actions:
         match action:
+            case (Op.CLONE, tuple(nested)):
+                yield from _targets(nested)
             case (Op.GOTO | Op.RESUBMIT, int(table)) | (Op.CT, _, _, int(table), _):
                 yield table

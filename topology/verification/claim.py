@@ -44,6 +44,7 @@ class About(Enum):
     SERVICES = "services"
     EGRESSES = "egresses"
     MIRRORS = "mirrors"
+    GROUPS = "groups, by the networks that send to them"
 
 
 class Claim(NamedTuple):

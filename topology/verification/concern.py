@@ -31,6 +31,7 @@ from topology.model import (
     ServiceKey,
 )
 from topology.snapshot import Change, Snapshot
+from topology.verification.gatherings import senders_concerned, where_heard
 from topology.verification.world import Focus
 
 Concern = dict[str, Focus]
@@ -42,6 +43,9 @@ def concerned(changes: Collection[Change], before: Snapshot, after: Snapshot) ->
     for change in changes:
         for snapshot in (before, after):
             _mark(change, snapshot, concern)
+            for sender in senders_concerned(change, snapshot):
+                for node in where_heard(sender, snapshot):
+                    _on(node, concern).groups.add(sender)
             if snapshot.egresses:
                 _mark_egress(change, snapshot, concern)
     return {node: focus for node, focus in concern.items() if node in after.nodes}
@@ -244,7 +248,7 @@ def _changed_network(change: Change, name: str, snapshot: Snapshot, concern: Con
     _commits(_on_the_way((name, *snapshot.peers.get(name, {})), snapshot), snapshot, concern)
     _everywhere(_outer_services((name, *snapshot.peers.get(name, {})), snapshot), snapshot, concern)
     is_same = len({side.vnid for side in sides}) == len({side.space for side in sides}) == 1 == len(sides) - 1
-    if is_same and len({side.dscp for side in sides}) == 1:
+    if is_same and len({(side.dscp, side.multicast) for side in sides}) == 1:
         return
     projects: Iterable[str] = () if is_same else snapshot.projects_of.get(name, {})
     for project in projects:

@@ -8,13 +8,13 @@ from typing import Final, NamedTuple
 from topology import pipeline
 from topology.fields import IN_PORT, Field
 from topology.flow import Actions, Match, Op
-from topology.model import GENEVE_OFPORT, ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Pod, PodKey, Port
+from topology.model import GENEVE_OFPORT, ICMP_OFPORT, IGMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Pod, PodKey, Port
 from topology.pipeline import OUTPUT_PORT, Stage, Table
 from topology.verification.claim import About, Claim, Kind
 from topology.verification.shape import W32, goto
 from topology.verification.world import View
 
-_NO_PODS: Final = frozenset((VXLAN_OFPORT, GENEVE_OFPORT, TUN_OFPORT, ICMP_OFPORT))
+_NO_PODS: Final = frozenset((VXLAN_OFPORT, GENEVE_OFPORT, TUN_OFPORT, ICMP_OFPORT, IGMP_OFPORT))
 
 
 class _Way(NamedTuple):

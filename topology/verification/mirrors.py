@@ -8,7 +8,7 @@ from typing import Final
 from topology import fields, pipeline
 from topology.fields import ETH_DST, IN_PORT, TUNNEL_ID, Field
 from topology.flow import Action, Actions, Match, Op
-from topology.model import GENEVE_OFPORT, ICMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Mirror, Node, Port
+from topology.model import GENEVE_OFPORT, ICMP_OFPORT, IGMP_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Mirror, Node, Port
 from topology.pipeline import OUTPUT_PORT, Stage, Table
 from topology.snapshot import Snapshot
 from topology.verification.claim import About, Claim, Kind, always
@@ -16,7 +16,7 @@ from topology.verification.routing import sends_by
 from topology.verification.shape import ADDRESS_MASK, NO_IN_PORT, W32, W48, family_of, goto
 from topology.verification.world import View
 
-_NO_PODS: Final = frozenset((VXLAN_OFPORT, GENEVE_OFPORT, TUN_OFPORT, ICMP_OFPORT))
+_NO_PODS: Final = frozenset((VXLAN_OFPORT, GENEVE_OFPORT, TUN_OFPORT, ICMP_OFPORT, IGMP_OFPORT))
 _COPIES: Final = 1
 _W64: Final = (1 << 64) - 1
 

@@ -274,6 +274,7 @@ def _claims(focus: Focus) -> tuple[Claim, ...]:
         (focus.egresses, About.EGRESSES),
         (focus.nodes, About.PEERS),
         (focus.mirrors, About.MIRRORS),
+        (focus.groups, About.GROUPS),
     )
     return tuple(claim for part, about in parts if part for claim in _BY_ABOUT[about])
 

@@ -11,6 +11,7 @@ from topology.verification import (
     egress,
     errors,
     gateways,
+    gatherings,
     ingress,
     limits,
     mirrors,
@@ -35,6 +36,7 @@ CLAIMS: Final[tuple[Claim, ...]] = (
     *gateways.CLAIMS,
     *limits.CLAIMS,
     *mirrors.CLAIMS,
+    *gatherings.CLAIMS,
     _SENTINEL,
 )
 BY_PLACE: Final[dict[tuple[int, int], Claim]] = {(int(each.stage.table), each.stage.priority): each for each in CLAIMS}

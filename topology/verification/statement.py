@@ -131,6 +131,7 @@ def _objects(snapshot: Snapshot) -> Iterator[str]:
         (value for _, value in sorted(snapshot.ports.items())),
         (value for _, value in sorted(_limited(snapshot).items())),
         (value for _, value in sorted(snapshot.mirrors.items())),
+        (value for _, value in sorted(snapshot.memberships.items())),
     )
     for values in parts:
         for value in values:

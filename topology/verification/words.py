@@ -9,7 +9,7 @@ from topology import fields
 from topology.fields import TRANSPORT
 from topology.flow import Flow
 from topology.model import ICMP_OFPORT, format_mac
-from topology.outcome import Delivered, Outcome, Sent, Where
+from topology.outcome import Delivered, Outcome, Sent, Shared, Where
 from topology.packet import Packet
 from topology.specification import FromNode, FromPort, FromTunnel, Ingress
 from topology.text import flow_text
@@ -70,6 +70,9 @@ def outcome_text(outcome: Outcome) -> str:
             return f"delivered to container {port.container} ({port.interface}) on {node}"
         case Sent(node=node, where=where, source=source):
             return f"{_PLACES[where]} on {node}{'' if source is None else f', from {source}'}"
+        case Shared(ports=ports):
+            names = ", ".join(f"{port.container} ({port.interface}) on {port.node}" for port in ports)
+            return f"delivered to containers {names}"
         case _:
             return f"dropped on {outcome.node}"
 

@@ -51,6 +51,7 @@ class Focus:
     nodes: set[str] = field(default_factory=set)
     egresses: set[str] = field(default_factory=set)
     mirrors: set[str] = field(default_factory=set)
+    groups: set[str] = field(default_factory=set)  # networks that send to groups
 
 
 @dataclass(frozen=True, slots=True)
