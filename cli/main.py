@@ -17,6 +17,7 @@ from cli.commands import (
     connections,
     egresses,
     endpoints,
+    groups,
     mirrors,
     networks,
     nodes,
@@ -103,7 +104,7 @@ def build(plugin_of: str | None = None) -> typer.Typer:
         context_settings=settings if plugin_of is None else settings | {"obj": {PROGRAM: plugin_of}},
     )
     app.callback()(_common)
-    tenancy = (networks, connections, projects, bindings, pods, services, endpoints, egresses, mirrors)
+    tenancy = (networks, connections, projects, bindings, pods, services, endpoints, egresses, mirrors, groups)
     for module in (*tenancy, nodes, ports, addresses, trace, verify, plan, overview):
         module.register(app)
     return app

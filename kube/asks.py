@@ -50,6 +50,7 @@ from topology.requests import (
     Request,
     SetDscp,
     SetGlobal,
+    SetMulticast,
     SetProjectLabels,
     TrackConnection,
 )
@@ -123,6 +124,8 @@ def _network(snapshot: Snapshot, ask: Ask) -> tuple[Request, ...]:
         changed = (SetGlobal(ask.name, wanted.is_global, wanted.provider),)
     if wanted.dscp != old.dscp:
         changed = (*changed, SetDscp(ask.name, wanted.dscp, wanted.provider))
+    if wanted.multicast != old.multicast:
+        changed = (*changed, SetMulticast(ask.name, wanted.multicast, wanted.provider))
     return changed
 
 

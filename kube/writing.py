@@ -144,7 +144,7 @@ def ask_of(value: Subject) -> dict[str, Any]:
     match value:
         case Network():
             shape: Any = objects.Network.of(value)
-            kept: tuple[str, ...] = ("global", "subnets", "flat", "mtu", "provider", "dscp")
+            kept: tuple[str, ...] = ("global", "subnets", "flat", "mtu", "provider", "dscp", "multicast")
         case Connection():
             shape = CONNECTIONS.decided.of(value)  # type: ignore[union-attr]
             kept = ("networks", "forward", "backward", "translated")

@@ -136,13 +136,14 @@ class NodeChange(Object, frozen=True):
 
 
 class NetworkChange(Object, frozen=True):
-    """Let a network talk with all, or no longer, or (one at a time) its pods' packets carry a DSCP, null for their own.
+    """Let a network talk with all, or its pods' packets carry a DSCP (null: their own), or have multicast.
 
-    In the name of a provider.
+    One at a time, in the name of a provider.
     """
 
     is_global: bool | None = field(default=None, name="global")
     dscp: Dscp | UnsetType | None = UNSET
+    multicast: bool | UnsetType = UNSET
     provider: Label = DEFAULT_PROVIDER
 
 

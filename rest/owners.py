@@ -26,10 +26,11 @@ _WORDS: Final = {
     FeatureId.EGRESS: "egress",
     FeatureId.LIMITS: "limits of port",
     FeatureId.MIRRORS: "mirror",
+    FeatureId.MULTICAST: "multicast of",
 }
 
 
-_OF_PORTS: Final = frozenset({FeatureId.PORTS, FeatureId.LIMITS, FeatureId.MIRRORS})
+_OF_PORTS: Final = frozenset({FeatureId.PORTS, FeatureId.LIMITS, FeatureId.MIRRORS, FeatureId.MULTICAST})
 
 
 def owner_text(section: SectionKey, snapshot: Snapshot) -> str:

@@ -97,6 +97,7 @@ class NetworkView(Object, frozen=True):
     flat: bool
     mtu: Mtu | None
     dscp: Dscp | None
+    multicast: bool
     provider: Label
     phase: Literal["Initializing", "Active", "Pending", "Failed", "Terminating"]
     projects: tuple[Label, ...]
@@ -320,6 +321,7 @@ class Configuration(Object, frozen=True):
     `controllers` are its switch's OpenFlow targets; `api`, where there are several replicas, the URLs of their APIs.
     `hairpin`, one for each address family: from where the node is met that reaches itself by a service. `node_ports`
     null: somebody else leads them to services. `held`: addresses that are no interface's, and that it is to answer for.
+    `multicast`: the host interfaces of its ports whose pods may join groups.
     """
 
     revision: int
@@ -337,6 +339,7 @@ class Configuration(Object, frozen=True):
     health: tuple[HealthView, ...]
     control_plane: tuple[AddressText, ...]
     held: tuple[AddressText, ...]
+    multicast: tuple[str, ...]
     mtu_overhead: int
     controllers: tuple[str, ...]
     api: tuple[str, ...]

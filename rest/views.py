@@ -108,6 +108,7 @@ def _network_view(published: Published, network: Network, found: tuple[Condition
         flat=network.flat,
         mtu=network.mtu,
         dscp=network.dscp,
+        multicast=network.multicast,
         provider=network.provider,
         phase=phase(found).value,
         projects=tuple(sorted(snapshot.projects_of.get(network.name, ()))),

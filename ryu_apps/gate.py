@@ -15,6 +15,7 @@ from topology.compiler import Dirty, Tables, compile_each, update
 from topology.requests import (
     AdvanceMove,
     ForgetPort,
+    GroupsHeard,
     NodeFound,
     NodeLost,
     PortSeen,
@@ -38,6 +39,7 @@ _HAPPENED = (
     AdvanceMove,
     NodeLost,
     NodeFound,
+    GroupsHeard,
 )
 
 

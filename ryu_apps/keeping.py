@@ -13,7 +13,7 @@ from typing import Final
 
 from store.base import Mark, Store
 from topology.history import turns
-from topology.model import Port, PortKey
+from topology.model import Membership, Port, PortKey
 from topology.snapshot import Change, Event, Put, Snapshot
 
 HINT_SECONDS: Final = 1.0  # that a number may wait for company
@@ -35,6 +35,9 @@ class Keeper:
 
         Returns what others who share the store will see of it.
         """
+        # Of memberships nothing is kept: nodes tell them again.
+        events = tuple(event for event in events if not isinstance(event.value, Membership))
+        changes = tuple(change for change in changes if not isinstance(change.subject, Membership))
         if all(map(_is_number_only, changes)):
             self._remember(changes)
             return ()

@@ -42,7 +42,7 @@ class NetworkCreation(Object, frozen=True):
 
     With `subnets` its pods have addresses of those, which may overlap any other network's; `flat`: an address may be on
     any node; `mtu` (bytes) bounds that of its pods; `provider` supplies its specification. `dscp`: what its pods'
-    packets carry; null: their own.
+    packets carry; null: their own. `multicast`: what its pods send to groups gets to those that joined them.
     """
 
     name: Label
@@ -54,6 +54,7 @@ class NetworkCreation(Object, frozen=True):
     mtu: Mtu | None = None
     provider: Label = DEFAULT_PROVIDER
     dscp: Dscp | None = None
+    multicast: bool = False
 
     def request(self) -> CreateNetwork:
         """Return the request that this is. Raises Malformed."""
@@ -68,6 +69,7 @@ class NetworkCreation(Object, frozen=True):
             mtu=self.mtu,
             provider=self.provider,
             dscp=self.dscp,
+            multicast=self.multicast,
         )
 
 

@@ -189,7 +189,8 @@ class Subnet(Object, frozen=True):
 class Network(Object, frozen=True):
     """A tenant's network. It keeps its VNID for life; being global is an attribute of it. `mtu` is in bytes.
 
-    `dscp`: what its pods' packets carry; null: what they have written there themselves.
+    `dscp`: what its pods' packets carry; null: what they have written there themselves. `multicast`: what its pods send
+    to groups gets to those that joined them.
     """
 
     name: Label
@@ -203,6 +204,7 @@ class Network(Object, frozen=True):
     terminating: bool = False
     transit_for: Label | None = None
     dscp: Dscp | None = None
+    multicast: bool = False
 
     @classmethod
     def of(cls, value: model.Network) -> Network:
@@ -219,6 +221,7 @@ class Network(Object, frozen=True):
             terminating=value.terminating,
             transit_for=value.transit_for,
             dscp=value.dscp,
+            multicast=value.multicast,
         )
 
     def value(self) -> model.Network:
@@ -236,6 +239,7 @@ class Network(Object, frozen=True):
             terminating=self.terminating,
             transit_for=self.transit_for,
             dscp=self.dscp,
+            multicast=self.multicast,
         )
 
 

@@ -31,7 +31,9 @@ def gathered(snapshot: Snapshot, sender: Port, packet: Packet) -> tuple[Port, ..
     members = [
         snapshot.ports[key]
         for key, membership in sorted(snapshot.memberships.items())
-        if group in membership.groups and key in snapshot.ports and _hears(snapshot, sender.network, snapshot.ports[key].network)
+        if group in membership.groups
+        and key in snapshot.ports
+        and _hears(snapshot, sender.network, snapshot.ports[key].network)
     ]
     return tuple(port for port in members[:_MOST] if port.ofport is not None)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import IPv4Address
 from itertools import islice
 
-from topology.model import MOST_AUDIENCE, SHARED_SPACE, ConnectionKey, Port
+from topology.model import MOST_AUDIENCE, SHARED_SPACE, ConnectionKey, Port, PortKey
 from topology.snapshot import Snapshot
 
 
@@ -33,6 +34,18 @@ def audible(sender: str, snapshot: Snapshot) -> tuple[str, ...]:
 def heard(sender: str, snapshot: Snapshot) -> frozenset[IPv4Address]:
     """Return the groups that some member hears of what a network sends."""
     return frozenset(group for network in audible(sender, snapshot) for group in snapshot.groups_of.get(network, {}))
+
+
+def listening(node: str, snapshot: Snapshot) -> tuple[str, ...]:
+    """Return the host interfaces of a node's ports that are on networks with multicast, in order."""
+    names = {
+        name
+        for name in snapshot.hosting.get(node, {})
+        if name in snapshot.networks and snapshot.networks[name].multicast
+    }
+    keys: Iterable[PortKey] = snapshot.ports_on.get(node, {})
+    ports = (snapshot.ports[key] for key in (keys if names else ()))
+    return tuple(sorted(port.host_interface for port in ports if port.network in names))
 
 
 def audience(sender: str, group: IPv4Address, snapshot: Snapshot) -> tuple[Port, ...]:

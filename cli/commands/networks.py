@@ -29,6 +29,7 @@ COLUMNS = (
     Column("SUBNETS", ranges, folds=True),
     Column("MTU", "mtu", right=True),
     Column("DSCP", "dscp", right=True),
+    Column("MULTICAST", "multicast"),
     Column("PHASE", "phase"),
     Column("PROJECTS", "projects", folds=True),
     Column("NODES", lambda network: len(network.get("nodes") or []), right=True),
@@ -115,6 +116,9 @@ def create_network(
         int | None,
         typer.Option("--dscp", metavar="N", show_default=False, help="Its pods' packets carry it; else their own."),
     ] = None,
+    multicast: Annotated[
+        bool, typer.Option("--multicast", help="What its pods send to groups gets to those that joined them.")
+    ] = False,
     provider: Provider = None,
 ) -> None:
     """Make a network; its projects are made too.
@@ -124,7 +128,14 @@ def create_network(
     body: dict[str, Any] = {"name": name, "global": is_global, "projects": project or []}
     if subnet:
         body["subnets"] = [read_subnet(text) for text in subnet]
-    given = {"vnid": vnid, "flat": flat or None, "mtu": mtu, "dscp": dscp, "provider": provider}
+    given = {
+        "vnid": vnid,
+        "flat": flat or None,
+        "mtu": mtu,
+        "dscp": dscp,
+        "multicast": multicast or None,
+        "provider": provider,
+    }
     body |= {field: value for field, value in given.items() if value is not None}
     changed = session.server.change("POST", "/networks", body)
     done(session, changed, lambda made: f'network "{name}" {created(changed)}, {_numbers(made)}')

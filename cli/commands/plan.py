@@ -8,7 +8,19 @@ from typing import Any, Final
 import typer
 
 from cli.client import Access, Planned, Planner
-from cli.commands import bindings, connections, egresses, endpoints, mirrors, networks, nodes, pods, projects, services
+from cli.commands import (
+    bindings,
+    connections,
+    egresses,
+    endpoints,
+    groups,
+    mirrors,
+    networks,
+    nodes,
+    pods,
+    projects,
+    services,
+)
 from cli.failures import ExitStatus
 from cli.options import Output, Session, with_common_options
 from cli.render import Column, Item, Part, cell, items, show, table
@@ -18,6 +30,7 @@ _COMMANDS: Final = (
     networks.delete_network,
     networks.make_global,
     networks.set_dscp,
+    groups.set_multicast,
     connections.join_networks,
     connections.isolate_networks,
     projects.create_project,

@@ -14,6 +14,8 @@ VXLAN_PORT = "vxlan0"
 GENEVE_PORT = "geneve0"
 TUN_PORT = "tun0"
 ICMP_PORT = "icmp0"  # to the translator of quotes and back
+IGMP_PORT = "igmp0"  # what pods say of multicast groups, and queries
+IGMP_OFPORT = 65002
 ICMP_OFPORT = 65000  # far from the numbers that OVS gives by itself
 GENEVE_OFPORT = 65001
 VXLAN_UDP_PORT = 4789  # RFC 7348, section 5
@@ -38,6 +40,7 @@ def pod_bridge(configuration: Configuration, settings: Settings, mtu: int) -> Br
     }
     tunnels = (PortRow(VXLAN_PORT, vxlan), PortRow(GENEVE_PORT, geneve))
     icmp = {"type": "internal", "ofport_request": ICMP_OFPORT, "mtu_request": mtu}
+    igmp = {"type": "internal", "ofport_request": IGMP_OFPORT, "mtu_request": mtu}
     tun = {"type": "internal", "ofport_request": 2, "mac": configuration.gateway_mac, "mtu_request": mtu}
     return BridgeRow(
         name=configuration.bridge,
@@ -48,7 +51,7 @@ def pod_bridge(configuration: Configuration, settings: Settings, mtu: int) -> Br
             "other_config": {"datapath-id": configuration.datapath_id, "disable-in-band": "true"},
             "external_ids": {"heddle-node": configuration.node},
         },
-        ports=(*tunnels, PortRow(TUN_PORT, tun), PortRow(ICMP_PORT, icmp)),
+        ports=(*tunnels, PortRow(TUN_PORT, tun), PortRow(ICMP_PORT, icmp), PortRow(IGMP_PORT, igmp)),
         controllers=configuration.controllers,
         # Milliseconds. A controller that was restarted finds its switches again within a second.
         controller_columns={"max_backoff": 1000, "inactivity_probe": 10000},

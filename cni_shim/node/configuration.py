@@ -72,7 +72,8 @@ class Configuration:
     `controllers` are the switch's OpenFlow targets; `api`, the URLs of the living controllers' APIs, if they tell.
     `hairpin`: from where the node is met that reaches itself by a service, one address for each family; none from an
     older controller, which leaves services to a proxy on the node. `node_ports`: none if they are left to one. `held`:
-    addresses that this node answers for on the underlay, besides its own.
+    addresses that this node answers for on the underlay, besides its own. `multicast`: interfaces whose pods may join
+    groups.
     """
 
     revision: int
@@ -97,6 +98,7 @@ class Configuration:
     health: tuple[Health, ...] = ()
     control_plane: tuple[str, ...] = ()
     held: tuple[str, ...] = ()
+    multicast: tuple[str, ...] = ()
 
     @property
     def gateway_mac(self) -> str:
@@ -132,6 +134,7 @@ def parse(content: Any, node: str) -> Configuration:
     values["control_plane"] = _many(_address)("control_plane", content.get("control_plane") or [])
     values["local"] = _many(_of(LocalPort, _LOCAL_PORT))("local", content.get("local") or [])
     values["health"] = _many(_of(Health, _HEALTH))("health", content.get("health") or [])
+    values["multicast"] = _many(_text)("multicast", content.get("multicast") or [])
     values["held"] = _many(_address)("held", content.get("held") or [])
     if values["node"] != node:
         raise _wrong("node", values["node"], f"this node, {node!r}")

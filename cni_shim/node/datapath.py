@@ -33,7 +33,7 @@ def ensure(configuration: Configuration, settings: Settings) -> list[str]:
         bridge = bridges.pod_bridge(configuration, settings, _pods_mtu(configuration, underlay, settings.mtu))
         if rows.ensure(database, bridge):
             changed.append(f"{bridge.name} with its tunnel, {bridges.TUN_PORT}, {bridges.ICMP_PORT} and controllers")
-        for device in (bridges.TUN_PORT, bridges.ICMP_PORT):
+        for device in (bridges.TUN_PORT, bridges.ICMP_PORT, bridges.IGMP_PORT):
             uplink.wait_for_device(device)
         changed += links.ensure(configuration)
         changed += held.ensure(configuration, underlay.interface)

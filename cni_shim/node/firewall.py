@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cni_shim.controller import split_host_port
 from cni_shim.errors import IO_FAILURE, ShimError
-from cni_shim.node.bridges import ICMP_PORT, TUN_PORT
+from cni_shim.node.bridges import ICMP_PORT, IGMP_PORT, TUN_PORT
 from cni_shim.node.configuration import Configuration, write_by_rename
 from cni_shim.node.system import run
 
@@ -82,9 +82,9 @@ def _listing() -> str:
 
 
 def _guard(uplink: str | None, hook: str, priority: int, more: Iterable[str] = ()) -> list[str]:
-    """What comes by icmp0 is for the translator of quotes, not for the kernel. And with a userspace data path it gets a
-    copy of every frame from a pod or the wire: it must see none."""
-    rules = [f'iifname "{ICMP_PORT}" counter drop', *more]
+    """What comes by icmp0 is for the translator of quotes, by igmp0 for the querier, and not for the kernel. And with a
+    userspace data path it gets a copy of every frame from a pod or the wire: it must see none."""
+    rules = [f'iifname "{ICMP_PORT}" counter drop', f'iifname "{IGMP_PORT}" counter drop', *more]
     if uplink is not None:
         rules.append(f"meta iifgroup {POD_LINK_GROUP} counter drop")
     if uplink:

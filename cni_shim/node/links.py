@@ -1,6 +1,6 @@
 """tun0, the node's door to its pods and to services: addresses, routes (in `routes`), and forwarding in the kernel.
 
-And icmp0, which only has to be up.
+And icmp0 and igmp0, which only have to be up.
 
 One pass of `ensure` leaves what is right alone. Which addresses these are, the configuration says.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cni_shim.errors import IO_FAILURE, ShimError
 from cni_shim.node import routes
-from cni_shim.node.bridges import ICMP_PORT, TUN_PORT
+from cni_shim.node.bridges import ICMP_PORT, IGMP_PORT, TUN_PORT
 from cni_shim.node.configuration import Configuration
 from cni_shim.node.system import addresses, family_flag, ip, links
 
@@ -20,7 +20,7 @@ _FORWARDING = {"-4": "net/ipv4/ip_forward", "-6": "net/ipv6/conf/all/forwarding"
 
 def ensure(configuration: Configuration) -> list[str]:
     """Give tun0 its addresses and routes; what was changed, in words."""
-    changed = [*_ensure_up(ICMP_PORT), *_ensure_up(TUN_PORT), *_ensure_addresses(configuration)]
+    changed = [*_ensure_up(ICMP_PORT), *_ensure_up(IGMP_PORT), *_ensure_up(TUN_PORT), *_ensure_addresses(configuration)]
     changed += routes.ensure(configuration)
     for family in sorted({family_flag(gateway) for gateway in configuration.gateways}):
         changed += _forward(family)

@@ -15,6 +15,7 @@ from cni_shim.node.configuration import Configuration
 from cni_shim.node.controllers import Controllers
 from cni_shim.node.events import ControllerAway, Event, Events, Heard, Poller, Stop, SwitchDown, SwitchUp, watch_switch
 from cni_shim.node.health import HealthPorts
+from cni_shim.node.querier import Querier
 from cni_shim.node.settings import Settings
 from cni_shim.node.surveyor import Surveyor
 from cni_shim.node.vswitchd import Vswitchd, has_flows
@@ -25,7 +26,7 @@ NEIGHBOUR_INTERVAL = 60.0  # OVS forgets a neighbour after 900 s; a peer may cha
 RETRY = 1.0  # seconds after a pass that failed
 # Seconds that ovs-vswitchd may be away (a restart takes 0.2) before the node takes its own traffic back from it.
 PATIENCE_WITH_SWITCH = 2.0
-_OF_NO_CONCERN = ("revision", "programmed", "api", "health")
+_OF_NO_CONCERN = ("revision", "programmed", "api", "health", "multicast")
 # Seconds after ovs-vswitchd came, or something was put right, at which the node's addresses are announced again (RFC
 # 5227, section 2.3, has it done twice): the first announcement is lost if it does not forward yet.
 ANNOUNCEMENTS = (0.5, 1.0, 2.0, 4.0)
@@ -42,9 +43,11 @@ class Resident:
         self._events = events
         self._poller = Poller(controllers, events)
         self._surveyor = Surveyor(settings)
+        self._querier = Querier(settings)
         self._configuration = last
         if last is not None:
             self._surveyor.heed(last)
+            self._querier.heed(last)
         self._switch_runs = False
         self._switch_down_since = time.monotonic()
         self._controller_answers = False
@@ -65,6 +68,7 @@ class Resident:
         """Keep the node until a Stop comes."""
         self._poller.start()
         self._surveyor.start()
+        self._querier.start()
         watch_switch(self._settings, self._events)
         while True:
             for event in self._next_events():
@@ -114,6 +118,7 @@ class Resident:
         if not self._controller_answers:
             log.info("the controller answers, revision %d", heard.revision)
             self._surveyor.forget_reports()
+            self._querier.forget_reports()
         self._controller_answers = True
         if heard != self._configuration:
             if self._configuration is None or _data_path(heard) != _data_path(self._configuration):
@@ -124,6 +129,7 @@ class Resident:
                 log.error("the configuration cannot be kept for a restart: %s", error)
             self._configuration = heard
             self._surveyor.heed(heard)
+            self._querier.heed(heard)
         if event.asked < self._heed_from:
             return
         if not heard.programmed and self._said:

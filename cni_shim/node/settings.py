@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from cni_shim.errors import BAD_CONFIGURATION, ShimError
+from cni_shim.node.members import Timers
 
 INTERFACE_NAME_LIMIT = 15  # IFNAMSIZ - 1
 SCHEMES = ("http://", "https://", "unix:/")  # of the controllers' APIs
@@ -68,6 +69,7 @@ class Settings:
     cni_chained: tuple[dict[str, Any], ...] = ()  # plugins that a runtime executes after ours
     openflow_tls: Tls | None = None
     inherit_dscp: bool = False  # whether what goes between nodes carries the DSCP of the packet inside
+    multicast: Timers = field(default_factory=Timers)
 
     @property
     def database(self) -> str:
@@ -194,6 +196,20 @@ def _flag(name: str, value: Any) -> bool:
     return value
 
 
+def _timers(name: str, value: Any) -> Timers:
+    bounds = {"interval": (5, 3600), "response": (1, 60), "robustness": (1, 7)}
+    if not isinstance(value, dict) or set(value) - set(bounds):
+        raise _wrong(f"field {name!r}", f"must be an object with some of {', '.join(bounds)}")
+    for key, number in value.items():
+        low, high = bounds[key]
+        if not isinstance(number, int) or isinstance(number, bool) or not low <= number <= high:
+            raise _wrong(f"field '{name}.{key}'", f"must be an integer from {low} to {high}, not {number!r}")
+    timers = Timers(**value)
+    if timers.response >= timers.interval:
+        raise _wrong(f"field '{name}.response'", "must be less than the interval (RFC 3376, section 8.3)")
+    return timers
+
+
 def _file_name(name: str, value: Any) -> str:
     if "/" in _text(name, value) or not value.endswith(".conflist"):
         raise _wrong(f"field {name!r}", "must be a file's name that ends in .conflist")
@@ -246,5 +262,6 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "cni_chained": _chained,
     "openflow_tls": _optional(_tls),
     "inherit_dscp": _flag,
+    "multicast": _timers,
 }
 _REQUIRED = {"node", "token_file", "ovs_rundir", "datapath", "state_dir"}

@@ -19,6 +19,7 @@ from topology.allocation import free_addresses
 from topology.doors import Door, Health, LocalPort, doors, health, local_ports
 from topology.encapsulation import Encapsulation, overhead
 from topology.model import HAIRPIN, NODE_PORTS, Cluster, Node
+from topology.multicast import listening
 from topology.snapshot import held_by
 
 BRIDGE: Final = "br0"
@@ -45,6 +46,7 @@ class _News:
         self._after = call.query.after
         self._options = call.options
         self._seen: tuple[object, ...] | None = None
+        self._listening: tuple[str, ...] = ()
 
     def __call__(self, published: Published) -> Configuration | bool | None:
         snapshot = published.snapshot
@@ -54,12 +56,16 @@ class _News:
         programmed = is_programmed(published, self._name)
         replicas = published.replicas.living
         near = snapshot.near.get(self._name)
+        listens = listening(self._name, snapshot)
+        if listens != self._listening:
+            self._listening = listens
         sources = (
             snapshot.nodes,
             snapshot.cluster,
             snapshot.services_outside,
             near,
             snapshot.held,
+            self._listening,
             replicas,
             programmed,
         )
@@ -108,6 +114,7 @@ def _configuration(published: Published, node: Node, options: Options) -> Config
         health=tuple(map(_health, health(node.name, snapshot))),
         control_plane=tuple(map(str, cluster.control_plane)),
         held=tuple(map(str, held_by(node.name, snapshot))),
+        multicast=listening(node.name, snapshot),
         mtu_overhead=overhead(Encapsulation.VXLAN, node.underlay.version),
         controllers=tuple(replica.openflow for replica in living) or options.controllers,
         api=tuple(replica.api for replica in living),

@@ -15,7 +15,7 @@ from rest.routing import Access, Answer, Call, Empty, Route
 from rest.shapes import Late, NetworkDetail, NetworkMade, Networks
 from rest.views import network_detail, network_view, networks
 from store.asked import NetworkCreation
-from topology.requests import DeleteNetwork, SetDscp, SetGlobal
+from topology.requests import DeleteNetwork, SetDscp, SetGlobal, SetMulticast
 
 
 def index(call: Call[Listing, Empty]) -> Answer:
@@ -40,10 +40,13 @@ def create(call: Call[Timeout, NetworkCreation]) -> Answer:
 
 
 def change(call: Call[Timeout, NetworkChange]) -> Answer:
-    """Make a network global, or no longer; or give its pods' packets a DSCP."""
+    """Make a network global, or no longer; or give its pods' packets a DSCP; or switch multicast on, or off."""
     name, body = call.where["network"], call.body
-    if (body.is_global is None) == (body.dscp is UNSET):
-        raise Problem(INVALID, f'network "{name}"', "is to be changed in one thing", "give global or dscp").at("$")
+    if (body.is_global is not None) + (body.dscp is not UNSET) + (body.multicast is not UNSET) != 1:
+        remedy = "give global, dscp or multicast"
+        raise Problem(INVALID, f'network "{name}"', "is to be changed in one thing", remedy).at("$")
+    if body.multicast is not UNSET:
+        return _made(call, name, ask(call, SetMulticast(name, body.multicast, body.provider)), made=False)
     if body.dscp is not UNSET:
         return _made(call, name, ask(call, SetDscp(name, body.dscp, body.provider)), made=False)
     return _made(call, name, ask(call, SetGlobal(name, bool(body.is_global), body.provider)), made=False)
@@ -88,7 +91,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(
         "PATCH",
         "/v1/networks/{network}",
-        "Make a network global, or no longer; or give its pods' packets a DSCP",
+        "Make a network global, or no longer; or give its pods' packets a DSCP; or switch its multicast on, or off",
         change,
         Access.ADMINISTRATION,
         answers={200: NetworkMade, 202: NetworkMade},

@@ -16,7 +16,7 @@ from rest.shapes import Place, Step, TraceView
 from topology import trace
 from topology.compiler import SectionKey
 from topology.model import Address, Port, PortKey
-from topology.outcome import Delivered, Dropped, Sent, Where
+from topology.outcome import Delivered, Dropped, Sent, Shared, Where
 from topology.pipeline import Table
 from topology.reach import known_as
 from topology.text import actions_text, match_text
@@ -82,6 +82,11 @@ def _view(published: Published, destination: Address, found: trace.Trace) -> Tra
     match outcome:
         case Delivered(port=key):
             verdict, reason = "delivered", f"to pod {_named(published, key)}"
+        case Shared(ports=keys):
+            verdict, reason = (
+                "delivered",
+                f"to members of the group: {', '.join(_named(published, key) for key in keys)}",
+            )
         case Sent(where=where, source=source):
             verdict, reason = "sent", _SENT_TO[where] if source is None else f"{_SENT_TO[where]}, from {source}"
         case Dropped(table=table, owner=owner):

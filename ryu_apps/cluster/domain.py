@@ -9,6 +9,7 @@ from kube.shares import DECISIONS, share_of
 from store.base import StoreError
 from topology.requests import (
     ForgetPort,
+    GroupsHeard,
     NodeFound,
     NodeLost,
     PortSeen,
@@ -19,7 +20,8 @@ from topology.requests import (
     SwitchPorts,
 )
 
-_NUMBERS: Final = (PortSeen, PortVanished, SwitchPorts)  # what a switch tells: asked for as far as it is allowed
+# What a switch tells, and which groups a node has heard of: asked for as far as it is allowed.
+_NUMBERS: Final = (PortSeen, PortVanished, SwitchPorts, GroupsHeard)
 
 
 class ClusterDomain:

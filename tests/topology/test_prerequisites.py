@@ -73,6 +73,8 @@ def everything() -> Snapshot:
     pods = PodKey("fir", "p"), PodKey("red", "p")
     asked += [requests.CreateMirror(Mirror("m", 0, pods[1], "fir")), requests.SetDscp("fir", 46)]
     asked += [requests.SetPod(Pod(key, (), (), 10**6, 10**6)) for key in pods]
+    asked += [requests.SetMulticast("fir", True)]
+    asked += [requests.GroupsHeard(place, ((f"vfir{place}", (ip("239.1.1.1"),)),)) for place in ("n1", "n2")]
     slices = (endpoints("10.128.0.2"), endpoints("10.128.0.2", key=SliceKey("oak", "kept"), service="kept"))
     leaving = [
         requests.CreateEgress(Egress(name, name, (ip(f"203.0.113.{number}"),), nodes=("n1",)))
