@@ -120,7 +120,7 @@ class Fabric:
         copies: list[Outcome] = []
         members: list[tuple[Outcome, Packet]] = []
         for each in self._arrive(node, copy, peer).copies:
-            if self._peer(each) is not None:
+            if _is_for_group(each.packet) and self._peer(each) is not None:
                 raise RecursionError("what came by the tunnel for a group leaves by it again")
             more, got = self._copies(peer.name, each)
             copies.extend(more)
