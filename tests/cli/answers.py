@@ -16,6 +16,7 @@ NETWORKS = [
         "flat": False,
         "mtu": None,
         "dscp": None,
+        "multicast": False,
         "provider": "heddle",
         "phase": "Active",
         "projects": ["blue"],
@@ -32,6 +33,7 @@ NETWORKS = [
         "flat": False,
         "mtu": None,
         "dscp": None,
+        "multicast": False,
         "provider": "heddle",
         "phase": "Active",
         "projects": [],
@@ -48,6 +50,7 @@ NETWORKS = [
         "flat": False,
         "mtu": None,
         "dscp": None,
+        "multicast": False,
         "provider": "heddle",
         "phase": "Active",
         "projects": ["red", "shop"],
@@ -93,6 +96,7 @@ EAST = {
     "flat": True,
     "mtu": 1400,
     "dscp": None,
+    "multicast": False,
     "provider": "acme",
     "phase": "Terminating",
     "projects": ["east"],
@@ -205,6 +209,22 @@ PODS: list[dict[str, Any]] = [
         "egress_bandwidth": "500k",
     },
 ]
+GROUPS: dict[str, Any] = {
+    "network": "red",
+    "multicast": True,
+    "heard_in": ["red", "blue"],
+    "groups": [
+        {
+            "group": "239.1.1.1",
+            "members": [
+                {"pod": "red/web", "network": "red", "node": "n1", "interface": "eth0"},
+                {"pod": "blue/db", "network": "blue", "node": "n2", "interface": "eth0"},
+            ],
+        },
+        {"group": "239.1.1.2", "members": [{"pod": "red/db", "network": "red", "node": "n2", "interface": "net1"}]},
+    ],
+}
+
 MIRRORS: list[dict[str, Any]] = [
     {
         "name": "watch",
@@ -578,6 +598,7 @@ def furnish(fake: Fake) -> None:
     for name, found in lists.items():
         fake.on("GET", f"/{name}", {name: found})
     fake.on("GET", "/nodes/n1/flows", FLOWS)
+    fake.on("GET", "/networks/red/groups", GROUPS)
     fake.on("GET", "/topology", TOPOLOGY)
     fake.on("GET", "/trace", trace("dropped"))
     fake.on("GET", "/readyz", {"status": "ready"})

@@ -36,6 +36,8 @@ COMMANDS = {
         "join-networks red blue --translate",
     ],
     "isolate-networks": ["isolate-networks red blue", "isolate-networks red"],
+    "set-multicast": ["set-multicast red", "set-multicast red --off --provider acme"],
+    "groups": ["groups red", "groups red -o json"],
     "set-dscp": ["set-dscp red 46", "set-dscp red none --provider acme"],
     "make-global": ["make-global red", "make-global red --provider acme"],
     "projects": ["projects"],

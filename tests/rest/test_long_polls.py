@@ -36,6 +36,7 @@ def test_a_configuration(network: TestApp) -> None:
         "health": [],
         "control_plane": [],
         "held": [],
+        "multicast": [],
         "mtu_overhead": 50,
         "controllers": ["tcp:192.0.2.1:6653"],
         "api": [],

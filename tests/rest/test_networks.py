@@ -45,6 +45,7 @@ def test_a_network_has_the_subnets_it_was_given(network: TestApp) -> None:
         "flat": True,
         "mtu": 1400,
         "dscp": None,
+        "multicast": False,
         "provider": "heddle",
         "phase": "Active",
         "projects": ["east"],

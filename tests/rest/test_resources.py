@@ -143,6 +143,7 @@ def test_a_network_is_made_with_its_projects(app: TestApp) -> None:
         "flat": False,
         "mtu": None,
         "dscp": None,
+        "multicast": False,
         "provider": "heddle",
         "phase": "Pending",
         "projects": ["red", "shop"],

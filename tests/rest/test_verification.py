@@ -158,9 +158,9 @@ def test_what_a_node_reports_can_be_planned(app: TestApp, network: MemoryControl
 
 
 def test_every_call_that_changes_the_network_can_be_planned() -> None:
-    """A new token does not, nor what a node says of itself."""
+    """A new token does not, nor what a node says of itself and of groups that pods have joined."""
     changing = {route.name for route in ROUTES if route.method != "GET" and not issubclass(route.query, Planning)}
-    assert changing == {"post_nodes_node_token", "put_nodes_node_report"}
+    assert changing == {"post_nodes_node_token", "put_nodes_node_report", "put_nodes_node_groups"}
 
 
 def test_a_refusal_is_part_of_the_plan(app: TestApp, network: MemoryControl) -> None:
