@@ -116,6 +116,16 @@ class Controller:
             self._connection.close()
             self._connection = None
 
+    def is_connected(self) -> bool:
+        """Whether who answered last is there still: a connection on which nothing is awaited says so by its end."""
+        import select
+
+        if self._connection is None:
+            return False
+        poll = select.poll()
+        poll.register(self._connection, select.POLLIN)
+        return not poll.poll(0)
+
     def interrupt(self) -> None:
         """End a call that another thread is waiting in."""
         self._interrupted = True

@@ -11,8 +11,6 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
 from typing import Any
 
 from cni_shim.attachment import CONTAINER_KEY
@@ -28,6 +26,7 @@ from cni_shim.ovsdb import Database
 
 LOOK = 5.0  # seconds between looks at the numbers that ports have
 RETRY = 1.0
+LISTEN = 0.25  # seconds between looks at whether controllers are still there
 RATE, BURST = 20.0, 40.0  # reports of one port a second, and at once after a rest
 QUEUE = 1 << 18  # bytes of frames that wait
 AGAIN = 60.0  # seconds until all is told again, to whoever may have forgotten it
@@ -150,14 +149,18 @@ class Querier:
 
 
 class Teller:
-    """Tells each controller who has joined what, whenever that changes."""
+    """Tells each controller who has joined what, whenever that changes.
 
-    def __init__(self, settings: Settings, call: Callable[[str, Any], None] | None = None) -> None:
+    It keeps the connections by which it has told: when one ends, the controller may have been restarted, and is told
+    anew as soon as it answers.
+    """
+
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._call = call or self._put
         self._wanted: Configuration | None = None
         self._joined: dict[str, tuple[str, ...]] | None = None
         self._told: dict[str, Any] = {}
+        self._clients: dict[str, Controller] = {}
         self._again = 0.0
         self._changed = threading.Event()
 
@@ -182,7 +185,7 @@ class Teller:
 
     def _keep(self) -> None:
         while True:
-            self._changed.wait(RETRY)
+            self._changed.wait(LISTEN)
             if self._changed.is_set():
                 time.sleep(TOLD_TOGETHER)
                 self._changed.clear()
@@ -200,13 +203,15 @@ class Teller:
             self._again, self._told = now + AGAIN, {}
         content = {"members": [{"interface": name, "groups": list(groups)} for name, groups in joined.items()]}
         urls = wanted.api or self._settings.controllers
-        self._told = {url: told for url, told in self._told.items() if url in urls}
+        for url in [url for url, client in self._clients.items() if url not in urls or not client.is_connected()]:
+            self._clients.pop(url).close()
+            self._told.pop(url, None)
         for url in urls:
             # Whoever has been told nothing knows of nothing.
             if self._told.get(url) == content or (not joined and url not in self._told and not wanted.multicast):
                 continue
             try:
-                self._call(url, content)
+                self._put(url, content)
                 self._told[url] = content
             except RefusedError as error:
                 log.warning("what pods have joined is not taken by %s: %s", url, error)
@@ -216,5 +221,8 @@ class Teller:
 
     def _put(self, url: str, content: Any) -> None:
         token = read_token(self._settings.token_file)
-        with closing(Controller((url,), token, self._settings.ca_file, REPORT_TIMEOUT)) as client:
-            client.call("PUT", f"/v1/nodes/{self._settings.node}/groups", content)
+        client = self._clients.get(url)
+        if client is None:
+            client = self._clients[url] = Controller((url,), token, self._settings.ca_file, REPORT_TIMEOUT)
+        client.token = token
+        client.call("PUT", f"/v1/nodes/{self._settings.node}/groups", content)
