@@ -10,7 +10,7 @@ import pytest
 
 from tests.cni_shim.machine import run, until
 from tests.cni_shim.site import OUTSIDE, UNDERLAY, Site
-from topology.model import GENEVE_OFPORT, ICMP_OFPORT
+from topology.model import GENEVE_OFPORT, ICMP_OFPORT, IGMP_OFPORT
 
 pytestmark = [pytest.mark.ovs, pytest.mark.netns]
 
@@ -39,6 +39,7 @@ def test_the_bridge(site: Site) -> None:
     assert column(site, "Interface", "vxlan0", "ofport") == 1
     assert column(site, "Interface", "tun0", "ofport") == 2
     assert column(site, "Interface", "icmp0", "ofport") == ICMP_OFPORT
+    assert column(site, "Interface", "igmp0", "ofport") == IGMP_OFPORT
     assert dict(column(site, "Interface", "vxlan0", "options")[1]) == {
         "remote_ip": "flow",
         "key": "flow",
@@ -117,7 +118,9 @@ TAMPERING = [
     ("vsctl", "set", "interface", "vxlan0", "options:local_ip=198.51.100.9"),
     ("vsctl", "del-port", "tun0"),
     ("vsctl", "del-port", "icmp0"),
+    ("vsctl", "del-port", "igmp0"),
     ("ip", "link", "set", "icmp0", "down"),
+    ("ip", "link", "set", "igmp0", "down"),
     ("vsctl", "set", "interface", "tun0", "mtu_request=1500"),
     ("vsctl", "set", "bridge", "br-ex", "fail_mode=secure"),
     ("vsctl", "del-port", "wire0"),
@@ -158,8 +161,8 @@ def test_is_whole(site: Site) -> None:
     assert site.command("setup") == 0
     assert site.addresses("br-ex") == [f"{UNDERLAY}/24"]
     assert site.addresses("tun0") == ["10.128.0.1/23"]
-    assert set(site.machine.vsctl("list-ports", "br0").split()) == {"vxlan0", "geneve0", "tun0", "icmp0"}
-    assert "UP" in site.machine.links()["icmp0"]["flags"]
+    assert set(site.machine.vsctl("list-ports", "br0").split()) == {"vxlan0", "geneve0", "tun0", "icmp0", "igmp0"}
+    assert all("UP" in site.machine.links()[name]["flags"] for name in ("icmp0", "igmp0"))
     assert site.machine.vsctl("get-controller", "br0").split() == ["tcp:198.51.100.1:6653"]
     assert "masquerade" in site.nft("list", "table", "inet", "heddle")
     assert ("default", OUTSIDE, "br-ex") in site.routes()
