@@ -525,8 +525,10 @@ def _packet(draw: st.DrawFn, snapshot: Snapshot, source: Address, mac: int, port
         offer = pick(draw, service.ports)
         return transport(offer.protocol, Ends(source, service.address, mac), offer.port)
     if port is not None and once_in(draw, 5):
-        packet = transport("UDP", Ends(source, pick(draw, GROUPS), mac), 5000)
-        return packet.set(fields.IP_PROTO, fields.PROTO_IGMP) if once_in(draw, 5) else packet
+        to = Ends(source, pick(draw, GROUPS), mac)
+        if once_in(draw, 5):
+            return Packet(to.ethernet().set(fields.IP_PROTO, fields.PROTO_IGMP))
+        return transport("UDP", to, 5000)
     ends = Ends(source, _address(draw, snapshot, port), mac)
     kind = pick(draw, _KINDS)
     if kind == "ICMP":
