@@ -71,6 +71,8 @@ _SPECS: Final[tuple[FieldSpec, ...]] = (
     FieldSpec("ipv6_nd_target", "nd_target", 128),
     FieldSpec("ipv6_nd_sll", "nd_sll", 48),
     FieldSpec("ipv6_nd_tll", "nd_tll", 48),
+    FieldSpec("nd_reserved", "nd_reserved", 32),
+    FieldSpec("nd_options_type", "nd_options_type", 8),
 )
 
 BY_NAME: Final[dict[str, Field]] = {spec.name: Field(number) for number, spec in enumerate(_SPECS)}
@@ -111,6 +113,13 @@ ETH_TYPE: Final = BY_NAME["eth_type"]
 IP_DSCP: Final = BY_NAME["ip_dscp"]
 IP_PROTO: Final = BY_NAME["ip_proto"]
 ICMP_TYPE: Final = BY_NAME["icmpv4_type"]
+ICMPV6_TYPE: Final = BY_NAME["icmpv6_type"]
+ICMPV6_CODE: Final = BY_NAME["icmpv6_code"]
+ND_TARGET: Final = BY_NAME["ipv6_nd_target"]
+ND_SLL: Final = BY_NAME["ipv6_nd_sll"]
+ND_TLL: Final = BY_NAME["ipv6_nd_tll"]
+ND_RESERVED: Final = BY_NAME["nd_reserved"]
+ND_OPTIONS_TYPE: Final = BY_NAME["nd_options_type"]
 IPV4_SRC: Final = BY_NAME["ipv4_src"]
 IPV4_DST: Final = BY_NAME["ipv4_dst"]
 IPV6_SRC: Final = BY_NAME["ipv6_src"]

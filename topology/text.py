@@ -51,6 +51,7 @@ _DECIMAL_NAMES: Final = frozenset(
         "icmpv6_type",
         "icmpv6_code",
         "ip_dscp",
+        "nd_options_type",
     }
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from ryu_apps.openflow.wire import NXM_1, OXM_BASIC
+from ryu_apps.openflow.wire import ERICSSON, NXM_1, OXM_BASIC
 from topology import fields
 from topology.fields import FULL_MASK, Field
 
@@ -49,6 +49,8 @@ _NUMBERS: Final[dict[str, tuple[int, int]]] = {
     "ipv6_nd_target": (OXM_BASIC, 31),
     "ipv6_nd_sll": (OXM_BASIC, 32),
     "ipv6_nd_tll": (OXM_BASIC, 33),
+    "nd_reserved": (ERICSSON, 1),
+    "nd_options_type": (ERICSSON, 2),
 }
 
 

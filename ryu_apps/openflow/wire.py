@@ -186,6 +186,7 @@ OXM_BASIC: Final = 0x8000
 OXM_REGISTERS: Final = 0x8001
 NXM_0: Final = 0x0000
 NXM_1: Final = 0x0001
+ERICSSON: Final = 0x1000
 OXS_BASIC: Final = 0x8002
 OXS_PACKETS: Final = 4
 OXS_BYTES: Final = 5

@@ -14,7 +14,7 @@ EXACT = {
     BY_NAME[name]
     for name in (
         *("in_port", "ct_zone", "eth_type", "ip_dscp", "ip_proto", "arp_op"),
-        *("icmpv4_type", "icmpv4_code", "icmpv6_type", "icmpv6_code"),
+        *("icmpv4_type", "icmpv4_code", "icmpv6_type", "icmpv6_code", "nd_reserved", "nd_options_type"),
     )
 }
 READ_ONLY = {BY_NAME[name] for name in ("in_port", "ct_state", "ct_zone", "eth_type", "ip_proto", "tcp_flags")}
@@ -51,11 +51,11 @@ KINDS = [
     _kind({"eth_type": 0x86DD, "ip_proto": 58}, *_V6, "icmpv6_type", "icmpv6_code"),
     _kind(
         {"eth_type": 0x86DD, "ip_proto": 58, "icmpv6_type": 135, "icmpv6_code": 0},
-        *(*_V6, "ipv6_nd_target", "ipv6_nd_sll"),
+        *(*_V6, "ipv6_nd_target", "ipv6_nd_sll", "nd_reserved", "nd_options_type"),
     ),
     _kind(
         {"eth_type": 0x86DD, "ip_proto": 58, "icmpv6_type": 136, "icmpv6_code": 0},
-        *(*_V6, "ipv6_nd_target", "ipv6_nd_tll"),
+        *(*_V6, "ipv6_nd_target", "ipv6_nd_tll", "nd_reserved", "nd_options_type"),
     ),
 ]
 
