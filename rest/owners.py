@@ -14,6 +14,7 @@ _WORDS: Final = {
     FeatureId.NODE: "node",
     FeatureId.GUARD: "guard",
     FeatureId.ARP: "arp space",
+    FeatureId.ND: "neighbour discovery in space",
     FeatureId.TUNNELS: "tunnel to",
     FeatureId.PORTS: "port",
     FeatureId.NETWORKS: "network",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,7 @@ from topology.compiler import compile_node
 from topology.fields import spec
 from topology.flow import NO_TABLE, Flow, Op
 from topology.model import (
+    Cluster,
     Egress,
     Endpoint,
     EndpointSlice,
@@ -148,7 +149,9 @@ def _sample() -> Snapshot:
         EndpointSlice(SliceKey("red", each), each, (NamedPort("TCP", 80),), (Endpoint(IPv4Address("10.128.0.2")),))
         for each in ("web", "api")
     )
+    both = Cluster(cluster_cidrs=(IPv4Network("10.128.0.0/14"), IPv6Network("fd00:10::/48")))
     asked: tuple[requests.Request, ...] = (
+        requests.SetCluster(both),
         requests.CreateNode("n1", IPv4Address("192.0.2.11")),
         requests.CreateNode("n2", IPv4Address("192.0.2.12")),
         requests.CreateNetwork("red", projects=("red",), subnets=(own,)),

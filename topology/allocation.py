@@ -34,6 +34,7 @@ from topology.snapshot import BLOCK_BITS, BLOCK_SIZE, Block, Snapshot
 
 LAST_DPID: Final = (1 << 64) - 1  # a datapath id has 64 bits (OpenFlow 1.5.1, 7.3.1)
 IPV6_NODE_PREFIX: Final = 64  # as Kubernetes' --node-cidr-mask-size-ipv6
+SMALLEST_SUBNET_BITS: Final = 2  # its own address, the gateway, one pod, broadcast
 POOL_LIMIT: Final = 1 << 16  # of a larger subnet, only so many addresses are given to pods
 # A node's block of a network's subnet: a sixteenth of it, but from 4 to 64 addresses.
 _BLOCK_SPLIT: Final = 4
@@ -100,8 +101,10 @@ def free_dpid(snapshot: Snapshot) -> int:
     return next(dpid for dpid in count(1) if dpid not in snapshot.node_by_dpid)
 
 
-def free_subnets(snapshot: Snapshot) -> tuple[Prefix, ...]:
+def free_subnets(snapshot: Snapshot, but: Iterable[int] = ()) -> tuple[Prefix, ...]:
     """Return a new node's subnets: for each family of the cluster, the lowest block free in any of its CIDRs.
+
+    For a node that has some already, `but` is of which IP versions it needs none.
 
     A block is free when it overlaps no node's subnet, and nobody holds an address of it, nor does quarantine.
     Raises Refused when a family has none. The cost follows the number of nodes, as that of making one does.
@@ -109,7 +112,7 @@ def free_subnets(snapshot: Snapshot) -> tuple[Prefix, ...]:
     cluster = snapshot.cluster
     taken = sorted(span(subnet) for node in snapshot.nodes.values() for subnet in node.subnets)
     found: list[Prefix] = []
-    for version in sorted({cidr.version for cidr in cluster.cluster_cidrs}):
+    for version in sorted({cidr.version for cidr in cluster.cluster_cidrs}.difference(but)):
         cidrs = [cidr for cidr in cluster.cluster_cidrs if cidr.version == version]
         blocks = (block for cidr in cidrs for block in _gaps(cidr, node_prefix(cluster, version), taken))
         block = next((block for block in blocks if not any_taken(snapshot, block)), None)

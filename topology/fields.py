@@ -139,6 +139,9 @@ PROTO_TCP: Final = 6
 PROTO_UDP: Final = 17
 PROTO_ICMPV6: Final = 58
 PROTO_SCTP: Final = 132
+# ICMPv6 types of neighbour discovery (RFC 4861, 4.3 and 4.4).
+ND_SOLICITATION: Final = 135
+ND_ADVERTISEMENT: Final = 136
 
 # Bits of ct_state (ovs-fields(7)).
 CT_NEW: Final = 0x01

@@ -15,7 +15,11 @@ from topology.pipeline import SERVICE_MAC, SPACE_MAC
 ICMP_ECHO_REPLY: Final = 0  # IANA, ICMP type numbers
 ICMP_UNREACHABLE: Final = 3
 ICMP_ECHO: Final = 8
+ICMPV6_UNREACHABLE: Final = 1  # IANA, ICMPv6 type numbers
 ICMPV6_ECHO: Final = 128
+
+ND_TYPES: Final = range(133, 138)  # router and neighbour solicitation and advertisement, redirect (RFC 4861)
+DHCPV6_CLIENT: Final = 546  # RFC 8415, section 7.2
 
 _BROADCAST: Final = FULL_MASK[fields.ETH_DST]
 # What a switch keeps beside a packet, 0 unless set; other fields exist only if the packet has them.
@@ -158,3 +162,36 @@ def arp(ends: Ends, operation: int = 1) -> Packet:
             }
         )
     )
+
+
+def solicitation(ends: Ends, target: Address | None = None, link_address: int | None = None) -> Packet:
+    """Return a neighbour solicitation (RFC 4861, 4.3): for `target`, or else whom it is sent to, in the usual way.
+
+    The option has the Ethernet source unless `link_address` is given; without a target, it goes to the group of those
+    who may have the address (RFC 4291, 2.7.1).
+    """
+    asked = int(ends.destination if target is None else target)
+    around = ends.ethernet()
+    if target is None:
+        group, low = 0xFF02 << 112 | 0x1_FF00_0000, asked & 0xFF_FFFF
+        around = around.update({fields.IPV6_DST: group | low, fields.ETH_DST: 0x3333_FF00_0000 | low})
+    values = {
+        fields.IP_PROTO: fields.PROTO_ICMPV6,
+        fields.ICMPV6_TYPE: fields.ND_SOLICITATION,
+        fields.ICMPV6_CODE: 0,
+        fields.ND_TARGET: asked,
+        fields.ND_SLL: around[fields.ETH_SRC] if link_address is None else link_address,
+        fields.ND_RESERVED: 0,
+        fields.ND_OPTIONS_TYPE: 1,
+    }
+    return Packet(around.update(values))
+
+
+def is_discovery(packet: Packet) -> bool:
+    """Whether a packet is of neighbour or router discovery."""
+    return packet.get(fields.ICMPV6_TYPE) in ND_TYPES
+
+
+def is_solicitation(packet: Packet) -> bool:
+    """Whether a packet is a neighbour solicitation."""
+    return packet.get(fields.ICMPV6_TYPE) == fields.ND_SOLICITATION and packet.get(fields.ICMPV6_CODE) == 0

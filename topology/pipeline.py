@@ -8,7 +8,8 @@ DISPATCH sorts by where a packet came in: from the tunnel, from the node itself 
 
 A pod's packet is believed only if source MAC and address are the port's own (POD_INGRESS); it is then tagged with
 the network's VNID (reg0) and address space (reg3), and with the sender's cluster address (reg5) if that space is one
-of its own. ARP is answered right there (ARP_RESPONDER). TRACKING commits what a network begins that may begin more
+of its own. ARP and neighbour solicitations are answered right there (ARP_RESPONDER, ND_ANSWERS); nothing else of the
+discovery of neighbours and routers is taken from a pod. TRACKING commits what a network begins that may begin more
 than it may be asked. CROSSING decides whose range the destination is in: the sender's own, a connected network's (or
 a prefix that stands for it: then the network bits of both addresses become those that the receiver knows), or none of
 them; then the packet goes on in the shared space, from the cluster address. An ICMP error whose addresses were changed
@@ -97,6 +98,7 @@ class Table(IntEnum):
     SENT = 33
     ARP_RESPONDER = 35
     TRACKING = 36
+    ND_ANSWERS = 37
     CROSSING = 38
     LEAVING_ERRORS = 39
     SERVICES = 40
@@ -134,8 +136,9 @@ TABLE_PURPOSE: Final[dict[Table, str]] = {
     Table.POD_INGRESS: "Anti-spoofing; tags a pod's packets with VNID and address space.",
     Table.GATEWAY_REPLIES: "Accepts from a gateway pod the replies to what it was given, for networks that it serves.",
     Table.SENT: "Copies what pods send, where a mirror says so.",
-    Table.ARP_RESPONDER: "Answers ARP, per address space.",
+    Table.ARP_RESPONDER: "Answers ARP, per address space; makes advertisements of neighbour solicitations.",
     Table.TRACKING: "Commits what pods begin of networks that may begin more than they may be asked.",
+    Table.ND_ANSWERS: "Writes the MAC into neighbour advertisements, and sends them back.",
     Table.CROSSING: "From one address space to another: a pod's own, a connected network's, the shared one.",
     Table.LEAVING_ERRORS: "Sends ICMP errors whose ends were translated to the translator of quotes.",
     Table.SERVICES: "Asks conntrack about what goes to service addresses.",
@@ -258,6 +261,7 @@ class FeatureId(IntEnum):
     SPACES = 10
     BLOCKS = 11
     TRACKING = 12
+    ND = 13
     ERRORS = 20
     EGRESS = 21
     GATEWAYS = 22
@@ -283,6 +287,7 @@ _CONNECTIONS, _SERVICES = FeatureId.CONNECTIONS, FeatureId.SERVICES
 _SPACES, _BLOCKS, _TRACKING = FeatureId.SPACES, FeatureId.BLOCKS, FeatureId.TRACKING
 _ERRORS, _EGRESS, _OUTSIDE = FeatureId.ERRORS, FeatureId.EGRESS, FeatureId.OUTSIDE
 _LIMITS, _MIRRORS, _GATEWAYS = FeatureId.LIMITS, FeatureId.MIRRORS, FeatureId.GATEWAYS
+_ND = FeatureId.ND
 
 DISPATCH_TUNNEL: Final = Stage(Table.DISPATCH, 110, _BASE, "from vxlan0 or geneve0: TUNNEL_INGRESS")
 DISPATCH_ICMP: Final = Stage(Table.DISPATCH, 105, _ERRORS, "from icmp0: ICMP_INGRESS")
@@ -301,6 +306,7 @@ TUNNEL_PEER: Final = Stage(
     "from a known node, in MACs of ours: VNID from the tunnel id, the rest from them",
 )
 
+NODE_ND: Final = Stage(Table.NODE_INGRESS, 115, _NODE, "neighbour solicitation of the node itself")
 NODE_ARP: Final = Stage(Table.NODE_INGRESS, 110, _NODE, "ARP of the node itself")
 NODE_HAIRPIN: Final = Stage(Table.NODE_INGRESS, 105, _NODE, "answers to the hairpin address: to the node again")
 NODE_SOURCE: Final = Stage(Table.NODE_INGRESS, 100, _NODE, "the node's own source address, to a pod: VNID 0")
@@ -332,6 +338,12 @@ ICMP_BACK: Final = Stage(
     Table.ICMP_INGRESS, 100, _ERRORS, "an error with its quote translated: VNID, space and service from the MACs"
 )
 
+POD_ND: Final = Stage(
+    Table.POD_INGRESS, 130, _PORTS, "neighbour solicitation with the port's own MAC and address, or link-local one"
+)
+POD_NO_ND: Final = Stage(
+    Table.POD_INGRESS, 120, _ND, "any other discovery of neighbours and routers, or DHCPv6 to clients: dropped"
+)
 POD_ADDRESS: Final = Stage(Table.POD_INGRESS, 100, _PORTS, "the port's own MAC and address: tagged with VNID and space")
 POD_ARP: Final = Stage(Table.POD_INGRESS, 90, _PORTS, "ARP request with the port's own MAC and address")
 POD_GATEWAY: Final = Stage(
@@ -349,6 +361,12 @@ SENT_NONE: Final = Stage(Table.SENT, 10, _BASE, "from any other: on to TRACKING"
 ARP_ANSWER: Final = Stage(
     Table.ARP_RESPONDER, 100, _ARP, "a request for an address of the space: the MAC is derived from it"
 )
+
+ND_SOLICITED: Final = Stage(
+    Table.ARP_RESPONDER, 90, _ND, "a solicitation of an address of the space: the advertisement of it, to who asked"
+)
+ND_ADVERTISED: Final = Stage(Table.ND_ANSWERS, 100, _ND, "an advertisement: the MAC derived from the address, and back")
+ND_MISS: Final = Stage(Table.ND_ANSWERS, 0, _ND, "nothing matched: dropped")
 
 TRACK: Final = Stage(Table.TRACKING, 100, _TRACKING, "from a network with one-way connections: committed in its zone")
 NO_TRACK: Final = Stage(Table.TRACKING, 10, _BASE, "any other: on to CROSSING")
@@ -392,7 +410,7 @@ NODE_PORT_NONE: Final = Stage(Table.SERVICE_CONNECTIONS, 50, _BASE, "to a node p
 
 EGRESS_POLICY_NONE: Final = Stage(Table.EGRESS_POLICY, 10, _BASE, "no policy: on to ROUTING")
 
-ROUTE_MULTICAST: Final = Stage(Table.ROUTING, 300, _BASE, "multicast and broadcast: dropped")
+ROUTE_MULTICAST: Final = Stage(Table.ROUTING, 300, _BASE, "multicast, broadcast, and IPv6's link-local: dropped")
 ROUTE_HAIRPIN: Final = Stage(Table.ROUTING, 250, _BASE, "answers to the hairpin address: to the pod that sent them")
 ROUTE_GUARDED: Final = Stage(Table.ROUTING, 200, _GUARD, "a node's or a controller's address: NODE_GUARD")
 ROUTE_LOCAL: Final = Stage(Table.ROUTING, 150, _NODE, "this node's subnet: SERVICE_REPLIES")
@@ -514,7 +532,9 @@ APART: Final = frozenset({Table.SENTINELS, Table.AFFINITY})
 LEARNT_PRIORITY: Final = 100  # in AFFINITY
 
 TABLE_MISS: Final[dict[Table, Stage]] = {
-    table: Stage(table, 0, _BASE, "nothing matched: dropped") for table in Table if table not in APART
+    table: Stage(table, 0, _BASE, "nothing matched: dropped")
+    for table in Table
+    if table not in APART and table is not Table.ND_ANSWERS  # which is empty where there is no IPv6
 }
 
 SENTINEL: Final = Stage(Table.SENTINELS, 1, FeatureId.SENTINEL, "sum of the cookies of one feature and shard")

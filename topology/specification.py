@@ -29,9 +29,10 @@ from topology.model import (
     Prefix,
     Scope,
     Service,
+    link_local_of,
 )
 from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
-from topology.packet import Packet
+from topology.packet import DHCPV6_CLIENT, Packet, is_discovery, is_solicitation
 from topology.snapshot import Snapshot
 from topology.targets import Target, any_place, targets, targets_on
 from topology.tracker import begins, talk_of
@@ -121,10 +122,11 @@ COPIES: Final = 1  # the VNID of what mirrors send between nodes, which is never
 def copies(snapshot: Snapshot, packet: Packet, ingress: Ingress, outcome: Outcome) -> tuple[PortKey, ...]:
     """Return who gets a copy of a packet, given what becomes of it: as it is sent by a pod, and as it gets to one.
 
-    ARP is nobody's to copy, and so is what a pod sends to its own cluster address, which comes straight back. An error
-    does not, for it has to be translated.
+    ARP and neighbour solicitations are nobody's to copy, and so is what a pod sends to its own cluster address, which
+    comes straight back. An error does not, for it has to be translated. What a pod of a network with a range of its own
+    sends to its own address there comes as far as its port, where it is copied, and is not let out by it.
     """
-    if _ends(packet)[0] is None:
+    if _ends(packet)[0] is None or (is_discovery(packet) and not isinstance(ingress, FromTunnel)):
         return ()
     found: list[Port | None] = []
     sender = None
@@ -133,6 +135,8 @@ def copies(snapshot: Snapshot, packet: Packet, ingress: Ingress, outcome: Outcom
         sender = next((port for port in snapshot.ports.values() if (port.node, port.ofport) == place), None)
     if sender is not None and is_believed(sender, packet):
         found += [_target(snapshot, mirror) for mirror in _mirrors(snapshot, sender) if mirror.sent]
+        if sender.cluster_addresses and _ends(packet)[1] in sender.addresses:
+            found += [_target(snapshot, mirror) for mirror in _mirrors(snapshot, sender) if mirror.received]
     if isinstance(outcome, Delivered):
         receiver = snapshot.ports[outcome.port]
         is_back = receiver == sender and _ends(packet)[1] in receiver.cluster_addresses
@@ -166,18 +170,26 @@ def dscp(snapshot: Snapshot, packet: Packet, ingress: Ingress) -> int | None:
 
 
 def is_believed(port: Port, packet: Packet) -> bool:
-    """Whether a pod sends an IP packet with its own MAC and address."""
-    return packet.get(fields.ETH_TYPE) != fields.ETH_ARP and _is_own(port, packet)
+    """Whether a pod sends an IP packet with its own MAC and address, and none that is a router's or server's."""
+    is_hosts = packet.get(fields.ETH_TYPE) != fields.ETH_ARP and not is_discovery(packet) and not _is_to_dhcp(packet)
+    return is_hosts and _is_own(port, packet)
 
 
 def _is_own(port: Port, packet: Packet) -> bool:
-    """A pod may use its own MAC and addresses only; of ARP, it may ask."""
+    """A pod may use its own MAC and addresses only; of ARP and neighbour discovery, it may ask; it configures nobody.
+
+    For neighbours it asks also by the link-local address that it has made itself, if it has an address of IPv6.
+    """
+    own = port.addresses
     if packet.get(fields.ETH_TYPE) == fields.ETH_ARP:
         honest = packet.get(fields.ARP_SHA) == port.mac and packet.get(fields.ARP_OP) == 1
         source: Address | None = IPv4Address(packet.get(fields.ARP_SPA) or 0)
+    elif is_discovery(packet):
+        honest, source = is_solicitation(packet) and packet.get(fields.ND_SLL) == port.mac, _ends(packet)[0]
+        own = (*own, *(link_local_of(port.mac) for address in own if address.version == 6))
     else:
-        honest, source = True, _ends(packet)[0]
-    return honest and packet.get(fields.ETH_SRC) == port.mac and source in port.addresses
+        honest, source = not _is_to_dhcp(packet), _ends(packet)[0]
+    return honest and packet.get(fields.ETH_SRC) == port.mac and source in own
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +203,7 @@ class _World:
     def from_pod(self, node: Node, port: Port, packet: Packet) -> Outcome:
         """By whose range the destination is in: that of its own or a connected network, or everybody's."""
         near = self._networks_near(port)
-        if packet.get(fields.ETH_TYPE) == fields.ETH_ARP:
+        if packet.get(fields.ETH_TYPE) == fields.ETH_ARP or is_discovery(packet):
             own = tuple(subnet.cidr for subnet in near[0].subnets) if near else self.snapshot.cluster.cluster_cidrs
             return Delivered(node.name, port.key) if _is_asked(packet, own) else Dropped(node.name)
         destination = _ends(packet)[1]
@@ -214,8 +226,8 @@ class _World:
 
     def from_node(self, node: Node, packet: Packet, *, is_answer: bool) -> Outcome:
         """The node speaks for itself, to all pods; for others only if it carries answers to pods of its own."""
-        own = (node.underlay, *node.gateways)
-        if packet.get(fields.ETH_TYPE) == fields.ETH_ARP:
+        own = tuple(each for each in (node.underlay, *node.gateways) if _has(node, each.version))
+        if packet.get(fields.ETH_TYPE) == fields.ETH_ARP or (is_solicitation(packet) and _has(node, 6)):
             asked = _is_asked(packet, self.snapshot.cluster.cluster_cidrs)
             return Sent(node.name, Where.NODE) if asked else Dropped(node.name)
         source, destination = _ends(packet)
@@ -363,7 +375,7 @@ class _World:
         """By destination: nobody, a node or controller, a pod on some node, outside."""
         destination = _ends(message.packet)[1]
         assert destination is not None
-        if destination.is_multicast or destination == IPv4Address("255.255.255.255"):
+        if destination.is_multicast or destination == IPv4Address("255.255.255.255") or _is_on_link(destination):
             return Dropped(node.name)
         if destination == HAIRPIN[destination.version]:
             return self._to_itself(node, message)
@@ -382,15 +394,22 @@ class _World:
 
     def _leave(self, node: Node, message: _Message) -> Outcome:
         """To the outside: by the pod's own node, or by an address of its network's, from the node that holds that."""
+        destination = _ends(message.packet)[1]
+        assert destination is not None
         egress = None if message.port is None else self._egress(message.port)
         if egress is not None and egress.via is not None:
             gateway = self._gateway(egress.via)
-            if gateway is not None:
+            own = () if gateway is None else gateway.cluster_addresses or gateway.addresses
+            if gateway is not None and any(address.version == 4 for address in own):
+                if destination.version != 4:  # a gateway is one in IPv4, and there is no other way then
+                    return Dropped(node.name)
                 return Delivered(gateway.node, gateway.key)
             return Sent(node.name, Where.OUTSIDE) if egress.fail_open else Dropped(node.name)
         source = None if message.port is None else self._source(message.port)
         if source is None:
             return Sent(node.name, Where.OUTSIDE)
+        if source.version != destination.version:
+            return Dropped(node.name)
         holder = self._holder(source)
         # What cannot be the first of a connection is nobody's unless it is of one: then it has no such source.
         if holder is None or not (begins(message.packet) or self._is_under_way(message)):
@@ -585,6 +604,11 @@ class _World:
 # --- packets -------------------------------------------------------------------------------------
 
 
+def _has(node: Node, version: int) -> bool:
+    """Whether pods of a node have addresses of an IP version, so that it talks with them by that."""
+    return any(subnet.version == version for subnet in node.subnets)
+
+
 def _known_to_all(port: Port, packet: Packet) -> Packet:
     """A pod with an address of its own network's goes by its cluster address elsewhere."""
     for address in port.cluster_addresses:
@@ -680,8 +704,20 @@ def _is_from(packet: Packet, protocol: str, port: int) -> bool:
 
 
 def _is_asked(packet: Packet, ranges: Iterable[Prefix]) -> bool:
-    """ARP requests for any address that a pod or gateway could have."""
+    """ARP requests and neighbour solicitations for any address that a pod or gateway could have."""
+    if is_solicitation(packet):
+        return _within(IPv6Address(packet.get(fields.ND_TARGET) or 0), ranges)
     return packet.get(fields.ARP_OP) == 1 and _within(IPv4Address(packet.get(fields.ARP_TPA) or 0), ranges)
+
+
+def _is_to_dhcp(packet: Packet) -> bool:
+    """What a DHCPv6 server says to its clients."""
+    return packet.get(fields.ETH_TYPE) == fields.ETH_IPV6 and _is_to(packet, "UDP", DHCPV6_CLIENT)
+
+
+def _is_on_link(address: Address) -> bool:
+    """An address of IPv6 that holds on one link only, which is no other pod's."""
+    return address.version == 6 and address.is_link_local
 
 
 def _ends(packet: Packet) -> tuple[Address | None, Address | None]:

@@ -171,7 +171,7 @@ def _gateway_mac(snapshot: Snapshot, source: Port, own: Address) -> int:
 
 def destined(snapshot: Snapshot, node: Node, packet: Packet) -> Where:
     """Tell for what a packet leaves by a node's tun0."""
-    if packet.get(fields.ETH_TYPE) == fields.ETH_ARP:
+    if packet.get(fields.ETH_TYPE) == fields.ETH_ARP or packet.get(fields.ICMPV6_TYPE) == fields.ND_ADVERTISEMENT:
         return Where.NODE
     address: Address | None = None
     for kind, make in ((fields.IPV4, IPv4Address), (fields.IPV6, IPv6Address)):

@@ -1,18 +1,29 @@
 """Short ways to ask: requests with the usual values, for tests that name only what matters to them."""
 
-from ipaddress import IPv4Address, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any, Final
 
 from topology import requests
-from topology.model import Cluster, Endpoint, EndpointSlice, NamedPort, PortKey, Prefix, Service, ServiceKey, SliceKey
+from topology.model import (
+    Address,
+    Cluster,
+    Endpoint,
+    EndpointSlice,
+    NamedPort,
+    PortKey,
+    Prefix,
+    Service,
+    ServiceKey,
+    SliceKey,
+)
 
 API: Final = ServiceKey("red", "api")
 SLICE: Final = SliceKey("red", "api-1")
 HTTP: Final = (NamedPort("TCP", 8080),)
 
 
-def ip(text: str) -> IPv4Address:
-    return IPv4Address(text)
+def ip(text: str) -> Address:
+    return ip_address(text)
 
 
 def report(container: str = "c1", **more: Any) -> requests.ReportPort:

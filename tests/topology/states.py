@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
 from tests.topology.asking import endpoints, ip, node, report, service
@@ -29,6 +29,12 @@ from topology.model import (
 )
 from topology.requests import Request
 from topology.snapshot import Snapshot, empty
+
+_PLAIN: Final = Cluster()
+BOTH: Final = {
+    "cluster_cidrs": (*_PLAIN.cluster_cidrs, IPv6Network("fd00:10::/48")),
+    "service_cidrs": (*_PLAIN.service_cidrs, IPv6Network("fd00:20::/112")),
+}
 
 
 def _pod(name: str, project: str, place: str, ofport: int | None = None) -> tuple[Request, ...]:
@@ -92,6 +98,39 @@ STEPS: Final[tuple[tuple[str, str | None, tuple[Request, ...]], ...]] = (
                     guarded_udp_ports=(4789,),
                 )
             ),
+        ),
+    ),
+    (
+        "a node of both families",
+        None,
+        (requests.SetCluster(replace(_PLAIN, **BOTH)), node("n1", "192.0.2.11"), node("n2", "192.0.2.12")),
+    ),
+    (
+        "pods of both families",
+        "a node of both families",
+        (_network("red"), _network("blue"), *_pod("a", "red", "n1", 3), *_pod("b", "blue", "n2", 4)),
+    ),
+    (
+        "a service of IPv6",
+        "pods of both families",
+        (
+            service("fd00:20::20", ("TCP", 443)),
+            endpoints("fd00:10::2", ports=(NamedPort("TCP", 8443, "tcp-443"),)),
+            requests.JoinNetworks("red", "blue", Scope(ports=(ServicePort("TCP", 443),)), None),
+        ),
+    ),
+    (
+        "an address of IPv4 for pods of both families",
+        "pods of both families",
+        (requests.CreateEgress(Egress("e", "red", (ip("203.0.113.65"),), None, ("n1",))),),
+    ),
+    (
+        "a pod of IPv6 alone",
+        None,
+        (
+            requests.SetCluster(replace(_PLAIN, **{name: cidrs[1:] for name, cidrs in BOTH.items()})),
+            node("n1", "192.0.2.11"),
+            *_pod("d", "default", "n1", 3),
         ),
     ),
     ("a second node", "a node", (node("n2", "192.0.2.12"),)),

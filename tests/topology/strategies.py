@@ -6,10 +6,10 @@ is made by `admit` and `apply` alone, as the controller makes it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from itertools import permutations
 from typing import TypeVar
 
@@ -48,9 +48,21 @@ from topology.model import (
     SliceKey,
     Stage,
     Subnet,
+    link_local_of,
     mac_of,
 )
-from topology.packet import ICMP_UNREACHABLE, Ends, Packet, arp, arriving, icmp, transport, tunnelled
+from topology.packet import (
+    ICMP_UNREACHABLE,
+    ICMPV6_UNREACHABLE,
+    Ends,
+    Packet,
+    arp,
+    arriving,
+    icmp,
+    solicitation,
+    transport,
+    tunnelled,
+)
 from topology.reach import known_as, ranges_seen
 from topology.requests import Refused, Request
 from topology.snapshot import Event, Snapshot, apply_all, empty
@@ -79,7 +91,10 @@ EGRESSES = ("e1", "e2")
 EGRESS_ADDRESSES = tuple(IPv4Address(f"203.0.113.{number}") for number in (65, 66, 67))
 SLICES = ("web-1", "web-2", "dns-1")
 UNDERLAYS = tuple(IPv4Address(f"192.0.2.{number}") for number in (11, 12, 13, 14))
-SERVICE_ADDRESSES = tuple(IPv4Address(f"172.30.0.{number}") for number in (1, 10))
+SERVICE_ADDRESSES: tuple[Address, ...] = (
+    *(IPv4Address(f"172.30.0.{number}") for number in (1, 10)),
+    *(IPv6Address(f"fd00:20::{number}") for number in (1, 10)),  # where the cluster has them
+)
 RANGES: tuple[tuple[Subnet, ...], ...] = (
     (),
     own_range("10.0.0.0/28"),
@@ -107,7 +122,9 @@ ENDPOINTS = tuple(
         ("10.128.0.2", "10.128.0.3", "10.128.2.2", "10.128.2.3", "10.0.0.2", "192.0.2.11", "203.0.113.9"),
     )
 )
+ENDPOINTS_6 = tuple(map(IPv6Address, ("fd00:10::2", "fd00:10::3", "fd00:10:0:1::2", "fd00:10:0:1::3", "2001:db8::9")))
 CONTROLLER = IPv4Address("192.0.2.1")
+CONTROLLER_6 = IPv6Address("2001:db8:1::1")
 CLUSTER = Cluster(
     control_plane=(CONTROLLER,),
     external_cidrs=(IPv4Network("203.0.113.0/28"),),
@@ -115,11 +132,23 @@ CLUSTER = Cluster(
 )
 OWN_NETWORKS = replace(CLUSTER, own_networks=True)
 GENEVE = replace(CLUSTER, encapsulation="geneve")
+DUAL = replace(
+    CLUSTER,
+    cluster_cidrs=(*CLUSTER.cluster_cidrs, IPv6Network("fd00:10::/48")),
+    service_cidrs=(*CLUSTER.service_cidrs, IPv6Network("fd00:20::/112")),
+    control_plane=(CONTROLLER, CONTROLLER_6),
+)
+SIX = replace(DUAL, cluster_cidrs=DUAL.cluster_cidrs[1:], service_cidrs=DUAL.service_cidrs[1:])
 ENCAPSULATIONS: tuple[Encapsulation | None, ...] = (None, "vxlan", "geneve")
 # One in the ranges of several networks, one of the first node's subnet; a MAC that no address leads to.
-STATIC_ADDRESSES = (IPv4Address("10.0.0.3"), IPv4Address("10.0.1.3"), IPv4Address("10.128.0.8"))
+STATIC_ADDRESSES: tuple[Address, ...] = (
+    *map(IPv4Address, ("10.0.0.3", "10.0.1.3", "10.128.0.8")),
+    IPv6Address("fd00:10::8"),
+)
 STATIC_MAC = 0x02_00_00_00_00_42
 SMALL_CLUSTER = Cluster((IPv4Network("10.128.0.0/27"),), 29, control_plane=(CONTROLLER,))  # 4 nodes with 5 pods each
+
+CLUSTERS = (CLUSTER, Cluster(), SMALL_CLUSTER, OWN_NETWORKS, GENEVE, DUAL)
 
 nodes = st.sampled_from(NODES)
 networks = st.sampled_from((*NETWORKS, DEFAULT_NETWORK))
@@ -249,11 +278,17 @@ def slices() -> st.SearchStrategy[requests.PutEndpoints]:
     """Draw a slice of endpoints; its service may be one of those that `services` draws."""
     ports = st.lists(st.sampled_from(ENDPOINT_PORTS), max_size=3, unique=True).map(tuple)
     flag = st.booleans()
-    one = st.builds(Endpoint, st.sampled_from(ENDPOINTS), st.just("") | nodes, flag, flag, flag)
-    some = st.lists(one, max_size=3, unique_by=lambda endpoint: endpoint.address).map(tuple)
+    some = st.one_of(*(_some_endpoints(addresses, flag) for addresses in (ENDPOINTS, ENDPOINTS_6)))
     return st.builds(
         requests.PutEndpoints, st.builds(EndpointSlice, slice_keys, st.sampled_from(SERVICES), ports, some)
     )
+
+
+def _some_endpoints(
+    addresses: tuple[Address, ...], flag: st.SearchStrategy[bool]
+) -> st.SearchStrategy[tuple[Endpoint, ...]]:
+    one = st.builds(Endpoint, st.sampled_from(addresses), st.just("") | nodes, flag, flag, flag)
+    return st.lists(one, max_size=3, unique_by=lambda endpoint: endpoint.address).map(tuple)
 
 
 def egresses() -> st.SearchStrategy[requests.CreateEgress]:
@@ -341,7 +376,9 @@ def any_request() -> st.SearchStrategy[Request]:
         st.builds(requests.CreateMirror, mirrors),
         st.builds(requests.CreateMirror, mirrors),
         st.builds(requests.DeleteMirror, st.sampled_from(MIRRORS)),
-        st.builds(requests.SetCluster, st.sampled_from((CLUSTER, Cluster(), SMALL_CLUSTER, OWN_NETWORKS, GENEVE))),
+        st.builds(
+            requests.SetCluster, st.sampled_from((CLUSTER, Cluster(), SMALL_CLUSTER, OWN_NETWORKS, GENEVE, DUAL))
+        ),
     )
     return st.one_of(*about_ports, *about_others)
 
@@ -350,6 +387,7 @@ def any_request() -> st.SearchStrategy[Request]:
 RELEASE_ALL = requests.ReleaseAddresses(
     (
         *((0, ip + number) for ip in map(IPv4Address, ("10.128.0.0", "10.128.2.0")) for number in range(2, 9)),
+        *((0, ip + number) for ip in map(IPv6Address, ("fd00:10::", "fd00:10:0:1::")) for number in range(2, 9)),
         *((space, IPv4Address("10.0.0.0") + number) for space in (10, 11, 12) for number in (1, 2, 3, 4, 257, 258)),
         *((space, subnets[0].cidr[0] + number) for space in (10, 11) for subnets in RANGES[4:] for number in (2, 3)),
     )
@@ -390,13 +428,14 @@ def snapshots(draw: st.DrawFn, nodes: int = 3) -> Snapshot:
     Tenants have ranges of their own, which may overlap, or none; connections have scopes; projects have labels, and
     bindings by which some are elsewhere than at home and some pods have several ports.
     """
-    asked: list[Request] = [requests.SetCluster(pick(draw, (CLUSTER, GENEVE, OWN_NETWORKS)))]
+    cluster = pick(draw, (CLUSTER, DUAL, GENEVE, DUAL, OWN_NETWORKS, SIX))
+    asked: list[Request] = [requests.SetCluster(cluster)]
     asked += [requests.CreateNode(name, address) for name, address in zip(NODES[:nodes], UNDERLAYS, strict=False)]
     asked += [requests.SetNode(name, pick(draw, ENCAPSULATIONS)) for name in NODES[:nodes]]
     asked += [
-        _tenant(draw, "red", "red", "red-test"),
-        _tenant(draw, "blue", "blue"),
-        replace(_tenant(draw, "green", "green"), is_global=pick(draw, (False, True))),
+        _tenant(draw, cluster, "red", "red", "red-test"),
+        _tenant(draw, cluster, "blue", "blue"),
+        replace(_tenant(draw, cluster, "green", "green"), is_global=pick(draw, (False, True))),
     ]
     for one, other in (("red", "blue"), ("green", "red"), ("blue", "green"))[: pick(draw, (0, 1, 1, 2, 3))]:
         scopes = pick(draw, SCOPES), pick(draw, SCOPES)
@@ -421,8 +460,8 @@ def snapshots(draw: st.DrawFn, nodes: int = 3) -> Snapshot:
     return after(snapshot, *draw(_LATER))
 
 
-def _tenant(draw: st.DrawFn, name: str, *projects: str) -> requests.CreateNetwork:
-    subnets = pick(draw, (*RANGES[:4], *RANGES))
+def _tenant(draw: st.DrawFn, cluster: Cluster, name: str, *projects: str) -> requests.CreateNetwork:
+    subnets = pick(draw, (*RANGES[:4], *RANGES)) if cluster is not SIX else ()
     dscp = pick(draw, (None, None, 0, 46))
     return requests.CreateNetwork(name, None, False, projects, subnets, bool(subnets) and once_in(draw, 4), dscp=dscp)
 
@@ -453,94 +492,147 @@ class Sending:
                 return tunnelled(self.packet, vnid, vtep, snapshot.nodes[node].underlay, space)
 
 
-_NOBODY = tuple(
-    map(
-        IPv4Address,
-        (
-            *("10.128.0.0", "10.128.1.255", "10.131.255.254", "172.30.9.9", "192.0.2.99", "198.51.100.7"),
-            *("10.127.0.1", "224.0.0.251", "255.255.255.255", "0.0.0.0", "127.0.0.1"),
-        ),
-    )
-)
+_NOBODY: dict[int, tuple[Address, ...]] = {
+    4: tuple(
+        map(
+            IPv4Address,
+            (
+                *("10.128.0.0", "10.128.1.255", "10.131.255.254", "172.30.9.9", "192.0.2.99", "198.51.100.7"),
+                *("10.127.0.1", "224.0.0.251", "255.255.255.255", "0.0.0.0", "127.0.0.1"),
+            ),
+        )
+    ),
+    6: tuple(
+        map(
+            IPv6Address,
+            (
+                *("fd00:10::", "fd00:10::ffff", "fd00:10:0:ffff::7", "fd00:20::99", "2001:db8::7", "2001:db8:1::99"),
+                *("fd00:11::1", "ff02::1", "fe80::1", "::", "::1"),
+            ),
+        )
+    ),
+}
 STRANGER = IPv4Address("198.51.100.7")
-_THIS_NODE = (NODE_PORTS[4][0], NODE_PORTS[4][77], NODE_PORTS[4][255])
-_KINDS = ("TCP", "TCP", "TCP", "UDP", "UDP", "UDP", "SCTP", "ICMP", "ICMP", "ICMP", "ARP", "IPv6")
+STRANGERS: dict[int, Address] = {4: STRANGER, 6: IPv6Address("2001:db8::7")}
+_THIS_NODE: dict[int, tuple[Address, ...]] = {
+    version: (prefix[0], prefix[77], prefix[255]) for version, prefix in NODE_PORTS.items()
+}
+_KINDS = ("TCP", "TCP", "TCP", "UDP", "UDP", "UDP", "SCTP", "ICMP", "ICMP", "ICMP", "ARP", "other")
+_PORTS = (443, 53, 80, 8080, 4789, 5000, 22)
 WAYS = (*("port",) * 5, *("node",) * 2, *("tunnel",) * 2, "stray")
 
 
-def _address(draw: st.DrawFn, snapshot: Snapshot, source: Port | None = None) -> Address:
+def _address(draw: st.DrawFn, snapshot: Snapshot, version: int, source: Port | None = None) -> Address:
     """Draw an address that means something: mostly a pod's as `source` knows it, first of connected networks."""
-    pods = [snapshot.ports[key] for key in sorted(snapshot.ports)]
+    pods = [port for _, port in sorted(snapshot.ports.items()) if _own(port.addresses, version) is not None]
     kind = pick(draw, (0, 0, 0, 0, 1, 1, 2, 3, 3, 4))
     peers = () if source is None else snapshot.peers.get(source.network, ())
     others = [pod for pod in pods if pod != source]
     near = [pod for pod in others if pod.network in peers] if kind == 0 else others
     if kind < 2 and (near or others):
         pod = pick(draw, near or others)
-        return (known_as(pod, source, snapshot) if source else pod.cluster_addresses or pod.addresses)[0]
+        known = known_as(pod, source, snapshot) if source else pod.cluster_addresses or pod.addresses
+        return _own(known, version) or _NOBODY[version][0]
+    seen_as = [item.seen_as[2] for link in snapshot.connections.values() for item in link.translations]
+    of_pods = [address for pod in pods for address in (*pod.addresses, *pod.cluster_addresses)] + seen_as
     if kind < 3 and pods:
-        seen_as = [item.seen_as[2] for link in snapshot.connections.values() for item in link.translations]
-        return pick(draw, [address for pod in pods for address in (*pod.addresses, *pod.cluster_addresses)] + seen_as)
-    known: set[Address] = {
+        return pick(draw, _of(version, of_pods))
+    known_addresses: set[Address] = {
         *(gateway for node in snapshot.nodes.values() for gateway in node.gateways),
         *(node.underlay for node in snapshot.nodes.values()),
         *(service.address for service in snapshot.services.values()),
         *(subnet.gateway for network in snapshot.networks.values() for subnet in network.subnets),
-        CONTROLLER,
-        _THIS_NODE[1],
+        *(CONTROLLER, CONTROLLER_6),
+        _THIS_NODE[version][1],
         *snapshot.egress_by_address,
     }
-    return pick(draw, _NOBODY if kind == 4 else sorted(known))
+    return pick(draw, _NOBODY[version] if kind == 4 else sorted(_of(version, known_addresses)))
+
+
+def _of(version: int, addresses: Iterable[Address]) -> list[Address]:
+    return [address for address in addresses if address.version == version]
+
+
+def _own(addresses: Iterable[Address], version: int) -> Address | None:
+    return next(iter(_of(version, addresses)), None)
 
 
 def _packet(draw: st.DrawFn, snapshot: Snapshot, source: Address, mac: int, port: Port | None = None) -> Packet:
     """Draw a packet from an address and a MAC, those of `port` if given; sometimes it says that it is from another."""
+    version = source.version
     if once_in(draw, 15):
-        source = _address(draw, snapshot)
+        source = _address(draw, snapshot, version)
     if once_in(draw, 15):
-        mac = pick(draw, (mac_of(source), mac_of(_address(draw, snapshot)), 0x020000000001))
-    if len(snapshot.services) and once_in(draw, 6):
-        service = snapshot.services[pick(draw, sorted(snapshot.services))]
+        mac = pick(draw, (mac_of(source), mac_of(_address(draw, snapshot, version)), 0x020000000001))
+    services = [each for _, each in sorted(snapshot.services.items()) if each.address.version == version]
+    if services and once_in(draw, 6):
+        service = pick(draw, services)
         offer = pick(draw, service.ports)
         return transport(offer.protocol, Ends(source, service.address, mac), offer.port)
-    ends = Ends(source, _address(draw, snapshot, port), mac)
+    ends = Ends(source, _address(draw, snapshot, version, port), mac)
     kind = pick(draw, _KINDS)
     if kind == "ICMP":
         about = transport("UDP", Ends(ends.destination, pick(draw, (ends.source, ends.destination))), 53)
-        what, quoted = pick(draw, (None, 0, 3, 11)), pick(draw, (None, about, about))
-        return icmp(ends, what, quoted=quoted if what in (3, 11) else None)  # nothing but an error quotes
+        errors = (3, 11) if version == 4 else (1, 3)
+        what, quoted = pick(draw, (None, 0 if version == 4 else 129, *errors)), pick(draw, (None, about, about))
+        return icmp(ends, what, quoted=quoted if what in errors else None)  # nothing but an error quotes
     if kind == "ARP":
-        request = arp(ends, pick(draw, (1, 1, 1, 2)))
-        return request.update(arp_sha=0x020000000001) if once_in(draw, 5) else request
-    if kind == "IPv6":
+        return _discovery(draw, ends) if version == 6 else _arp(draw, ends)
+    if kind == "other":
+        if version == 6:
+            return pick(draw, (transport("UDP", ends, 546, 547), arp(Ends(STRANGER, _NOBODY[4][0], mac))))
         return transport("UDP", Ends(IPv6Address("fd00::2"), IPv6Address("fd00::3"), mac), 53)
-    return transport(kind, ends, pick(draw, (443, 53, 80, 8080, 4789, 5000, 22)))
+    return transport(kind, ends, pick(draw, _PORTS))
+
+
+def _arp(draw: st.DrawFn, ends: Ends) -> Packet:
+    request = arp(ends, pick(draw, (1, 1, 1, 2)))
+    return request.update(arp_sha=0x020000000001) if once_in(draw, 5) else request
+
+
+def _discovery(draw: st.DrawFn, ends: Ends) -> Packet:
+    """Draw a neighbour solicitation, mostly as a host sends it, and sometimes what only a router or a liar says."""
+    mac = mac_of(ends.source) if ends.source_mac is None else ends.source_mac
+    if once_in(draw, 4):
+        ends = replace(ends, source=link_local_of(mac))
+    if once_in(draw, 10):
+        ends = replace(ends, source=IPv6Address("::"))
+    unicast = pick(draw, (None, None, ends.destination))
+    asks = solicitation(ends, unicast, 0x020000000001 if once_in(draw, 8) else None)
+    if unicast is None and ends.source_mac is None:
+        asks = asks.set(fields.ETH_SRC, mac)
+    if once_in(draw, 6):
+        return asks.update(icmpv6_type=pick(draw, (133, 134, 136, 137, 143)))
+    return asks.update(icmpv6_code=1) if once_in(draw, 12) else asks
 
 
 def _to_node_port(draw: st.DrawFn, snapshot: Snapshot, source: Address, mac: int) -> Packet:
     """Draw what the node's kernel hands over: mostly to a node port that a service has."""
     ports = [port for key in sorted(snapshot.services) for port in snapshot.services[key].ports if port.node_port]
     offer = pick(draw, (*ports, *ports, NamedPort(pick(draw, ("TCP", "UDP")), 80, "", 30999)))
-    return transport(offer.protocol, Ends(source, pick(draw, _THIS_NODE), mac), offer.node_port)
+    return transport(offer.protocol, Ends(source, pick(draw, _THIS_NODE[source.version]), mac), offer.node_port)
 
 
 def _from_outside(draw: st.DrawFn, snapshot: Snapshot, mac: int) -> Packet:
     """Draw what the node's kernel hands over by the client's own address: mostly to a service that allows it."""
     of_kind = [key for key in sorted(snapshot.services) if snapshot.services[key].external_local]
     service = snapshot.services[pick(draw, of_kind or sorted(snapshot.services))]
-    offer = pick(draw, service.ports)
+    offer, version = pick(draw, service.ports), service.address.version
     known = [cidr[-1] for name in sorted(snapshot.networks) for cidr in ranges_seen(name, snapshot)]
-    source = pick(draw, (STRANGER, STRANGER, *known, _address(draw, snapshot)))
+    strange = STRANGERS[version]
+    source = pick(draw, (strange, strange, *_of(version, known), _address(draw, snapshot, version)))
     return transport(offer.protocol, Ends(source, service.address, mac), offer.port)
 
 
 def _nearby(draw: st.DrawFn, snapshot: Snapshot, node: Node, packet: Packet) -> tuple[Packet, int]:
     """Draw the same packet, mostly to one of the node's own pods, and the address space of its destination."""
-    near = sorted(place for place, key in snapshot.holder.items() if key.node == node.name)
-    if not near or packet.get(fields.IPV4_DST) is None or once_in(draw, 3):
+    kind = fields.IPV4 if packet.get(fields.IPV4_DST) is not None else fields.IPV6
+    places = (place for place, key in snapshot.holder.items() if key.node == node.name)
+    near = sorted(place for place in places if place[1].version == kind.version)
+    if not near or packet.get(kind.destination) is None or once_in(draw, 3):
         return packet, pick(draw, (SHARED_SPACE, SHARED_SPACE, 10, 11, 4711))
     space, address = pick(draw, near)
-    return packet.set(fields.IPV4_DST, int(address)), space
+    return packet.set(kind.destination, int(address)), space
 
 
 @st.composite
@@ -552,16 +644,19 @@ def sendings(draw: st.DrawFn, snapshot: Snapshot, ways: tuple[str, ...] = WAYS) 
     if way == "port" and attached:
         port = pick(draw, attached)
         assert port.ofport is not None
-        return Sending(FromPort(port.node, port.ofport), _packet(draw, snapshot, port.addresses[0], port.mac, port))
+        own = pick(draw, port.addresses)
+        return Sending(FromPort(port.node, port.ofport), _packet(draw, snapshot, own, port.mac, port))
+    versions = sorted({subnet.version for subnet in node.subnets})
     if way == "node":
-        source = pick(draw, (*node.gateways, *node.gateways, node.underlay, STRANGER, STRANGER))
+        strangers = [STRANGERS[version] for version in versions]
+        source = pick(draw, (*node.gateways, *node.gateways, node.underlay, *strangers, *strangers))
         if once_in(draw, 3):
             return Sending(FromNode(node.name), _to_node_port(draw, snapshot, source, node.mac))
         if len(snapshot.services) and once_in(draw, 3):
             return Sending(FromNode(node.name), _from_outside(draw, snapshot, node.mac))
         packet = _packet(draw, snapshot, source, node.mac)
         return Sending(FromNode(node.name), _nearby(draw, snapshot, node, packet)[0])
-    packet = _packet(draw, snapshot, _address(draw, snapshot), node.mac)
+    packet = _packet(draw, snapshot, _address(draw, snapshot, pick(draw, versions)), node.mac)
     if way == "tunnel":
         vteps = sorted({*(peer.underlay for peer in snapshot.nodes.values()), IPv4Address("192.0.2.99")})
         packet, space = _nearby(draw, snapshot, node, packet)
@@ -572,20 +667,25 @@ def sendings(draw: st.DrawFn, snapshot: Snapshot, ways: tuple[str, ...] = WAYS) 
 
 def failure(packet: Packet, port: Port) -> Packet:
     """Return the ICMP error (port unreachable) that a pod answers to a packet it got."""
-    ends = Ends(port.addresses[0], IPv4Address(packet.get(fields.IPV4_SRC) or 0), port.mac)
-    return icmp(ends, ICMP_UNREACHABLE, 3, packet)
+    kind = fields.IPV4 if packet.get(fields.IPV4_SRC) is not None else fields.IPV6
+    asked = packet.get(kind.source) or 0
+    own = _own(port.addresses, kind.version)
+    assert own is not None
+    what, code = (ICMP_UNREACHABLE, 3) if kind is fields.IPV4 else (ICMPV6_UNREACHABLE, 4)
+    return icmp(Ends(own, type(own)(asked), port.mac), what, code, packet)
 
 
 def answer(packet: Packet) -> Packet:
-    """Return what the other side answers to a TCP, UDP, SCTP or ICMP query over IPv4."""
-    swapped = {"eth_src": "eth_dst", "ipv4_src": "ipv4_dst"}
+    """Return what the other side answers to a TCP, UDP, SCTP or ICMP query."""
+    swapped = {"eth_src": "eth_dst", "ipv4_src": "ipv4_dst", "ipv6_src": "ipv6_dst"}
     swapped |= {f"{protocol.lower()}_src": f"{protocol.lower()}_dst" for protocol in TRANSPORT}
     values: dict[str, int] = {}
     for one, other in swapped.items():
         first, second = packet.get(BY_NAME[one]), packet.get(BY_NAME[other])
         if first is not None and second is not None:
             values |= {one: second, other: first}
-    kind = packet.get(BY_NAME["icmpv4_type"])
-    if kind is not None:
-        values["icmpv4_type"] = {8: 0, 0: 8}.get(kind, kind)
+    for name, kinds in (("icmpv4_type", {8: 0, 0: 8}), ("icmpv6_type", {128: 129, 129: 128})):
+        kind = packet.get(BY_NAME[name])
+        if kind is not None:
+            values[name] = kinds.get(kind, kind)
     return packet.update(**values)

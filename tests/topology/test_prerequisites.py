@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 
 from tests.topology.asking import endpoints, ip, node, report, service
-from tests.topology.strategies import after
+from tests.topology.strategies import DUAL, after
 from topology import fields, requests
 from topology.compiler import compile_node
 from topology.fields import Field
@@ -46,7 +46,8 @@ SCOPES: Final[dict[tuple[str, str], tuple[Scope | None, Scope | None]]] = {
 }
 NEEDS: Final[dict[Field, int]] = {
     **dict.fromkeys((fields.IPV4_SRC, fields.IPV4_DST), fields.ETH_IPV4),
-    **dict.fromkeys((fields.IPV6_SRC, fields.IPV6_DST), fields.ETH_IPV6),
+    **dict.fromkeys((fields.IPV6_SRC, fields.IPV6_DST, fields.ICMPV6_TYPE), fields.ETH_IPV6),
+    **dict.fromkeys((fields.ND_TARGET, fields.ND_TLL, fields.ND_RESERVED, fields.ND_OPTIONS_TYPE), fields.ETH_IPV6),
     **dict.fromkeys((fields.ARP_OP, fields.ARP_SPA, fields.ARP_TPA, fields.ARP_SHA, fields.ARP_THA), fields.ETH_ARP),
 }
 
@@ -61,7 +62,12 @@ def _network(name: str) -> Request:
 def everything() -> Snapshot:
     """Return two nodes, with a pod of each of five networks on each; own ranges, and connections of every kind."""
     names = (*OWN, "fir", "oak")
-    asked: list[Any] = [node("n1", "192.0.2.11"), node("n2", "192.0.2.12"), *map(_network, names)]
+    asked: list[Any] = [
+        requests.SetCluster(DUAL),
+        node("n1", "192.0.2.11"),
+        node("n2", "192.0.2.12"),
+        *map(_network, names),
+    ]
     for number, (name, place) in enumerate((name, place) for name in names for place in ("n1", "n2")):
         key = PortKey(place, f"{name}{place}", "eth0")
         asked += [

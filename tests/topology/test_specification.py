@@ -1,28 +1,26 @@
 """The compiled flows do what the specification says: packets walked through the tables by the software switch."""
 
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from immutables import Map
 
-from tests.topology.strategies import STRANGER, Sending, answer, failure, once_in, pick, sendings, snapshots
+from tests.topology.strategies import STRANGERS, Sending, answer, failure, once_in, pick, sendings, snapshots
 from topology import fields
 from topology.compiler import compile_all
-from topology.fields import BY_NAME, ETH_DST, ETH_SRC, IP_DSCP, IPV4_DST, IPV4_SRC
-from topology.model import TUN_OFPORT, Port
+from topology.fields import ETH_DST, ETH_SRC, IP_DSCP, IPV4_SRC, Family
+from topology.model import TUN_OFPORT, Address, Port
 from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
-from topology.packet import ICMP_UNREACHABLE, Ends, Packet, arriving, icmp
+from topology.packet import ICMP_UNREACHABLE, Ends, Packet, arriving, icmp, is_discovery
 from topology.pipeline import SERVICE_ZONE
 from topology.reach import known_as
 from topology.snapshot import Snapshot, places
 from topology.specification import Choice, FromNode, FromPort, Said, copies, dscp, is_believed, may
 from topology.targets import Target
 from topology.trace import Fabric, Trace
-from topology.tracker import NOTHING_TRACKED, Tracker, talk_of
-
-ICMP_TYPE = BY_NAME["icmpv4_type"]
+from topology.tracker import NOTHING_TRACKED, Tracker, begins, talk_of
 
 
 def seen(outcome: Outcome) -> Outcome:
@@ -38,7 +36,8 @@ def endpoint_of(snapshot: Snapshot, sending: Sending, trace: Trace) -> Target | 
     if sender is not None and sender.cluster_addresses:
         asked = asked._replace(source=int(sender.cluster_addresses[0]))
     known = trace.trackers.get(sending.node, NOTHING_TRACKED).talks.get(asked)
-    return None if known is None else Target(IPv4Address(known.answer.source), known.answer.source_port)
+    make = IPv4Address if asked.eth_type == fields.ETH_IPV4 else IPv6Address
+    return None if known is None else Target(make(known.answer.source), known.answer.source_port)
 
 
 def as_chosen(snapshot: Snapshot, sending: Sending, trace: Trace) -> Choice:
@@ -79,7 +78,7 @@ def test_tun0_lets_in_answers_to_pods_and_nothing_else_from_outside(data: st.Dat
     for sending in data.draw(st.lists(sendings(snapshot, ("port",)), min_size=3, max_size=10)):
         there = fabric.carry(sending.node, sending.at_switch(snapshot))
         left = isinstance(there.outcome, Sent) and there.outcome.where is not Where.NODE
-        began = left and sending.packet.get(ICMP_TYPE) not in (0, 3, 11)  # answers and errors begin nothing
+        began = left and begins(sending.packet)  # answers and errors begin nothing
         back = answer(there.packet)
         sender = _sender(snapshot, sending)
         said = ()
@@ -98,7 +97,8 @@ def _from_another_port(packet: Packet) -> Packet:
         number = packet.get(fields.BY_NAME[name])
         if number is not None:
             return packet.update(**{name: number ^ 1})
-    return replace(packet.update(icmpv4_type=13), quoted=None)
+    other = {"icmpv4_type": 13} if packet.get(IPV4_SRC) is not None else {"icmpv6_type": 200}
+    return replace(packet.update(**other), quoted=None)
 
 
 # --- conversations -------------------------------------------------------------------------------
@@ -146,7 +146,11 @@ def _replies(snapshot: Snapshot, sender: Port, packet: Packet, trace: Trace) -> 
     meant = [port for port in snapshot.ports.values() if port != sender and _is_meant(port, trace.packet)]
     sendings_ = []
     for port in [port for port in meant if port.ofport is not None][:2]:
-        got = packet.set(IPV4_DST, int(port.addresses[0])).set(IPV4_SRC, int(known_as(sender, port, snapshot)[0]))
+        kind = family_of(packet)
+        own, known = (of_family(each, kind) for each in (port.addresses, known_as(sender, port, snapshot)))
+        if own is None or known is None:
+            continue
+        got = packet.set(kind.destination, int(own)).set(kind.source, int(known))
         if trace.outcome == Delivered(port.node, port.key):
             got = arriving(trace.packet, 0)
         back = answer(got).set(ETH_SRC, port.mac)
@@ -167,7 +171,23 @@ def _from_outside(trace: Trace) -> list[Sending]:
 
 
 def _is_meant(port: Port, packet: Packet) -> bool:
-    return any(packet.get(IPV4_DST) == int(address) for _, address in places(port))
+    there = packet.get(family_of(packet).destination)
+    return any(there == int(address) for _, address in places(port) if address.version == family_of(packet).version)
+
+
+def family_of(packet: Packet) -> Family:
+    """Return the family of a packet's addresses."""
+    return fields.IPV6 if packet.get(fields.ETH_TYPE) == fields.ETH_IPV6 else fields.IPV4
+
+
+def of_family(addresses: tuple[Address, ...], kind: Family) -> Address | None:
+    """Return the first address of a family."""
+    return next((address for address in addresses if address.version == kind.version), None)
+
+
+def is_query(packet: Packet) -> bool:
+    """Whether a packet asks something of somebody by IP, and no neighbour."""
+    return packet.get(family_of(packet).source) is not None and begins(packet) and not is_discovery(packet)
 
 
 @given(st.data())
@@ -183,16 +203,16 @@ def test_what_is_delivered_can_be_answered_and_both_see_one_conversation(data: s
     for sending in data.draw(st.lists(sendings(snapshot, ("port",)), min_size=5, max_size=10)):
         asked = fabric.carry(sending.node, sending.at_switch(snapshot))
         sender = _sender(snapshot, sending)
-        is_query = sending.packet.get(IPV4_DST) is not None and sending.packet.get(ICMP_TYPE) in (None, 8)
-        if sender is None or not isinstance(asked.outcome, Delivered) or not is_query:
+        if sender is None or not isinstance(asked.outcome, Delivered) or not is_query(sending.packet):
             continue
+        kind = family_of(sending.packet)
         receiver = snapshot.ports[asked.outcome.port]
         got = asked.packet
-        assert got.get(IPV4_DST) == int(receiver.addresses[0])
+        assert got.get(kind.destination) == int(of_family(receiver.addresses, kind) or 0)
         assert got.get(ETH_DST) == receiver.mac
         if receiver != sender:
             known = (*sender.cluster_addresses, *known_as(sender, receiver, snapshot))
-            assert IPv4Address(got.get(IPV4_SRC) or 0) in known
+            assert got.get(kind.source) in {int(each) for each in known if each.version == kind.version}
         back = answer(arriving(got, 0)).set(ETH_SRC, receiver.mac)
         assert receiver.ofport is not None
         answered = fabric.carry(receiver.node, arriving(back, receiver.ofport), asked.trackers)
@@ -204,7 +224,7 @@ def test_what_is_delivered_can_be_answered_and_both_see_one_conversation(data: s
         refusal = failure(arriving(got, 0), receiver)
         refused = fabric.carry(receiver.node, arriving(refusal, receiver.ofport), asked.trackers)
         assert refused.outcome == Delivered(sender.node, sender.key), refused.steps
-        assert refused.packet.get(IPV4_SRC) == sending.packet.get(IPV4_DST)
+        assert refused.packet.get(kind.source) == sending.packet.get(kind.destination)
         assert refused.packet.quoted is not None
         for field in set(wanted.values) - {ETH_SRC, ETH_DST}:
             assert refused.packet.quoted.get(field) == sending.packet.get(field)
@@ -223,13 +243,14 @@ def test_a_node_gets_answers_and_refusals_from_whom_it_asked(data: st.DataObject
     for sending in data.draw(st.lists(sendings(snapshot, ("node",)), min_size=5, max_size=10)):
         node = snapshot.nodes[sending.node]
         asked = fabric.carry(sending.node, sending.at_switch(snapshot))
-        by_gateway = sending.packet.get(IPV4_SRC) in {int(gateway) for gateway in node.gateways}
-        is_query = sending.packet.get(ICMP_TYPE) in (None, 8)
-        if not (is_query and isinstance(asked.outcome, Delivered)):
+        kind = family_of(sending.packet)
+        by_gateway = sending.packet.get(kind.source) in {int(gateway) for gateway in node.gateways}
+        if not (is_query(sending.packet) and isinstance(asked.outcome, Delivered)):
             continue
         receiver = snapshot.ports[asked.outcome.port]
         assert receiver.ofport is not None
-        from_outside = sending.packet.get(IPV4_SRC) == int(STRANGER) and receiver.node == node.name
+        strange = sending.packet.get(kind.source) == int(STRANGERS[kind.version])
+        from_outside = strange and receiver.node == node.name
         if not (by_gateway or from_outside):
             continue
         got = arriving(asked.packet, 0)
@@ -242,7 +263,7 @@ def test_a_node_gets_answers_and_refusals_from_whom_it_asked(data: st.DataObject
         for field in set(wanted.values) - {ETH_SRC, ETH_DST}:
             assert answered.packet.get(field) == wanted.get(field)
         assert answered.packet.get(ETH_DST) == refused.packet.get(ETH_DST) == node.mac
-        assert refused.packet.get(IPV4_SRC) == sending.packet.get(IPV4_DST)
+        assert refused.packet.get(kind.source) == sending.packet.get(kind.destination)
         assert refused.packet.quoted is not None
         for field in set(wanted.values) - {ETH_SRC, ETH_DST}:
             assert refused.packet.quoted.get(field) == sending.packet.get(field)

@@ -13,6 +13,7 @@ from topology.admission.checks import (
     known_project,
     require,
 )
+from topology.admission.families import versions
 from topology.admission.selectors import checked_selector
 from topology.model import MOST_EGRESS_ADDRESSES, MOST_EGRESS_NODES, Address, Egress, PodKey, in_order
 from topology.requests import CreateEgress, DeleteEgress, Reason, Refused
@@ -80,7 +81,7 @@ def _check_via(snapshot: Snapshot, egress: Egress, via: PodKey) -> None:
             raise Refused(Reason.INVALID, subject, cause, f"name no {what}, or no pod")
     known_project(snapshot, via.project)
     require(names.subdomain_fault, "pod", via.name)
-    if all(cidr.version != 4 for cidr in snapshot.cluster.cluster_cidrs):
+    if 4 not in versions(snapshot.cluster):
         raise Refused(Reason.INVALID, subject, "pods have no IPv4 address", "by a gateway, only IPv4 leaves so far")
 
 
@@ -90,6 +91,9 @@ def _check_address(snapshot: Snapshot, egress: Egress, address: Address) -> None
     if fault is not None:
         remedy = "give an address of the outside that is nobody's"
         raise Refused(Reason.INVALID, subject, f"address {address} {fault}", remedy)
+    if address.version not in versions(snapshot.cluster):
+        cause = f"pods have no IPv{address.version} address, and could not leave by {address}"
+        raise Refused(Reason.INVALID, subject, cause, "by an egress, only IPv4 leaves so far")
     node = snapshot.node_by_underlay.get(address)
     if node is not None:
         cause = f'address {address} belongs to node "{node}"'

@@ -16,17 +16,17 @@ from topology.admission.checks import (
     require,
     reserved_ranges,
 )
+from topology.admission.families import unfit_families, unsound_families
 from topology.admission.ports import gone
 from topology.admission.projects import own_networks
 from topology.admission.translation import unfit_translations, unsound_pools
-from topology.allocation import LAST_DPID, free_dpid, free_subnets, node_prefix
+from topology.allocation import LAST_DPID, SMALLEST_SUBNET_BITS, free_dpid, free_subnets
 from topology.balancing import PLACE_BITS
 from topology.crowding import crowding
 from topology.model import TUNNEL_OFPORTS, Address, Cluster, Node, Outage
 from topology.requests import CreateNode, DeleteNode, NodeFound, NodeLost, Reason, Refused, SetCluster, SetNode
-from topology.snapshot import Event, Put, Remove, Snapshot
+from topology.snapshot import Event, Put, Remove, Snapshot, apply
 
-_SMALLEST_SUBNET_BITS = 2  # its own address, the gateway, one pod, broadcast
 _OTHER_PORTS = (
     "give another range, or none, by --heddle-node-ports, or listen on another port "
     "(--heddle-rest-listen, --heddle-openflow-listen)"
@@ -40,7 +40,21 @@ def set_cluster(snapshot: Snapshot, request: SetCluster) -> tuple[Event, ...]:
         return ()
     for complaint in (*_unsound(cluster), *_unfit(cluster, snapshot)):
         raise complaint
-    return (Put(cluster), *(own_networks(snapshot) if cluster.own_networks else ()))
+    return (Put(cluster), *_grown(snapshot, cluster), *(own_networks(snapshot) if cluster.own_networks else ()))
+
+
+def _grown(snapshot: Snapshot, cluster: Cluster) -> Iterator[Event]:
+    """Yield the nodes that get a subnet besides: of a family that the cluster did not have. Pods that are there do not.
+
+    The new one is the last, for the first says the node's MAC.
+    """
+    state, _ = apply(snapshot, Put(cluster))
+    for _, node in sorted(snapshot.nodes.items()):
+        subnets = free_subnets(state, {subnet.version for subnet in node.subnets})
+        if subnets:
+            event = Put(replace(node, subnets=(*node.subnets, *subnets)))
+            state, _ = apply(state, event)
+            yield event
 
 
 def create_node(snapshot: Snapshot, request: CreateNode) -> tuple[Event, ...]:
@@ -126,7 +140,7 @@ def _check_underlay(snapshot: Snapshot, request: CreateNode) -> None:
 def underlay_fault(address: Address, cluster: Cluster) -> str | None:
     """Return what makes an address useless as a node's VTEP, if anything does."""
     if address.version != 4:
-        return f"underlay address {address} is IPv6, which tunnels do not use yet"
+        return f"underlay address {address} is IPv6, over which tunnels are not supported yet"
     if address.is_unspecified or address.is_multicast or address.is_loopback or address.is_reserved:
         return f"underlay address {address} is no address of a machine"
     cidr = overlapping(ip_network(address), reserved_ranges(cluster))
@@ -158,7 +172,7 @@ def _check_subnets(snapshot: Snapshot, request: CreateNode) -> None:
         if not inside(subnet, cidrs):
             cause = f"subnet {subnet} is outside the cluster CIDRs {', '.join(map(str, cidrs))}"
             raise Refused(Reason.INVALID, subject, cause, "give a subnet inside them, or none to have one allotted")
-        if subnet.max_prefixlen - subnet.prefixlen < _SMALLEST_SUBNET_BITS:
+        if subnet.max_prefixlen - subnet.prefixlen < SMALLEST_SUBNET_BITS:
             raise Refused(Reason.INVALID, subject, f"subnet {subnet} has no room for a pod", "give a larger one")
         for _, other in sorted(snapshot.nodes.items()):
             if overlapping(subnet, other.subnets):
@@ -176,16 +190,10 @@ def _unsound(cluster: Cluster) -> Iterator[Refused]:
         yield _bad_setting("cluster CIDRs", "are none", "give at least one")
     ranges = reserved_ranges(cluster)
     for position, cidr in enumerate(ranges):
-        if cidr.version != 4:
-            yield _bad_setting(f"CIDR {cidr}", "is IPv6, which is not carried yet", "give IPv4 CIDRs only")
         other = overlapping(cidr, ranges[:position])
         if other is not None:
             yield _bad_setting(f"CIDR {cidr}", f"overlaps {other}", "give ranges that share no address")
-    for cidr in cluster.cluster_cidrs:
-        length = node_prefix(cluster, cidr.version)
-        if not cidr.prefixlen <= length <= cidr.max_prefixlen - _SMALLEST_SUBNET_BITS:
-            remedy = f"give a length from {cidr.prefixlen} to {cidr.max_prefixlen - _SMALLEST_SUBNET_BITS}"
-            yield _bad_setting(f"node prefix length {length}", f"does not fit cluster CIDR {cidr}", remedy)
+    yield from unsound_families(cluster)
     for address in cluster.control_plane:
         other = overlapping(ip_network(address), ranges)
         if other is not None:
@@ -245,6 +253,7 @@ def _unfit(cluster: Cluster, snapshot: Snapshot) -> Iterator[Refused]:
             if other is not None:
                 cause = f'{other} overlaps subnet {own.cidr} of network "{network.name}"'
                 yield Refused(Reason.IN_USE, subject, cause, f'choose other ranges, or delete "{network.name}"')
+    yield from unfit_families(cluster, snapshot)
     yield from unfit_translations(cluster, snapshot)
     yield from _unfit_egresses(cluster, snapshot)
     for _, service in sorted(snapshot.services.items()):

@@ -7,6 +7,7 @@ from typing import Final
 
 from topology import names
 from topology.admission.checks import NOT_FOR_PODS, overlapping, require, reserved_ranges
+from topology.admission.families import check_own_family
 from topology.encapsulation import least_mtu
 from topology.fields import TRANSPORT
 from topology.model import Connection, ConnectionKey, Scope, Subnet
@@ -25,7 +26,8 @@ _WHAT_WORKS: Final = (
 def check_subnets(snapshot: Snapshot, request: CreateNetwork) -> None:
     """Raise Refused when a new network's subnets, or its MTU, cannot be."""
     subject = f'network "{request.name}"'
-    least = least_mtu(subnet.cidr for subnet in request.subnets)
+    own = tuple(subnet.cidr for subnet in request.subnets)
+    least = least_mtu(own or snapshot.cluster.cluster_cidrs)
     if request.mtu is not None and not least <= request.mtu <= _MOST_MTU:
         remedy = f"give {least} to {_MOST_MTU} bytes, or none"
         raise Refused(Reason.INVALID, subject, f"an MTU of {request.mtu} bytes is out of range", remedy)
@@ -77,8 +79,7 @@ def check_ranges(snapshot: Snapshot, connection: Connection) -> None:
 def _check_subnet(snapshot: Snapshot, subject: str, subnet: Subnet) -> None:
     require(names.label_fault, "subnet", subnet.name)
     cidr = subnet.cidr
-    if cidr.version != 4:
-        raise Refused(Reason.INVALID, subject, f"subnet {cidr} is not IPv4", "give an IPv4 range")
+    check_own_family(snapshot.cluster, subject, subnet)
     if cidr.prefixlen > _LONGEST_PREFIX:
         remedy = f"give a range of /{_LONGEST_PREFIX} or larger"
         raise Refused(Reason.INVALID, subject, f"subnet {cidr} has no room for a gateway and a pod", remedy)

@@ -46,7 +46,7 @@ def unsound_pools(cluster: Cluster) -> Iterator[Refused]:
         subject = f"translation range {cidr}"
         other = overlapping(cidr, NOT_FOR_PODS)
         if cidr.version != 4:
-            yield Refused(Reason.INVALID, subject, "is IPv6, which is not carried yet", "give IPv4 ranges only")
+            yield Refused(Reason.INVALID, subject, "is IPv6, which is not translated yet", "give IPv4 ranges only")
         elif other is not None:
             cause = f"shares addresses with {other}, which no host can have for its own"
             yield Refused(Reason.INVALID, subject, cause, "give a range of unicast addresses")

@@ -28,6 +28,7 @@ from topology.features import (
     guard,
     limits,
     mirrors,
+    neighbours,
     networks,
     node,
     outside,
@@ -88,6 +89,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     node,
     guard,
     arp,
+    neighbours,
     tunnels,
     ports,
     networks,
@@ -103,6 +105,6 @@ FEATURES: Final[tuple[Feature, ...]] = (
     limits,
     mirrors,
 )
-_COMMON: Final[tuple[CommonFeature, ...]] = (base, guard, arp, tunnels, services, errors, outside)
+_COMMON: Final[tuple[CommonFeature, ...]] = (base, guard, arp, neighbours, tunnels, services, errors, outside)
 BY_ID: Final[dict[int, Feature]] = {int(feature.ID): feature for feature in FEATURES}
 COMMON: Final[dict[int, CommonFeature]] = {int(feature.ID): feature for feature in _COMMON}

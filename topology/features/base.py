@@ -44,7 +44,7 @@ ID: Final = pipeline.FeatureId.BASE
 
 _NOT_UNICAST: Final[dict[int, tuple[Prefix, ...]]] = {
     4: (IPv4Network("224.0.0.0/4"), IPv4Network("255.255.255.255/32")),
-    6: (IPv6Network("ff00::/8"),),
+    6: (IPv6Network("ff00::/8"), IPv6Network("fe80::/10")),  # link-local addresses are on no link but the pod's own
 }
 
 _OUT: Final[Actions] = (load(OUTPUT_PORT, TUN_OFPORT), goto(Table.OUTPUT))

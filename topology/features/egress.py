@@ -105,9 +105,10 @@ def _chosen(node: str, key: PortKey, snapshot: Snapshot) -> Iterator[Flow]:
     source = source_of(port, snapshot)
     for known_as in () if source is None else port.cluster_addresses or port.addresses:
         assert source is not None
-        if known_as.version == source.address.version:
-            own = from_address(known_as, in_space(SHARED_SPACE), (SOURCE_VNID, network.vnid))
-            yield at(pipeline.ROUTE_EGRESS, own, (load(EGRESS_ADDRESS, int(source.address)), goto(Table.EGRESS)))
+        own = from_address(known_as, in_space(SHARED_SPACE), (SOURCE_VNID, network.vnid))
+        by = (load(EGRESS_ADDRESS, int(source.address)), goto(Table.EGRESS))
+        # In a family of which it has no address to leave by, nothing leaves: not by its node's either.
+        yield at(pipeline.ROUTE_EGRESS, own, by if known_as.version == source.address.version else DROP)
 
 
 def _known(this: Node, egress: Egress, address: Address, snapshot: Snapshot) -> Iterator[Flow]:

@@ -26,7 +26,7 @@ from topology.fields import (
     IS_REPLY,
     Field,
 )
-from topology.flow import Flow, at, conntrack, goto, load, match_fields
+from topology.flow import DROP, Flow, at, conntrack, goto, load, match_fields
 from topology.gateways import known_as, port_of, served_by
 from topology.matches import from_address, in_space
 from topology.model import (
@@ -121,9 +121,8 @@ def _chosen(node: str, key: PortKey, snapshot: Snapshot) -> Iterator[Flow]:
         return
     onwards = (load(EGRESS_ADDRESS, _NOBODY if by is None else int(by)), goto(Table.EGRESS))
     for own in port.cluster_addresses or port.addresses:
-        if own.version == 4:
-            terms = from_address(own, in_space(SHARED_SPACE), (SOURCE_VNID, network.vnid))
-            yield at(pipeline.ROUTE_GATEWAY, terms, onwards)
+        terms = from_address(own, in_space(SHARED_SPACE), (SOURCE_VNID, network.vnid))
+        yield at(pipeline.ROUTE_GATEWAY, terms, onwards if own.version == 4 else DROP)
 
 
 def _there(node: str, port: Port, address: Address, snapshot: Snapshot) -> Iterator[Flow]:

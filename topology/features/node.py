@@ -18,6 +18,8 @@ from topology.snapshot import Change, Snapshot
 
 ID: Final = pipeline.FeatureId.NODE
 
+_SOLICITS: Final = {"ip_proto": fields.PROTO_ICMPV6, "icmpv6_type": fields.ND_SOLICITATION, "icmpv6_code": 0}
+
 
 def subjects(node: str, snapshot: Snapshot) -> Iterable[SubjectKey]:
     """One: the node itself."""
@@ -50,8 +52,11 @@ def _own_addresses(node: Node, subnet: Prefix) -> tuple[Address, ...]:
 
 
 def _ingress(kind: Family, subnet: Prefix, own: tuple[Address, ...], cluster: Cluster) -> Iterator[Flow]:
-    if kind is fields.IPV4:  # from whichever of its addresses: that of a packet which it has to send
+    # From whichever of its addresses: that of a packet which it has to send.
+    if kind is fields.IPV4:
         yield at(pipeline.NODE_ARP, match(eth_type=fields.ETH_ARP, arp_op=1), (goto(Table.ARP_RESPONDER),))
+    else:
+        yield at(pipeline.NODE_ND, match(eth_type=kind.eth_type, **_SOLICITS), (goto(Table.ARP_RESPONDER),))
     for source in own:
         for cidr in cluster.cluster_cidrs:
             if cidr.version == kind.version:

@@ -7,10 +7,10 @@ from typing import Final
 
 from topology import pipeline
 from topology.features.section import Section, SubjectKey
-from topology.fields import ETH_ARP, ETH_DST, ETH_SRC, IN_PORT, IP_DSCP, family
-from topology.flow import IN_PORT_NUMBER, Actions, Flow, at, conntrack, goto, load, match, nat_from, no_in_port
+from topology.fields import ETH_ARP, ETH_DST, ETH_IPV6, ETH_SRC, IN_PORT, IP_DSCP, ND_SOLICITATION, PROTO_ICMPV6, family
+from topology.flow import IN_PORT_NUMBER, Actions, Flow, Match, at, conntrack, goto, load, match, nat_from, no_in_port
 from topology.matches import from_address, in_space, to_address
-from topology.model import HAIRPIN, SHARED_SPACE, Address, Network, Node, Port, PortKey, mac_of
+from topology.model import HAIRPIN, SHARED_SPACE, Address, Network, Node, Port, PortKey, link_local_of, mac_of
 from topology.pipeline import (
     CLUSTER_SOURCE,
     DESTINATION_VNID,
@@ -76,6 +76,22 @@ def _ingress(port: Port, ofport: int, address: Address, network: Network, known_
             in_port=ofport, eth_src=port.mac, eth_type=ETH_ARP, arp_op=1, arp_spa=int(address), arp_sha=port.mac
         )
         yield at(pipeline.POD_ARP, request, (*space, goto(Table.ARP_RESPONDER)))
+    else:
+        for source in (address, link_local_of(port.mac)):  # kernels ask from either
+            yield at(pipeline.POD_ND, _solicitation(port, ofport, source), (*space, goto(Table.ARP_RESPONDER)))
+
+
+def _solicitation(port: Port, ofport: int, source: Address) -> Match:
+    return match(
+        in_port=ofport,
+        eth_src=port.mac,
+        eth_type=ETH_IPV6,
+        ip_proto=PROTO_ICMPV6,
+        ipv6_src=int(source),
+        icmpv6_type=ND_SOLICITATION,
+        icmpv6_code=0,
+        ipv6_nd_sll=port.mac,
+    )
 
 
 def _delivery(port: Port, ofport: int, vnid: int, address: Address, known_as: Address | None) -> Iterator[Flow]:

@@ -21,6 +21,7 @@ from topology.model.addressing import (
     Prefix,
     format_mac,
     in_order,
+    link_local_of,
     mac_of,
     prefixes_in_order,
 )
@@ -184,6 +185,7 @@ __all__ = [
     "either",
     "format_mac",
     "in_order",
+    "link_local_of",
     "mac_of",
     "prefixes_in_order",
 ]

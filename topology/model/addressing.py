@@ -42,6 +42,12 @@ def mac_of(address: Address) -> int:
     return 0x0A58_0000_0000 | (int(address) & 0xFFFF_FFFF)
 
 
+def link_local_of(mac: int) -> Address:
+    """Return the IPv6 link-local address that a host with this MAC address makes itself (RFC 4291, appendix A)."""
+    high, low = mac >> 24 ^ 0x02_0000, mac & 0xFF_FFFF
+    return IPv6Address(0xFE80 << 112 | high << 40 | 0xFFFE << 24 | low)
+
+
 def format_mac(mac: int) -> str:
     """Return a MAC address in the usual colon notation."""
     return ":".join(f"{byte:02x}" for byte in mac.to_bytes(6, "big"))

@@ -36,6 +36,7 @@ from topology.verification.shape import (
     begun_from,
     family_of,
     goto,
+    solicits,
 )
 from topology.verification.world import View
 
@@ -64,6 +65,7 @@ class Attachment(NamedTuple):
     look_up: Pairs = ()
     himself: Pairs = ()
     hairpin: Pairs = ()
+    discovery: Pairs = ()
 
 
 _NONE: Final = Attachment()
@@ -102,6 +104,7 @@ def _attach(port: Port, ofport: int, network: Network) -> Attachment:
     look_up: Pairs = ()
     himself: Pairs = ()
     hairpin: Pairs = ()
+    discovery: Pairs = ()
     for position, address in enumerate(port.addresses):
         kind, source, destination, width = _FORMS[address.version]
         value = int(address)
@@ -123,7 +126,17 @@ def _attach(port: Port, ofport: int, network: Network) -> Attachment:
         if kind is _IPV4:
             says = (comes_by, own_mac, IS_ARP, _ASKS, (fields.ARP_SPA, value, W32), (fields.ARP_SHA, mac, W48))
             arp += ((says, (*enter, _TO_ARP)),)
-    return Attachment(ingress, arp, look_up, himself, hairpin)
+        else:
+            discovery += tuple(
+                ((comes_by, own_mac, *solicits(source, by, mac)), (*enter, _TO_ARP)) for by in (value, _on_link(mac))
+            )
+    return Attachment(ingress, arp, look_up, himself, hairpin, discovery)
+
+
+def _on_link(mac: int) -> int:
+    """The link-local address that a pod makes of its MAC: its second bit turned, ff:fe in the middle (RFC 4291, A)."""
+    first, last = divmod(mac, 1 << 24)
+    return 0xFE80_0000_0000_0000 << 64 | (first ^ 0x020000) << 40 | 0xFFFE << 24 | last
 
 
 def _hairpin(comes_by: MatchTerm, version: int, shared: int) -> tuple[Match, Actions]:
@@ -162,6 +175,13 @@ def at_arp(view: View, match: Match, actions: Actions) -> bool:
     return (match, actions) in known.arp
 
 
+def at_discovery(view: View, match: Match, actions: Actions) -> bool:
+    """A port solicits neighbours in its own name."""
+    ofport = match[0][1]
+    known = view.attachments.get(ofport) or attachment(view, ofport)
+    return (match, actions) in known.discovery
+
+
 def found(view: View, match: Match, actions: Actions) -> bool:
     """An address leads to the port that has it."""
     ofport = actions[1][2]
@@ -188,7 +208,8 @@ def at_hairpin(view: View, match: Match, actions: Actions) -> bool:
 def claim(stage: Stage, kind: Kind, part: int, holds: Holds) -> Claim:
     """Return the claim of a stage that has the flows of ports.
 
-    Parts are 0 ingress, 1 ARP, 2 look-ups, 3 by its own cluster address, 4 by a service that leads it to itself.
+    Parts are 0 ingress, 1 ARP, 2 look-ups, 3 by its own cluster address, 4 by a service that leads it to itself,
+    5 solicitations of neighbours.
     """
 
     def owed(view: View) -> Iterator[Match]:

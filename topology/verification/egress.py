@@ -14,7 +14,7 @@ from ipaddress import IPv4Address
 from typing import Final, NamedTuple
 
 from topology import fields, pipeline
-from topology.fields import CT_MARK, CT_STATE, ETH_DST, ETH_SRC, IN_PORT, IPV4_SRC
+from topology.fields import CT_MARK, CT_STATE, ETH_DST, ETH_SRC, IN_PORT
 from topology.flow import Actions, Match, Op
 from topology.model import GENEVE_OFPORT, TUN_OFPORT, VXLAN_OFPORT, Address, Egress, PodKey, Port, PortKey
 from topology.pipeline import EGRESS_ADDRESS, EGRESS_MAC, EGRESS_ZONE, SOURCE_VNID, SPACE_MAC, Table
@@ -27,8 +27,10 @@ from topology.verification.shape import (
     W32,
     W48,
     Facts,
+    address_in,
     family_of,
     goto,
+    is_from,
     is_to,
     known_ends,
     load,
@@ -107,13 +109,14 @@ def _chooses(view: View, key: PortKey) -> Iterator[tuple[Match, Actions]]:
         return
     place = _of_pod(port, view.snapshot)
     for own in () if place is None else port.cluster_addresses or port.addresses:
-        if place is not None and own.version == place.address.version == 4:
-            match = ((SOURCE_VNID, network.vnid, W32), SHARED, IS_IP[4], (IPV4_SRC, int(own), W32))
-            yield match, (load(EGRESS_ADDRESS, int(place.address)), goto(Table.EGRESS))
+        assert place is not None
+        by = (load(EGRESS_ADDRESS, int(place.address)), goto(Table.EGRESS))
+        match = ((SOURCE_VNID, network.vnid, W32), SHARED, *is_from(own))
+        yield match, by if own.version == place.address.version == 4 else ()
 
 
 def _is_chosen(view: View, match: Match, actions: Actions) -> bool:
-    key = view.snapshot.holder.get((0, IPv4Address(match[3][1])))
+    key = view.snapshot.holder.get((0, address_in(match[3])))
     return key is not None and (match, actions) in _chooses(view, key)
 
 

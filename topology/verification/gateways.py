@@ -9,18 +9,30 @@ a VNID that it serves: so to whom it goes, DELIVERY decides as for that network.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from ipaddress import IPv4Address
 from typing import Final
 
 from topology import fields, pipeline
-from topology.fields import CT_MARK, CT_STATE, ETH_DST, ETH_SRC, IN_PORT, IPV4_SRC
+from topology.fields import CT_MARK, CT_STATE, ETH_DST, ETH_SRC, IN_PORT
 from topology.flow import NO_TABLE, Actions, Match, Op
 from topology.model import GENEVE_OFPORT, VXLAN_OFPORT, Egress, PodKey, Port, PortKey
 from topology.pipeline import EGRESS_ADDRESS, EGRESS_MAC, GATEWAY_ZONE, OUTPUT_PORT, SOURCE_VNID, SPACE_MAC, Table
 from topology.snapshot import Snapshot
 from topology.verification.claim import About, Claim, Kind
 from topology.verification.egress import egress_for, numbers
-from topology.verification.shape import ADDRESS_MASK, IS_IP, SHARED, W32, W48, Facts, ask, family_of, goto, load
+from topology.verification.shape import (
+    ADDRESS_MASK,
+    IS_IP,
+    SHARED,
+    W32,
+    W48,
+    Facts,
+    address_in,
+    ask,
+    family_of,
+    goto,
+    is_from,
+    load,
+)
 from topology.verification.world import View
 
 Make = Callable[[View, Egress, Port, int], Facts]
@@ -51,13 +63,13 @@ def _chooses(view: View, key: PortKey) -> Facts:
     if by is None and egress.fail_open:
         return {}
     onwards = (load(EGRESS_ADDRESS, by or 0), goto(Table.EGRESS))
-    own = (each for each in port.cluster_addresses or port.addresses if each.version == 4)
+    own = port.cluster_addresses or port.addresses
     tag = (SOURCE_VNID, network.vnid, W32)
-    return {(tag, SHARED, IS_IP[4], (IPV4_SRC, int(each), W32)): onwards for each in own}
+    return {(tag, SHARED, *is_from(each)): onwards if each.version == 4 else () for each in own}
 
 
 def _is_chosen(view: View, match: Match, actions: Actions) -> bool:
-    key = view.snapshot.holder.get((0, IPv4Address(match[3][1])))
+    key = view.snapshot.holder.get((0, address_in(match[3])))
     return key is not None and _chooses(view, key).get(match) == actions
 
 

@@ -14,6 +14,7 @@ from topology.verification import (
     ingress,
     limits,
     mirrors,
+    neighbours,
     outside,
     routing,
     services,
@@ -25,6 +26,7 @@ _SENTINEL: Final = Claim(SENTINEL, Kind.UNEXPLAINED, About.NODE, lambda view, ma
 
 CLAIMS: Final[tuple[Claim, ...]] = (
     *ingress.CLAIMS,
+    *neighbours.CLAIMS,
     *crossing.CLAIMS,
     *errors.CLAIMS,
     *services.CLAIMS,

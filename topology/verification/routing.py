@@ -32,7 +32,7 @@ from topology.verification.world import View, World
 
 _NOBODY: Final[dict[int, tuple[Prefix, ...]]] = {
     4: (IPv4Network("224.0.0.0/4"), IPv4Network("255.255.255.255/32")),
-    6: (IPv6Network("ff00::/8"),),
+    6: (IPv6Network("fe80::/10"), IPv6Network("ff00::/8")),
 }
 
 # --- routing -------------------------------------------------------------------------------------

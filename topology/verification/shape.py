@@ -6,6 +6,7 @@ model and no stages here.
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final, TypeAlias
 
 from topology import fields
@@ -39,8 +40,17 @@ IS_IP: Final[dict[int, MatchTerm]] = {
     6: (fields.ETH_TYPE, fields.ETH_IPV6, W16),
 }
 IS_ARP: Final[MatchTerm] = (fields.ETH_TYPE, fields.ETH_ARP, W16)
+IS_ICMPV6: Final[MatchTerm] = (fields.IP_PROTO, 58, W8)
+SOLICITS: Final[Match] = ((fields.ICMPV6_TYPE, 135, W8), (fields.ICMPV6_CODE, 0, W8))
+ADVERTISES: Final[Match] = ((fields.ICMPV6_TYPE, 136, W8), (fields.ICMPV6_CODE, 0, W8))
 SHARED: Final[MatchTerm] = (SPACE, 0, W32)
 ADDRESS_MASK: Final = {4: W32, 6: W128}
+
+
+def solicits(source: Field, address: int, mac: int) -> Match:
+    """Return the terms of a neighbour solicitation (RFC 4861, 4.3) from an address, whose option has a MAC."""
+    of_source, option = (source, address, W128), (fields.ND_SLL, mac, W48)
+    return (IS_IP[6], IS_ICMPV6, of_source, *SOLICITS, option)
 
 
 def family_of(version: int) -> Family:
@@ -88,6 +98,17 @@ def is_to(address: Address) -> tuple[MatchTerm, MatchTerm]:
     """Return the terms that say that a packet is to an address."""
     version = address.version
     return IS_IP[version], (family_of(version).destination, int(address), ADDRESS_MASK[version])
+
+
+def is_from(address: Address) -> tuple[MatchTerm, MatchTerm]:
+    """Return the terms that say that a packet is from an address."""
+    version = address.version
+    return IS_IP[version], (family_of(version).source, int(address), ADDRESS_MASK[version])
+
+
+def address_in(term: MatchTerm) -> Address:
+    """Return the address that a term about one of IPv4 or IPv6 names."""
+    return IPv6Address(term[1]) if fields.spec(term[0]).width == 128 else IPv4Address(term[1])
 
 
 def pair(source: int, destination: int) -> tuple[MatchTerm, MatchTerm]:
@@ -162,3 +183,16 @@ ANSWER_ARP: Final[Actions] = (
     (Op.COPY, _SWAP, 0, fields.ARP_SPA, 0, 32),
     (Op.OUTPUT, 0xFFFF_FFF8),
 )
+# A solicitation turned into its advertisement (RFC 4861, 4.4), and then the MAC: 0a:58 and the end of the address.
+ADVERTISE: Final[Actions] = (
+    (Op.COPY, fields.ETH_SRC, 0, fields.ETH_DST, 0, 48),
+    (Op.SET, fields.ETH_SRC, 0x0A58_0000_0000, W48),
+    (Op.COPY, fields.ND_TARGET, 0, fields.ETH_SRC, 0, 32),
+    (Op.COPY, fields.IPV6_SRC, 0, fields.IPV6_DST, 0, 128),
+    (Op.COPY, fields.ND_TARGET, 0, fields.IPV6_SRC, 0, 128),
+    (Op.SET, fields.ND_OPTIONS_TYPE, 2, W8),
+    (Op.SET, fields.ND_RESERVED, 0x6000_0000, W32),
+    (Op.SET, fields.ICMPV6_TYPE, 136, W8),
+    (Op.GOTO, int(Table.ND_ANSWERS)),
+)
+ANSWER_ND: Final[Actions] = ((Op.COPY, fields.ETH_SRC, 0, fields.ND_TLL, 0, 48), (Op.OUTPUT, 0xFFFF_FFF8))
