@@ -227,8 +227,15 @@ class Interface:
         """
         shared, name, tap = self._shared, self._attachment.ifname, self._shared.request.network.tap
         mtu = min(shared.most, assignment.mtu or shared.most)
+        has_six = any(":" in address for address, _ in assignment.addresses)
+        if has_six:
+            from cni_shim import six
+
+            six.check_mtu(name, mtu)
         with shared.namespace:
             index = if_nametoindex(name)
+            if has_six:
+                six.prepare(name, shared.log)
             kernel = netlink.Netlink()
             if self._userspace and not tap:
                 ethtool.transmit_checksum_off(name)

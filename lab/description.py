@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 
 from lab.errors import LabError
 
 UNDERLAY = IPv4Network("192.0.2.0/24")
 """The underlay's addresses: TEST-NET-1 of RFC 5737, which no real network uses."""
+
+UNDERLAY_6 = IPv6Network("2001:db8:64::/64")
+"""The underlay's addresses of IPv6, where hosts have them: of the range for documentation of RFC 3849."""
 
 INTERNET = IPv4Interface("198.51.100.1/32")
 """An address of the outside host that is beyond the underlay: TEST-NET-2 of RFC 5737."""
@@ -65,6 +68,8 @@ class Topology:
     controller: IPv4Address = field(default=UNDERLAY[1])
     outside: IPv4Address = field(default=UNDERLAY[200])
     others: tuple[tuple[str, IPv4Address], ...] = ()  # more hosts on the underlay, by name
+    cluster_cidrs: tuple[str, ...] = ()  # none: as the controller has them unless told
+    service_cidrs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not SMALLEST_MTU <= self.mtu <= LARGEST_MTU:
@@ -79,13 +84,31 @@ class Topology:
             raise LabError(f"two nodes have the same name: {', '.join(names)}")
 
     @classmethod
-    def of(cls, nodes: int, mtu: int = 1500) -> Topology:
-        """`nodes` nodes called n1, n2, … at 192.0.2.11, .12, …; `mtu` in bytes."""
+    def of(
+        cls, nodes: int, mtu: int = 1500, cluster_cidrs: tuple[str, ...] = (), service_cidrs: tuple[str, ...] = ()
+    ) -> Topology:
+        """`nodes` nodes called n1, n2, … at 192.0.2.11, .12, …; `mtu` in bytes; ranges of pods and services."""
         most = 200 - FIRST_NODE
         if not 0 <= nodes <= most:
             raise LabError(f"a laboratory has 0 to {most} nodes, not {nodes}")
         specs = (NodeSpec(f"n{i + 1}", UNDERLAY[FIRST_NODE + i]) for i in range(nodes))
-        return cls(tuple(specs), mtu)
+        return cls(tuple(specs), mtu, cluster_cidrs=cluster_cidrs, service_cidrs=service_cidrs)
+
+    @property
+    def has_six(self) -> bool:
+        """Whether pods have addresses of IPv6, and so hosts too."""
+        return any(":" in cidr for cidr in self.cluster_cidrs)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What the controller has to be told of it."""
+        pods, services = ",".join(self.cluster_cidrs), ",".join(self.service_cidrs)
+        given = (("cluster", pods), ("service", services))
+        return tuple(f"--heddle-{name}-cidr={cidrs}" for name, cidrs in given if cidrs)
+
+    def interface_6(self, address: IPv4Address) -> IPv6Interface:
+        """The address of IPv6 that a host has besides `address`."""
+        return IPv6Interface(f"{UNDERLAY_6[int(address) - int(self.subnet[0])]}/{UNDERLAY_6.prefixlen}")
 
     def interface(self, address: IPv4Address) -> IPv4Interface:
         """`address` with the underlay's prefix length."""

@@ -21,6 +21,7 @@ ECHO_PORT = 7
 ANSWER_LENGTH = 8192
 SEND_TIMEOUT = 5.0
 IP_PKTINFO = 8  # linux/in.h
+_PKTINFO6 = struct.Struct("=16sI")  # struct in6_pktinfo, ipv6(7): own address, interface
 _PKTINFO = struct.Struct("=I4s4s")  # struct in_pktinfo, ip(7): interface, own address, the header's address
 
 
@@ -38,15 +39,24 @@ class EchoServers:
 
     def listen(self, namespace: Namespace, name: str, port: int = ECHO_PORT) -> None:
         """Serve TCP and UDP `port` on all addresses in `namespace`, answering as `name`; OSError if it is taken."""
-        stream = namespace.socket(socket.AF_INET, socket.SOCK_STREAM)
-        datagram = namespace.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        for family in (socket.AF_INET, socket.AF_INET6):
+            self._listen(namespace, name, port, family)
+
+    def _listen(self, namespace: Namespace, name: str, port: int, family: socket.AddressFamily) -> None:
+        stream = namespace.socket(family, socket.SOCK_STREAM)
+        datagram = namespace.socket(family, socket.SOCK_DGRAM)
         with self._lock:
             self._sockets.setdefault(namespace.name, []).extend((stream, datagram))
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         for sock in (stream, datagram):
             sock.setblocking(False)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.bind(("", port))
-        datagram.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+        if family == socket.AF_INET:
+            datagram.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+        else:
+            datagram.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         stream.listen(256)
         self._selector.register(stream, selectors.EVENT_READ, lambda: _answer_stream(stream, name))
         self._selector.register(datagram, selectors.EVENT_READ, lambda: _answer_datagram(datagram, name))
@@ -83,7 +93,7 @@ class EchoServers:
 
 
 def _answer_stream(listener: socket.socket, name: str) -> None:
-    client, (address, _) = listener.accept()
+    client, (address, *_) = listener.accept()
     with client:
         client.settimeout(SEND_TIMEOUT)
         client.sendall(f"{name} {address} {ANSWER_LENGTH}\n".encode().ljust(ANSWER_LENGTH, b"."))
@@ -91,7 +101,11 @@ def _answer_stream(listener: socket.socket, name: str) -> None:
 
 def _answer_datagram(sock: socket.socket, name: str) -> None:
     """Answer from the address that was asked: with several of them, the kernel might choose another."""
-    nonce, about, _, (address, port) = sock.recvmsg(2048, socket.CMSG_SPACE(_PKTINFO.size))
+    nonce, about, _, sender = sock.recvmsg(2048, socket.CMSG_SPACE(max(_PKTINFO.size, _PKTINFO6.size)))
+    answer = f"{name} {sender[0]} {nonce.decode(errors='replace')}".encode()
+    if sock.family == socket.AF_INET6:
+        own = next(value for _, kind, value in about if kind == socket.IPV6_PKTINFO)
+        sock.sendmsg([answer], [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, own)], 0, sender)
+        return
     own = next(_PKTINFO.unpack(value)[1] for _, kind, value in about if kind == IP_PKTINFO)
-    answer = f"{name} {address} {nonce.decode(errors='replace')}".encode()
-    sock.sendmsg([answer], [(socket.IPPROTO_IP, IP_PKTINFO, _PKTINFO.pack(0, own, bytes(4)))], 0, (address, port))
+    sock.sendmsg([answer], [(socket.IPPROTO_IP, IP_PKTINFO, _PKTINFO.pack(0, own, bytes(4)))], 0, sender)

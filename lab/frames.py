@@ -1,6 +1,7 @@
 """Frames made by hand, sent and caught on an interface: for what an honest kernel would never send.
 
-Formats: Ethernet II, ARP (RFC 826), IPv4 (RFC 791), UDP (RFC 768), ICMP (RFC 792), VXLAN (RFC 7348).
+Formats: Ethernet II, ARP (RFC 826), IPv4 (RFC 791), IPv6 (RFC 8200), UDP (RFC 768), ICMP (RFC 792), ICMPv6 (RFC 4443),
+VXLAN (RFC 7348).
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from threading import Thread
 
 from lab.namespaces import Namespace
 from lab.probes import checksum, icmp_echo
 
-ETH_P_ALL, ETH_P_IP, ETH_P_ARP = 0x0003, 0x0800, 0x0806
+ETH_P_ALL, ETH_P_IP, ETH_P_ARP, ETH_P_IPV6 = 0x0003, 0x0800, 0x0806, 0x86DD
 ARP_REQUEST, ARP_REPLY = 1, 2
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 PACKET_OUTGOING = 4  # linux/if_packet.h
@@ -35,6 +36,36 @@ def ipv4(source: str, destination: str, protocol: int, payload: bytes) -> bytes:
     ends = IPv4Address(source).packed + IPv4Address(destination).packed
     header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), 0, 0, 64, protocol, 0) + ends
     return header[:10] + struct.pack("!H", checksum(header)) + header[12:] + payload
+
+
+def ipv6(source: str, destination: str, protocol: int, payload: bytes, hops: int = 255) -> bytes:
+    """An IPv6 packet; with 255 hops left, as neighbour discovery wants it."""
+    ends = IPv6Address(source).packed + IPv6Address(destination).packed
+    return struct.pack("!IHBB", 6 << 28, len(payload), protocol, hops) + ends + payload
+
+
+def with_checksum(source: str, destination: str, protocol: int, payload: bytes, at: int) -> bytes:
+    """What is inside an IPv6 packet, with the checksum at byte `at` over the pseudo-header too (RFC 8200, 8.1)."""
+    ends = IPv6Address(source).packed + IPv6Address(destination).packed
+    total = checksum(ends + struct.pack("!II", len(payload), protocol) + payload)
+    return payload[:at] + struct.pack("!H", total) + payload[at + 2 :]
+
+
+def icmpv6(source: str, destination: str, kind: int, body: bytes) -> bytes:
+    """An IPv6 packet with an ICMPv6 message of a type; `body` is what follows the checksum."""
+    message = struct.pack("!BBH", kind, 0, 0) + body
+    return ipv6(source, destination, socket.IPPROTO_ICMPV6, with_checksum(source, destination, 58, message, 2))
+
+
+def link_address(kind: int, mac: str) -> bytes:
+    """The option of neighbour discovery with a MAC address: 1 of the source, 2 of the target (RFC 4861, 4.6.1)."""
+    return struct.pack("!BB", kind, 1) + _mac(mac)
+
+
+def udp6_packet(source: str, destination: str, ports: tuple[int, int], payload: bytes) -> bytes:
+    """An IPv6 packet with a UDP datagram, from `ports[0]` to `ports[1]`."""
+    datagram = struct.pack("!HHHH", *ports, 8 + len(payload), 0) + payload
+    return ipv6(source, destination, socket.IPPROTO_UDP, with_checksum(source, destination, 17, datagram, 6), 64)
 
 
 def ping_packet(source: str, destination: str, payload: bytes = b"spoofed!") -> bytes:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from lab import probes
 from lab.echo import ECHO_PORT, EchoServers
 from lab.namespaces import Namespace
 from lab.probes import PATIENCE, Outcome
 
+Address = IPv4Address | IPv6Address
+"""What hosts and pods have, and are asked at."""
+
 
 class Host:
     """A network namespace that can ask and be asked. `name` is what its echo servers answer."""
 
-    def __init__(self, name: str, namespace: Namespace, address: IPv4Address, echo: EchoServers) -> None:
+    def __init__(self, name: str, namespace: Namespace, address: Address, echo: EchoServers) -> None:
         """Serve TCP and UDP echo on all of its addresses; `address` is the one others probe."""
         self.name = name
         self.namespace = namespace
@@ -26,7 +29,7 @@ class Host:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} {self.address}>"
 
-    def known_to(self, source: Host) -> IPv4Address:
+    def known_to(self, source: Host) -> Address:
         """The address by which `source` knows this host."""
         return self.address
 
@@ -55,10 +58,10 @@ class Host:
         return self.namespace.run(shlex.split(command), timeout=timeout)
 
 
-Target = Host | IPv4Address | str
+Target = Host | Address | str
 """What a probe may be sent to: a host, or an address."""
 
-Source = IPv4Address | None
+Source = Address | None
 """One of a host's own addresses; None leaves the choice to its kernel."""
 
 

@@ -260,6 +260,7 @@ class Lab:
             self._undo.callback(node.stop_keeper, signal.SIGKILL)
         folder = self._state.folder("controller")
         self.controller = Controller(hosts["controller"], folder, self.description.controller, self._port)
+        self.controller.flags = (*self.controller.flags, *self.description.flags)
         self._undo.callback(self.controller.close)
         self.controller.api.settle = self.settle
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 import cni_shim
@@ -34,7 +34,8 @@ class Node(Host):
         self.directory = directory
         self.ovs = OpenVSwitch(namespace, directory / "ovs")
         self.runtime = Runtime(namespace, directory / "net.d", PLUGINS)
-        self.gateway = IPv4Address(0)  # known once the controller has answered
+        self.gateway: IPv4Address | IPv6Address = IPv4Address(0)  # known once the controller has answered
+        self.gateways: tuple[IPv4Address | IPv6Address, ...] = ()
         self._keeper: subprocess.Popen[bytes] | None = None
 
     @property
@@ -91,7 +92,8 @@ class Node(Host):
         except LabError as error:
             raise LabError(f"{error}; the end of {self.log}:\n{self._last_words()}") from None
         configuration = api.get(f"/v1/nodes/{self.name}/configuration")
-        self.gateway = IPv4Address(configuration["gateways"][0].partition("/")[0])
+        self.gateways = tuple(ip_address(gateway.partition("/")[0]) for gateway in configuration["gateways"])
+        self.gateway = self.gateways[0]
 
     def ovs_ofctl(self, command: str, *arguments: str) -> str:
         """What `ovs-ofctl COMMAND br0 ARGUMENTS…` prints."""

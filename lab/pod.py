@@ -6,14 +6,14 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from types import MappingProxyType
 from typing import Any
 
 from lab.description import PodName
 from lab.echo import EchoServers
 from lab.errors import LabError
-from lab.hosts import Host
+from lab.hosts import Address, Host
 from lab.namespaces import Namespace
 from lab.node import Node
 from lab.runtime import Attachment
@@ -31,9 +31,11 @@ class Interface:
 
     name: str
     mac: str
-    address: IPv4Address
-    cluster_address: IPv4Address
+    address: Address
+    cluster_address: Address
     host_interface: str
+    addresses: tuple[Address, ...] = ()
+    """All of them: one of each family; `address` is the first."""
 
 
 class Pod(Host):
@@ -63,11 +65,18 @@ class Pod(Host):
         super().__init__(str(attachment.pod), namespace, primary.address, echo)
 
     @property
-    def addresses(self) -> dict[str, IPv4Address]:
+    def addresses(self) -> dict[str, Address]:
         """The addresses on its interfaces, by these' names."""
         return {name: one.address for name, one in self.interfaces.items()}
 
-    def known_to(self, source: Host) -> IPv4Address:
+    def address_of(self, version: int) -> Address:
+        """Its own address of an IP version, on its primary interface; LabError when it has none."""
+        found = [one for one in self.interfaces[self.interface].addresses if one.version == version]
+        if not found:
+            raise LabError(f"{self.name} has no IPv{version} address")
+        return found[0]
+
+    def known_to(self, source: Host) -> Address:
         """The tenant address for pods of the same network, the cluster address for everybody else.
 
         Of pods on several networks: the address on the first of the source's networks that this one is on too.
@@ -154,17 +163,16 @@ def _links(namespace: Namespace, kind: str) -> list[dict[str, Any]]:
 def _interface(attachment: Attachment, link: dict[str, Any], said: tuple[str, list[str]], host: str) -> Interface:
     """`link`: as ip(8) tells it; `said`: MAC address and addresses in the result."""
     mac, addresses = said
-    told = IPv4Interface(addresses[0]) if len(addresses) == 1 else None
-    found = [
-        IPv4Interface(f"{one['local']}/{one['prefixlen']}") for one in link["addr_info"] if one["family"] == "inet"
-    ]
-    fits = told is not None and len(found) == 1 and _fits(found[0], told)
-    if told is None or not fits or link["address"] != mac or "UP" not in link["flags"]:
+    told = sorted(map(ip_interface, addresses), key=lambda one: one.version)
+    there = (f"{one['local']}/{one['prefixlen']}" for one in link["addr_info"] if one["scope"] == "global")
+    found = sorted(map(ip_interface, there), key=lambda one: one.version)
+    fits = bool(told) and len(found) == len(told) and all(map(_fits, found, told))
+    if not fits or link["address"] != mac or "UP" not in link["flags"]:
         raise LabError(f"ADD of {attachment.pod}: said {mac} {addresses}, but the interface is {link}")
-    return Interface(link["ifname"], mac, found[0].ip, told.ip, host)
+    return Interface(link["ifname"], mac, found[0].ip, told[0].ip, host, tuple(one.ip for one in found))
 
 
-def _fits(found: IPv4Interface, told: IPv4Interface) -> bool:
+def _fits(found: IPv4Interface | IPv6Interface, told: IPv4Interface | IPv6Interface) -> bool:
     """A cluster address is told as a single one, and is another one than that in the pod."""
     is_cluster_address = told.network.prefixlen == told.max_prefixlen
     return found.ip != told.ip if is_cluster_address else found == told

@@ -29,6 +29,7 @@ REPEAT = 0.3
 
 AT_ONCE = 128
 ICMP_ECHO, ICMP_ECHO_REPLY = 8, 0
+ICMPV6_ECHO, ICMPV6_ECHO_REPLY = 128, 129
 
 T = TypeVar("T")
 
@@ -78,6 +79,8 @@ def ping(source: Namespace, target: str, patience: float = PATIENCE, bound: str 
     `bound`: the address to send from; the kernel of `source` chooses when it is empty. OSError when it has none such.
     """
     nonce = os.urandom(8)
+    if ":" in target:
+        return _ping6(source, target, patience, bound, nonce)
     with source.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sock:
         _bind(sock, bound)
 
@@ -93,10 +96,32 @@ def ping(source: Namespace, target: str, patience: float = PATIENCE, bound: str 
         return _repeat(sock, send, read, patience)
 
 
+def _ping6(source: Namespace, target: str, patience: float, bound: str, nonce: bytes) -> Outcome:
+    """ICMPv6 echo (RFC 4443, section 4); the kernel writes its checksum, and tells no header of IPv6."""
+    with source.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as sock:
+        _bind(sock, bound)
+
+        def send(sequence: int) -> None:
+            head = struct.pack("!BBHHH", ICMPV6_ECHO, 0, 0, int.from_bytes(nonce[:2]), sequence)
+            sock.sendto(head + nonce, (target, 0))
+
+        def read() -> Outcome | None:
+            icmp, (sender, *_) = sock.recvfrom(2048)
+            echoed = icmp[0] == ICMPV6_ECHO_REPLY and icmp[8:16] == nonce
+            return Outcome(Verdict.ANSWERED, by=sender) if echoed else None
+
+        return _repeat(sock, send, read, patience)
+
+
+def family_of(target: str) -> socket.AddressFamily:
+    """The address family of an address in text."""
+    return socket.AF_INET6 if ":" in target else socket.AF_INET
+
+
 def udp(source: Namespace, target: str, port: int, patience: float = PATIENCE, bound: str = "") -> Outcome:
     """A datagram from `source` to an echo server (see echo.py), repeated for `patience` s; `bound` as for ping."""
     nonce = os.urandom(8).hex()
-    with source.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    with source.socket(family_of(target), socket.SOCK_DGRAM) as sock:
         _bind(sock, bound)
 
         def send(sequence: int) -> None:
@@ -116,7 +141,7 @@ def tcp(source: Namespace, target: str, port: int, patience: float = PATIENCE, b
     ping."""
     start = time.monotonic()
     received = b""
-    with source.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+    with source.socket(family_of(target), socket.SOCK_STREAM) as sock:
         _bind(sock, bound)
         try:
             sock.settimeout(patience)

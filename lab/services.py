@@ -7,13 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 from threading import Event, Thread
 from typing import Any
 
 from lab.api import Api
 from lab.echo import ECHO_PORT
-from lab.hosts import Host
+from lab.hosts import Address, Host
 from lab.pod import Pod
 from lab.probes import Outcome, Verdict
 
@@ -52,7 +51,7 @@ class Service:
         ending = {"ready": False, "serving": True, "terminating": True}
         self._lead_to([*map(_endpoint, pods), *({**_endpoint(pod), **ending} for pod in leaving)])
 
-    def point_to(self, address: IPv4Address, port: int = ECHO_PORT) -> None:
+    def point_to(self, address: Address, port: int = ECHO_PORT) -> None:
         """Let one address be the only endpoint: a node's, of a machine outside, or whose ever."""
         self._lead_to([{"address": str(address)}], port)
 

@@ -32,6 +32,14 @@ class Underlay:
         for name, address in addresses.items():
             self._address(self.hosts[name], description, address)
         self.hosts["outside"].ip([f"address add {INTERNET} dev lo"])
+        for name, address in addresses.items() if description.has_six else ():
+            self._address_6(self.hosts[name], description, address)
+
+    def _address_6(self, host: Namespace, description: Topology, address: IPv4Address) -> None:
+        commands = [f"address add {description.interface_6(address)} dev {UPLINK} nodad"]
+        if address != description.outside:
+            commands.append(f"route add default via {description.interface_6(description.outside).ip}")
+        host.ip(commands)
 
     def _wire(self, mtu: int) -> None:
         """Make the bridge and one veth pair for each host, straight into the namespaces they are for."""

@@ -100,12 +100,9 @@ class Configuration:
 
     @property
     def gateway_mac(self) -> str:
-        """That of the first IPv4 gateway."""
-        for gateway in self.gateways:
-            address = gateway.partition("/")[0]
-            if ":" not in address:
-                return mac_of(address)
-        raise _wrong("gateways", self.gateways, "one IPv4 gateway at least")
+        """That of the IPv4 gateway, or of the IPv6 one if there is none."""
+        addresses = [gateway.partition("/")[0] for gateway in self.gateways]
+        return mac_of(next((address for address in addresses if ":" not in address), addresses[0]))
 
 
 def mac_of(address: str) -> str:
@@ -135,9 +132,7 @@ def parse(content: Any, node: str) -> Configuration:
     values["held"] = _many(_address)("held", content.get("held") or [])
     if values["node"] != node:
         raise _wrong("node", values["node"], f"this node, {node!r}")
-    configuration = Configuration(**values)
-    assert configuration.gateway_mac
-    return configuration
+    return Configuration(**values)
 
 
 def save(configuration: Configuration, state_dir: Path) -> None:

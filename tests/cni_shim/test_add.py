@@ -228,6 +228,58 @@ def test_flows_that_cannot_be_made(plugin: Plugin, controller: FakeController) -
     assert controller.ports == {}
 
 
+BOTH = {
+    "addresses": [
+        {"address": "10.128.0.2/23", "gateway": "10.128.0.1"},
+        {"address": "fd00:10::2/64", "gateway": "fd00:10::1"},
+    ],
+    "routes": [{"dst": "0.0.0.0/0", "gw": "10.128.0.1"}, {"dst": "::/0", "gw": "fd00:10::1"}],
+}
+SIX = {name: values[1:] for name, values in BOTH.items()}
+
+
+def _assigned(controller: FakeController, assignment: dict[str, Any]) -> None:
+    original = controller._put  # the one place where the fake makes an assignment
+
+    def put(*arguments: Any) -> tuple[int, Any]:
+        status, value = original(*arguments)
+        return status, {**value, **assignment}
+
+    controller._put = put  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("assignment", [BOTH, SIX], ids=["both families", "IPv6"])
+@pytest.mark.parametrize("is_off", [False, True])
+def test_an_address_of_ipv6(
+    plugin: Plugin, controller: FakeController, machine: Machine, assignment: dict[str, Any], is_off: bool
+) -> None:
+    """At once usable, though the runtime may have switched IPv6 off, with a static default route and no router's."""
+    if is_off:
+        run("ip", "netns", "exec", plugin.netns, "sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1")
+    _assigned(controller, assignment)
+    result = plugin.add()
+    wanted = [item["address"] for item in assignment["addresses"]]
+    assert [item["address"] for item in result["ips"]] == wanted
+    link = machine.links(plugin.netns)["eth0"]
+    there = [item for item in link["addr_info"] if item["scope"] == "global"]
+    assert [f"{item['local']}/{item['prefixlen']}" for item in there] == wanted
+    assert not any(item.get("tentative") for item in there)
+    routes = json.loads(run("ip", "-n", plugin.netns, "-6", "-json", "route", "show", "default"))
+    assert [(route["gateway"], route["protocol"]) for route in routes] == [("fd00:10::1", "static")]
+    for key in ("accept_ra", "autoconf", "accept_dad"):
+        path = f"/proc/sys/net/ipv6/conf/eth0/{key}"
+        assert run("ip", "netns", "exec", plugin.netns, "cat", path).strip() == "0"
+
+
+def test_ipv6_needs_an_mtu(plugin: Plugin, controller: FakeController, machine: Machine) -> None:
+    _assigned(controller, {**BOTH, "mtu": 1279})
+    outcome = plugin.call("ADD")
+    assert outcome.code == errors.UNDECODABLE
+    assert "1279" in outcome.text
+    assert "IPv6 needs 1280" in outcome.text
+    assert "eth0" not in machine.links(plugin.netns)
+
+
 @pytest.mark.parametrize(
     "assignment",
     [

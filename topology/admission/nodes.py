@@ -44,10 +44,7 @@ def set_cluster(snapshot: Snapshot, request: SetCluster) -> tuple[Event, ...]:
 
 
 def _grown(snapshot: Snapshot, cluster: Cluster) -> Iterator[Event]:
-    """Yield the nodes that get a subnet besides: of a family that the cluster did not have. Pods that are there do not.
-
-    The new one is the last, for the first says the node's MAC.
-    """
+    """Yield the nodes that get a subnet of a family that the cluster did not have. Pods there get no address."""
     state, _ = apply(snapshot, Put(cluster))
     for _, node in sorted(snapshot.nodes.items()):
         subnets = free_subnets(state, {subnet.version for subnet in node.subnets})

@@ -70,8 +70,8 @@ class Node:
 
     @property
     def mac(self) -> int:
-        """The MAC address of tun0, derived from its first gateway address."""
-        return mac_of(self.gateways[0])
+        """The MAC address of tun0, derived from its gateway address of IPv4, or of IPv6 if it has none."""
+        return mac_of(next((each for each in self.gateways if each.version == 4), self.gateways[0]))
 
 
 class Outage(NamedTuple):
