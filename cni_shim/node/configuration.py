@@ -106,8 +106,10 @@ class Configuration:
 
 
 def mac_of(address: str) -> str:
-    """0a:58 and the last four bytes of an address, as the controller makes MAC addresses too."""
-    return ":".join(f"{byte:02x}" for byte in b"\x0a\x58" + ipaddress.ip_address(address).packed[-4:])
+    """0a:58 and four bytes of an address, as the controller makes MAC addresses too: the last two of IPv6, and the two
+    that tell subnets apart."""
+    octets = ipaddress.ip_address(address).packed
+    return ":".join(f"{byte:02x}" for byte in b"\x0a\x58" + (octets if len(octets) == 4 else octets[6:8] + octets[14:]))
 
 
 def parse(content: Any, node: str) -> Configuration:

@@ -119,7 +119,7 @@ def test_a_configuration_of_two_families() -> None:
 
 def test_a_configuration_of_ipv6_alone() -> None:
     found = configuration.parse(from_controller(gateways=["fd00:10:0:7::1/64"], cluster_cidrs=["fd00:10::/48"]), "n1")
-    assert found.gateway_mac == "0a:58:00:00:00:01"
+    assert found.gateway_mac == "0a:58:00:07:00:01"
 
 
 LATER = (

@@ -4,6 +4,7 @@ Legal because what a switch must hold depends on the present state, never on how
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from topology.compiler import Tables, compile_all, update
@@ -27,7 +28,7 @@ def events_between(old: Snapshot, new: Snapshot) -> tuple[Event, ...]:
     changed = [
         Put(value)
         for before, after in pairs
-        for key, value in sorted(after.items())
+        for key, value in sorted(after.items(), key=lambda item: _order(item[0]))
         if key in before and before[key] != value
     ]
     settings = (Put(new.cluster),) if new.cluster != old.cluster else ()
@@ -42,7 +43,17 @@ def _objects(snapshot: Snapshot, name: str) -> Mapping[Any, Any]:
 
 
 def _missing(one: Any, other: Any) -> Iterable[Any]:
-    return [value for key, value in sorted(one.items()) if key not in other]
+    return [value for key, value in sorted(one.items(), key=lambda item: _order(item[0])) if key not in other]
+
+
+def _order(key: Any) -> Any:
+    """Addresses of both families have an order, too."""
+    match key:
+        case IPv4Address() | IPv6Address():
+            return key.version, int(key)
+        case tuple():
+            return tuple(map(_order, key))
+    return key
 
 
 def as_they_are(states: States) -> States:

@@ -131,7 +131,9 @@ def check_one_holder_each(snapshot: Snapshot) -> None:
         assert not port.is_secondary or port.network in grant(snapshot, port.project).networks
         assert port.project in snapshot.projects
         assert snapshot.networks[port.network].space == port.space
-        for address, subnet in zip(port.cluster_addresses or port.addresses, home.subnets, strict=True):
+        by_version = {subnet.version: subnet for subnet in home.subnets}
+        for address in port.cluster_addresses or port.addresses:
+            subnet = by_version.pop(address.version)  # one of a family at most
             assert address in subnet
             assert address not in (subnet[0], subnet[1], subnet[-1])
         check_own_addresses(snapshot, port)

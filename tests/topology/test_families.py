@@ -124,6 +124,7 @@ REFUSALS: list[tuple[Cluster, Request, str]] = [
     (CLUSTER, requests.SetCluster(replace(CLUSTER, service_cidrs=SIX.service_cidrs)), "IPv6, of which pods have no"),
     (CLUSTER, requests.SetCluster(replace(DUAL, cluster_cidrs=(IPv6Network("fd00:10::/65"),))), "/64 or larger"),
     (CLUSTER, requests.SetCluster(replace(SIX, cluster_cidrs=(IPv6Network("fe80::/48"),))), "fe80::/9"),
+    (CLUSTER, requests.SetCluster(replace(SIX, cluster_cidrs=(IPv6Network("fd00::/40"),))), "from /48 to /64"),
     (CLUSTER, requests.SetCluster(replace(SIX, cluster_cidrs=(IPv6Network("fd68:6564:646c::/48"),))), "fd68"),
     (DUAL, requests.SetCluster(CLUSTER), "fd00:10::/64"),
     (SIX, requests.CreateEgress(Egress("e", "red", (ip("203.0.113.65"),))), "no IPv4 address"),
@@ -169,6 +170,12 @@ def test_endpoints_of_another_family_than_the_service_are_not_led_to() -> None:
     asked = transport("TCP", Ends(own_of(port(snapshot, "a"), 4), ip("172.30.0.5"), port(snapshot, "a").mac), 80)
     trace = fabric(snapshot).carry("n1", arriving(asked, 3))
     assert trace.outcome == Sent("n1", Where.SERVICE)
+
+
+def test_macs_of_pods_on_different_nodes_differ() -> None:
+    snapshot = world(SIX)
+    macs = [*(pod.mac for pod in snapshot.ports.values()), *(node.mac for node in snapshot.nodes.values())]
+    assert len(set(macs)) == len(macs)
 
 
 # --- neighbours ----------------------------------------------------------------------------------

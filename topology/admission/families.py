@@ -13,6 +13,7 @@ from topology.model import HAIRPIN, NODE_PORTS, Cluster, Prefix, Subnet
 from topology.requests import Reason, Refused
 from topology.snapshot import Snapshot
 
+_WIDEST: Final = 48  # RFC 4291, section 2.5.4, and `model.mac_of`
 # Unspecified, loopback and what embeds IPv4 (RFC 4291, 2.5.5); link-local and site-local; multicast.
 _SPECIAL: Final[tuple[Prefix, ...]] = tuple(map(IPv6Network, ("::/16", "fe80::/9", "ff00::/8")))
 _OUR_OWN: Final[tuple[Prefix, ...]] = (IPv6Network((int(HAIRPIN[6]), 128)), NODE_PORTS[6])
@@ -26,6 +27,9 @@ def versions(cluster: Cluster) -> frozenset[int]:
 def unsound_families(cluster: Cluster) -> Iterator[Refused]:
     """Yield what is wrong with the families of settings in themselves."""
     for cidr in cluster.cluster_cidrs:
+        if cidr.version == 6 and cidr.prefixlen < _WIDEST:
+            cause = f"is a /{cidr.prefixlen}, and pods' MAC addresses tell 16 bits of subnets apart"
+            yield _bad(f"cluster CIDR {cidr}", cause, f"give a CIDR from /{_WIDEST} to /{IPV6_NODE_PREFIX}")
         length, most = node_prefix(cluster, cidr.version), cidr.max_prefixlen - SMALLEST_SUBNET_BITS
         if not cidr.prefixlen <= length <= most:
             remedy = f"give a length from {cidr.prefixlen} to {most}"

@@ -48,7 +48,8 @@ def place(snapshot: Snapshot, node: Node, attachment: Attachment) -> Placement:
     else:
         addresses = tuple(_shared(snapshot, node, subnet, static.get(subnet.version)) for subnet in node.subnets)
         cluster_addresses = ()
-    return Placement(addresses, cluster_addresses, _mac(snapshot, network, attachment, addresses[0]), block)
+    named_after = next((address for address in addresses if address.version == 4), addresses[0])
+    return Placement(addresses, cluster_addresses, _mac(snapshot, network, attachment, named_after), block)
 
 
 def _shared(snapshot: Snapshot, node: Node, subnet: Prefix, static: Address | None) -> Address:

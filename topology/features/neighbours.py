@@ -57,7 +57,8 @@ _IS_ICMPV6: Final = ((ETH_TYPE, ETH_IPV6), (IP_PROTO, PROTO_ICMPV6))
 _ADVERTISE: Final[Actions] = (
     copy(ETH_SRC, ETH_DST, 48),
     load(ETH_SRC, _MAC_PREFIX),
-    copy(ND_TARGET, ETH_SRC, 32),
+    copy(ND_TARGET, ETH_SRC, 16),
+    copy(ND_TARGET, ETH_SRC, 16, from_bit=64, to_bit=16),
     copy(IPV6_SRC, IPV6_DST, 128),
     copy(ND_TARGET, IPV6_SRC, 128),
     load(ND_OPTIONS_TYPE, _TARGET_LINK_ADDRESS),

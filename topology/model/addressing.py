@@ -38,8 +38,13 @@ def prefixes_in_order(prefixes: Iterable[Prefix]) -> tuple[Prefix, ...]:
 
 
 def mac_of(address: Address) -> int:
-    """Return the MAC address (48 bits, host order) derived from an address: 0a:58 and its last 32 bits."""
-    return 0x0A58_0000_0000 | (int(address) & 0xFFFF_FFFF)
+    """Return the MAC address (48 bits, host order) derived from an address: 0a:58 and 32 bits of it.
+
+    Of IPv4 all; of IPv6 those 16 that tell subnets of one site apart (RFC 4291, 2.5.4), and the last 16.
+    """
+    value = int(address)
+    low = value if address.version == 4 else (value >> 64 & 0xFFFF) << 16 | value & 0xFFFF
+    return 0x0A58_0000_0000 | low
 
 
 def link_local_of(mac: int) -> Address:

@@ -183,11 +183,13 @@ ANSWER_ARP: Final[Actions] = (
     (Op.COPY, _SWAP, 0, fields.ARP_SPA, 0, 32),
     (Op.OUTPUT, 0xFFFF_FFF8),
 )
-# A solicitation turned into its advertisement (RFC 4861, 4.4), and then the MAC: 0a:58 and the end of the address.
+# A solicitation turned into its advertisement (RFC 4861, 4.4), from the MAC of its target: 0a:58, and of the address
+# bits 64 to 79 and 0 to 15.
 ADVERTISE: Final[Actions] = (
     (Op.COPY, fields.ETH_SRC, 0, fields.ETH_DST, 0, 48),
     (Op.SET, fields.ETH_SRC, 0x0A58_0000_0000, W48),
-    (Op.COPY, fields.ND_TARGET, 0, fields.ETH_SRC, 0, 32),
+    (Op.COPY, fields.ND_TARGET, 0, fields.ETH_SRC, 0, 16),
+    (Op.COPY, fields.ND_TARGET, 64, fields.ETH_SRC, 16, 16),
     (Op.COPY, fields.IPV6_SRC, 0, fields.IPV6_DST, 0, 128),
     (Op.COPY, fields.ND_TARGET, 0, fields.IPV6_SRC, 0, 128),
     (Op.SET, fields.ND_OPTIONS_TYPE, 2, W8),
