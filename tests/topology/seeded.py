@@ -127,7 +127,7 @@ def _service(chance: Random) -> requests.CreateService:
     node_port = chance.choice((0, *NODE_PORT_NUMBERS))
     offers = tuple(port._replace(node_port=node_port) for port in chance.sample(SERVICE_PORTS, chance.choice((1, 2))))
     affinity, local = chance.choice((0, 0, 10800)), chance.random() < 0.2
-    return requests.CreateService(Service(key, chance.choice(SERVICE_ADDRESSES), offers, affinity, local))
+    return requests.CreateService(Service(key, chance.choice(SERVICE_ADDRESSES[:2]), offers, affinity, local))
 
 
 def _slice(chance: Random) -> requests.PutEndpoints:

@@ -19,7 +19,7 @@ from tests.topology.faults import FAULTS, OF_CHOICE, Fault, Numbers, Place, inje
 from tests.topology.probes import Walk, attached, probes, walk
 from tests.topology.states import states
 from tests.topology.strategies import Sending, after, any_request, granted, snapshots
-from topology import pipeline, requests
+from topology import fields, pipeline, requests
 from topology.admission import admit
 from topology.balancing import MOST_BUCKETS
 from topology.compiler import Dirty, SectionKey, Tables, compile_all, update
@@ -748,3 +748,31 @@ def test_a_statement_of_what_is_wrong_says_so() -> None:
     assert not found.is_proven
     assert [(node.node, node.findings) for node in found.nodes if node.findings] == [(fault.node, 1)]
     assert found.findings[0].witness is not None
+
+
+# Stages of neighbour discovery, and those that have flows of IPv6 besides.
+OF_NEIGHBOURS = (
+    *(stage for stage in stages() if stage.feature is FeatureId.ND),
+    *(pipeline.NODE_ND, pipeline.POD_ND, pipeline.POD_ADDRESS, pipeline.LOCAL_POD, pipeline.ROUTE_MULTICAST),
+    *(pipeline.TUNNEL_ROUTE, pipeline.ROUTE_EGRESS, pipeline.SERVICE_PORT),
+)
+
+
+@pytest.mark.parametrize("name", ["a service of IPv6", "an address of IPv4 for pods of both families"])
+def test_every_fault_of_every_flow_of_ipv6_is_caught(name: str) -> None:
+    snapshot = states()[name]
+    tables = compile_all(snapshot)
+    numbers, chance, caught = numbers_of(snapshot), Random(name), Counter[str]()
+    six = (fields.ETH_TYPE, fields.ETH_IPV6, 0xFFFF)
+    for stage in OF_NEIGHBOURS:
+        places = [place for place in places_of(tables, stage) if six in place[2].flow.match or not place[2].flow.match]
+        for place in places[:6]:
+            for kind in FAULTS:
+                fault = inject_at(tables, place, kind, numbers, chance)
+                if fault is not None:
+                    whole, of_section = alarms(fault, snapshot, tables)
+                    assert whole, fault
+                    assert of_section, fault
+                    caught[kind] += 1
+    assert findings(snapshot, tables) == []
+    assert caught.total() >= 200
