@@ -31,6 +31,7 @@ from topology.model import (
     TUN_OFPORT,
     ConnectionKey,
     NamedPort,
+    PortKey,
     Scope,
     Service,
     ServiceKey,
@@ -776,3 +777,30 @@ def test_every_fault_of_every_flow_of_ipv6_is_caught(name: str) -> None:
                     caught[kind] += 1
     assert findings(snapshot, tables) == []
     assert caught.total() >= 200
+
+
+ALONE = "pods of IPv6 alone"
+
+
+@pytest.mark.parametrize("name", ["a service of IPv6", ALONE])
+def test_a_fault_in_ipv6_has_a_witness(name: str) -> None:
+    """What somebody gets, or does not get, for lack of a flow is shown by a packet of IPv6."""
+    snapshot = states()["a service of IPv6"]
+    if name == ALONE:
+        snapshot = after(
+            states()["a pod of IPv6 alone"], report("e", key=PortKey("n1", "e", "eth0"), project="default")
+        )
+        snapshot = after(snapshot, requests.PortSeen("n1", "ve", 4))
+    tables = compile_all(snapshot)
+    shown = Counter[str]()
+    for stage in (pipeline.POD_NO_ND, pipeline.POD_ND, pipeline.POD_ADDRESS, pipeline.ND_SOLICITED, pipeline.LOCAL_POD):
+        for place in places_of(tables, stage):
+            fault = inject_at(tables, place, "delete", numbers_of(snapshot), Random(name))
+            if fault is None:
+                continue
+            for finding in findings(snapshot, fault.tables):
+                witness = with_witness(finding, snapshot, fault.tables).witness
+                if witness is not None and witness.shows:
+                    witness_text(witness)
+                    shown[str(witness.packet.get(fields.ETH_TYPE))] += 1
+    assert shown[str(fields.ETH_IPV6)] >= 6, shown

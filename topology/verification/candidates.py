@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from itertools import islice, product, zip_longest
 from typing import Final, NamedTuple
 
@@ -16,7 +16,18 @@ from topology import fields
 from topology.fields import BY_NAME, IPV4_DST, IPV4_SRC, TRANSPORT
 from topology.flow import Op
 from topology.model import ICMP_OFPORT, NODE_PORTS, Address, Node, Port, PortKey, Service
-from topology.packet import ICMP_UNREACHABLE, Ends, Packet, arp, icmp, transport
+from topology.packet import (
+    DHCPV6_CLIENT,
+    ICMP_UNREACHABLE,
+    ICMPV6_UNREACHABLE,
+    ND_TYPES,
+    Ends,
+    Packet,
+    arp,
+    icmp,
+    solicitation,
+    transport,
+)
 from topology.pipeline import (
     ANSWERING_MAC,
     ARRIVING_MAC,
@@ -35,11 +46,12 @@ from topology.verification.finding import Finding
 
 _FEW: Final = 4  # pods of one kind that are tried
 _STRANGER: Final = IPv4Address("198.51.100.7")
+_STRANGER_6: Final = IPv6Address("2001:db8::7")
 _SOURCE_PORTS: Final = (40000, 43217, 51234, 61999)
 _NOBODYS_MAC: Final = 0x0200_0000_0001
 _NOBODYS_VNID: Final = (1 << 24) - 2
 _PROTOCOLS: Final = {number: name for name, (number, _, _) in TRANSPORT.items()}
-_SWAPPED: Final = tuple((f"{of}_src", f"{of}_dst") for of in ("ipv4", "tcp", "udp", "sctp"))
+_SWAPPED: Final = tuple((f"{of}_src", f"{of}_dst") for of in ("ipv4", "ipv6", "tcp", "udp", "sctp"))
 
 
 class Candidate(NamedTuple):
@@ -95,8 +107,11 @@ def _hints(finding: Finding) -> _Hints:
         fields.CT_MARK: hints.vnids,
         IPV4_DST: hints.destinations,
         fields.ARP_TPA: hints.destinations,
+        fields.IPV6_DST: hints.destinations,
+        fields.ND_TARGET: hints.destinations,
         IPV4_SRC: hints.sources,
         fields.ARP_SPA: hints.sources,
+        fields.IPV6_SRC: hints.sources,
         fields.TUN_IPV4_SRC: hints.vteps,
         fields.TUN_IPV4_DST: hints.vteps,
     }
@@ -134,14 +149,15 @@ def _of_network(name: str, node: str, snapshot: Snapshot) -> Iterator[PortKey]:
 
 
 def _of_pods(pods: list[Port], hints: _Hints, snapshot: Snapshot) -> Iterator[Candidate]:
-    named = [IPv4Address(value + more) for value in sorted(hints.destinations) for more in (0, 2) if value < 0xFFFFFFF0]
+    named = [_as_address(value + more) for value in sorted(hints.destinations) for more in (0, 2)]
     for sender in pods:
         targets = [address for pod in pods if pod is not sender for address in known_as(pod, sender, snapshot)]
         places = [own for node in islice(snapshot.nodes.values(), _FEW) for own in (*node.gateways, node.underlay)]
-        others = (*named, *targets[:_FEW], _STRANGER, *places, *targets, *sender.cluster_addresses)
+        others = (*named, *targets[:_FEW], _STRANGER, _STRANGER_6, *places, *targets, *sender.cluster_addresses)
         for target in dict.fromkeys(others):
-            if target not in sender.addresses:  # what a pod sends to itself does not leave it
-                for packet in _packets(Ends(sender.addresses[0], target, sender.mac), hints):
+            own = _own(sender, target)
+            if own is not None and target not in sender.addresses:  # what a pod sends to itself does not leave it
+                for packet in _packets(Ends(own, target, sender.mac), hints):
                     yield Candidate(FromPort(sender.node, sender.ofport or 0), packet)
 
 
@@ -152,7 +168,22 @@ def _packets(ends: Ends, hints: _Hints) -> Iterator[Packet]:
     yield transport("UDP", ends, 4789)
     yield icmp(ends)
     yield failure(transport("UDP", Ends(ends.destination, ends.source, None, ends.source_mac), 4789))
-    yield arp(ends)
+    if ends.source.version == 4:
+        yield arp(ends)
+        return
+    asks = solicitation(ends)
+    yield asks
+    yield from (solicitation(ends, ends.destination).update(icmpv6_type=kind) for kind in ND_TYPES)
+    yield transport("UDP", ends, DHCPV6_CLIENT, 547)
+
+
+def _own(sender: Port, target: Address) -> Address | None:
+    """The address by which a pod sends to another of its family."""
+    return next((address for address in sender.addresses if address.version == target.version), None)
+
+
+def _as_address(value: int) -> Address:
+    return IPv4Address(value) if value < 1 << 32 else IPv6Address(min(value, (1 << 128) - 1))
 
 
 def _to_services(node: Node, pods: list[Port], hints: _Hints, snapshot: Snapshot) -> Iterator[Candidate]:
@@ -163,20 +194,24 @@ def _to_services(node: Node, pods: list[Port], hints: _Hints, snapshot: Snapshot
     for service in _services(hints, snapshot):
         for port in service.ports:
             for sender, number in product(pods, _SOURCE_PORTS):
-                ends = Ends(sender.addresses[0], service.address, sender.mac)
+                by = _own(sender, service.address)
+                if by is None:
+                    continue
+                ends = Ends(by, service.address, sender.mac)
                 yield Candidate(
                     FromPort(sender.node, sender.ofport or 0), transport(port.protocol, ends, port.port, number)
                 )
-            for own in (*node.gateways, node.underlay):
+            version = service.address.version
+            for own in (each for each in (*node.gateways, node.underlay) if each.version == version):
                 asks = transport(port.protocol, Ends(own, service.address, node.mac), port.port)
                 yield Candidate(FromNode(node.name), asks)
-                asks = transport(port.protocol, Ends(own, NODE_PORTS[4][1], node.mac), port.node_port)
+                asks = transport(port.protocol, Ends(own, NODE_PORTS[version][1], node.mac), port.node_port)
                 yield Candidate(FromNode(node.name), asks)
 
 
 def _services(hints: _Hints, snapshot: Snapshot) -> list[Service]:
     """Return services that the flow may be about: by address, of its networks, and some others."""
-    addresses = (IPv4Address(value) for value in sorted(hints.destinations))
+    addresses = map(_as_address, sorted(hints.destinations))
     named = [snapshot.service_by_address[each] for each in addresses if each in snapshot.service_by_address]
     networks = [snapshot.network_by_vnid[vnid] for vnid in sorted(hints.vnids) if vnid in snapshot.network_by_vnid]
     projects = (project for name in networks for project in snapshot.projects_of.get(name, {}))
@@ -187,25 +222,26 @@ def _services(hints: _Hints, snapshot: Snapshot) -> list[Service]:
 
 def _of_tunnels(node: Node, pods: list[Port], hints: _Hints, snapshot: Snapshot) -> Iterator[Candidate]:
     peers = [peer.underlay for peer in snapshot.nodes.values() if peer.name != node.name][:_FEW]
-    vteps: list[Address] = [*peers[:1], *(IPv4Address(value) for value in sorted(hints.vteps)), _STRANGER, *peers[1:]]
+    vteps: list[Address] = [*peers[:1], *map(_as_address, sorted(hints.vteps)), _STRANGER, *peers[1:]]
     vnids = (*sorted(hints.vnids), *(snapshot.networks[pod.network].vnid for pod in pods), _NOBODYS_VNID)
     for pod in pods:
         places = [(pod.space, pod.addresses[0]), *((0, address) for address in pod.cluster_addresses)]
         for space, address in places if pod.node == node.name else ():
             for vtep in dict.fromkeys(vteps):
                 for vnid in dict.fromkeys(vnids):
-                    packet = transport("TCP", Ends(_STRANGER, address), 443)
+                    packet = transport("TCP", Ends(_stranger(address), address), 443)
                     yield Candidate(FromTunnel(node.name, vtep, vnid, space), packet)
 
 
 def _of_node(node: Node, pods: list[Port], hints: _Hints) -> Iterator[Candidate]:
-    sources = (*node.gateways, node.underlay, _STRANGER, *(IPv4Address(value) for value in sorted(hints.sources)))
+    sources = (*node.gateways, node.underlay, _STRANGER, _STRANGER_6, *map(_as_address, sorted(hints.sources)))
     for pod in pods:
         for source in dict.fromkeys(sources):
-            for target in (pod.cluster_addresses or pod.addresses)[:1]:
-                ends = Ends(source, target, node.mac)
-                yield Candidate(FromNode(node.name), transport("TCP", ends, 443))
-                yield Candidate(FromNode(node.name), arp(ends))
+            for target in pod.cluster_addresses or pod.addresses:
+                if target.version == source.version:
+                    ends = Ends(source, target, node.mac)
+                    yield Candidate(FromNode(node.name), transport("TCP", ends, 443))
+                    yield Candidate(FromNode(node.name), arp(ends) if source.version == 4 else solicitation(ends))
 
 
 def _of_liars(node: Node, pods: list[Port], hints: _Hints, snapshot: Snapshot) -> Iterator[Candidate]:
@@ -215,10 +251,13 @@ def _of_liars(node: Node, pods: list[Port], hints: _Hints, snapshot: Snapshot) -
     for pod in here:
         for target in [address for other in pods if other is not pod for address in known_as(other, pod, snapshot)]:
             for ofport in dict.fromkeys(ofports):
-                for source in dict.fromkeys((*(other.addresses[0] for other in pods), _STRANGER)):
+                alike = (_own(other, target) for other in pods)
+                for source in dict.fromkeys((*(each for each in alike if each is not None), _stranger(target))):
                     for mac in (pod.mac, _NOBODYS_MAC):
-                        yield Candidate(FromPort(node.name, ofport), transport("TCP", Ends(source, target, mac), 443))
-                        yield Candidate(FromPort(node.name, ofport), arp(Ends(source, target, mac)))
+                        ends = Ends(source, target, mac)
+                        asks = arp(ends) if source.version == 4 else solicitation(ends)
+                        yield Candidate(FromPort(node.name, ofport), transport("TCP", ends, 443))
+                        yield Candidate(FromPort(node.name, ofport), asks)
 
 
 def _of_icmp0(node: Node, pods: list[Port], hints: _Hints, snapshot: Snapshot) -> Iterator[Candidate]:
@@ -229,7 +268,7 @@ def _of_icmp0(node: Node, pods: list[Port], hints: _Hints, snapshot: Snapshot) -
         for space, address in places if pod.node == node.name else ():
             for vnid in dict.fromkeys(vnids):
                 for way in (LEAVING_MAC, ARRIVING_MAC, ANSWERING_MAC):
-                    ends = Ends(_STRANGER, address, way << 40 | space << 16, ICMP_MAC << 40 | vnid << 16)
+                    ends = Ends(_stranger(address), address, way << 40 | space << 16, ICMP_MAC << 40 | vnid << 16)
                     yield Candidate(FromPort(node.name, ICMP_OFPORT), transport("TCP", ends, 443))
                     yield Candidate(FromPort(node.name, ICMP_OFPORT), icmp(ends))
 
@@ -245,10 +284,20 @@ def answer(packet: Packet) -> Packet:
             packet = packet.update(**{one: second, other: first})
     if packet.get(BY_NAME["icmpv4_type"]) == 8:
         packet = packet.update(icmpv4_type=0)
+    if packet.get(fields.ICMPV6_TYPE) == 128:
+        packet = packet.update(icmpv6_type=129)
     return packet
 
 
 def failure(packet: Packet) -> Packet:
     """Return the ICMP error (port unreachable) of the other side about a packet that it got."""
-    source, destination = (IPv4Address(packet.get(name) or 0) for name in (IPV4_SRC, IPV4_DST))
-    return icmp(Ends(destination, source, packet.get(fields.ETH_DST)), ICMP_UNREACHABLE, 3, packet)
+    mac = packet.get(fields.ETH_DST)
+    if packet.get(fields.IPV6_SRC) is not None:
+        there, back = (IPv6Address(packet.get(name) or 0) for name in (fields.IPV6_DST, fields.IPV6_SRC))
+        return icmp(Ends(there, back, mac), ICMPV6_UNREACHABLE, 4, packet)
+    receiver, sender = (IPv4Address(packet.get(name) or 0) for name in (IPV4_DST, IPV4_SRC))
+    return icmp(Ends(receiver, sender, mac), ICMP_UNREACHABLE, 3, packet)
+
+
+def _stranger(target: Address) -> Address:
+    return _STRANGER if target.version == 4 else _STRANGER_6

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from itertools import islice
 from typing import Final
 
 from topology import fields
 from topology.compiler import Tables
-from topology.fields import IPV4_DST, IPV4_SRC
 from topology.model import HAIRPIN, NODE_PORTS, TUN_OFPORT, Port, PortKey
 from topology.outcome import Delivered, Dropped, Outcome, Sent, Where
-from topology.packet import Packet, arriving, tunnelled
+from topology.packet import Packet, arriving, is_discovery, tunnelled
 from topology.pipeline import SERVICE_ZONE
 from topology.reach import known_as
 from topology.snapshot import Snapshot
@@ -29,7 +28,6 @@ from topology.tracker import NOTHING_TRACKED, talk_of
 from topology.verification.candidates import Candidate, answer, candidates, failure
 from topology.verification.finding import Finding, Witness
 
-_HAIRPIN: Final = int(HAIRPIN[4])
 _MOST_WALKS: Final = 400
 _WORK: Final = 400_000  # walks times ports: the specification looks at every port for each packet
 
@@ -76,7 +74,7 @@ class _Search:
         trace = self._carry(candidate)
         yield self._compare(candidate, trace, ())
         sender = self._sender(candidate)
-        if trace is None or sender is None or candidate.packet.get(IPV4_DST) is None:
+        if trace is None or sender is None or candidate.packet.get(_kind(candidate.packet).destination) is None:
             return
         endpoint = self._endpoint(candidate, trace)
         said = (Said(sender.key, candidate.packet, endpoint),)
@@ -114,12 +112,15 @@ class _Search:
         talks = trace.trackers.get(candidate.ingress.node, NOTHING_TRACKED).talks
         for known in talks.values():
             if known.begun._replace(zone=SERVICE_ZONE) == asked and known.nat & fields.CT_DESTINATION_CHANGED:
-                return Target(IPv4Address(known.answer.source), known.answer.source_port)
+                make = IPv4Address if known.answer.eth_type == fields.ETH_IPV4 else IPv6Address
+                return Target(make(known.answer.source), known.answer.source_port)
         return None
 
     def _is_to_service(self, candidate: Candidate) -> bool:
-        named = IPv4Address(candidate.packet.get(IPV4_DST) or 0)
-        return named in self.snapshot.service_by_address or named in NODE_PORTS[4]
+        kind = _kind(candidate.packet)
+        value = candidate.packet.get(kind.destination) or 0
+        named = IPv4Address(value) if kind is fields.IPV4 else IPv6Address(value)
+        return named in self.snapshot.service_by_address or named in NODE_PORTS[kind.version]
 
     def _carry(self, candidate: Candidate, earlier: Trace | None = None) -> Trace | None:
         packet = _at_switch(candidate, self.snapshot)
@@ -168,36 +169,47 @@ class _Search:
                 return False
         if trace.packet.get(fields.IP_DSCP) != dscp(self.snapshot, candidate.packet, candidate.ingress):
             return True
-        is_arp = trace.packet.get(fields.ETH_TYPE) == fields.ETH_ARP
-        address, quoted = trace.packet.get(IPV4_DST), trace.packet.quoted
+        if trace.packet.get(fields.ETH_TYPE) == fields.ETH_ARP or is_discovery(trace.packet):
+            return False
+        kind, quoted = _kind(trace.packet), trace.packet.quoted
+        address = trace.packet.get(kind.destination)
         # An error is taken by whoever sent what it quotes, and all candidates quote what the receiver could have sent.
-        if mine and quoted is not None and quoted.get(IPV4_SRC) not in mine:
+        if mine and quoted is not None and quoted.get(kind.source) not in mine:
             return True
         misnamed = bool(mine) and address is not None and address not in mine
-        return not is_arp and (trace.packet.get(fields.ETH_DST) != mac or misnamed)
+        return trace.packet.get(fields.ETH_DST) != mac or misnamed
 
     def _is_own_again(self, trace: Trace, candidate: Candidate) -> bool:
         """Whether a node gets back what it sent, but from its own address: that is a forgery to its kernel."""
         sent_here = isinstance(candidate.ingress, FromNode) and candidate.ingress.node == trace.outcome.node
-        source = trace.packet.get(IPV4_SRC)
-        return sent_here and source is not None and source != _HAIRPIN
+        kind = _kind(trace.packet)
+        source = trace.packet.get(kind.source)
+        is_asked = is_discovery(trace.packet)  # an advertisement is what it asked for
+        return sent_here and not is_asked and source is not None and source != int(HAIRPIN[kind.version])
 
     def _is_misnamed(self, packet: Packet, receiver: Port, candidate: Candidate, said: tuple[Said, ...]) -> bool:
         """Whether a pod gets a packet of another that is not from where it would answer to, or from whom it asked."""
         sender = self._sender(candidate)
-        if sender is None or packet.get(IPV4_SRC) is None:
+        kind = _kind(packet)
+        source = packet.get(kind.source)
+        if sender is None or source is None or is_discovery(packet):
             return False
         asked = {
-            each.packet.get(IPV4_DST)
+            each.packet.get(kind.destination)
             for each in said
             if each.port == receiver.key and each.endpoint is not None and each.packet != candidate.packet
         }
         if asked:
-            return packet.get(IPV4_SRC) not in asked
+            return source not in asked
         if sender == receiver:  # by a service, it meets itself from another address
-            return self._is_to_service(candidate) and packet.get(IPV4_SRC) != _HAIRPIN
+            return self._is_to_service(candidate) and source != int(HAIRPIN[kind.version])
         names = (*known_as(sender, receiver, self.snapshot), *(sender.cluster_addresses or sender.addresses))
-        return packet.get(IPV4_SRC) not in {int(name) for name in names}
+        return source not in {int(name) for name in names if name.version == kind.version}
+
+
+def _kind(packet: Packet) -> fields.Family:
+    """The family of a packet's addresses; of ARP, IPv4."""
+    return fields.IPV6 if packet.get(fields.ETH_TYPE) == fields.ETH_IPV6 else fields.IPV4
 
 
 def _copied(trace: Trace) -> list[PortKey]:
