@@ -18,7 +18,7 @@ from lab.laboratory import Lab
 from lab.pod import Pod
 from lab.probes import Outcome, together
 from lab.services import Service
-from tests.lab.watching import SETTLE, marked, watching
+from tests.lab.watching import SETTLE, eventually, in_sync, marked, watching
 
 pytestmark = [pytest.mark.netns, pytest.mark.ovs]
 
@@ -175,6 +175,30 @@ def test_a_trace_says_what_packets_do(families: Lab) -> None:
 
 def test_the_data_path_is_proven(families: Lab) -> None:
     assert families.api.get("/v1/verification")["proven"] is True
+
+
+def test_the_ledger_knows_addresses_of_each_family(families: Lab) -> None:
+    held = families.api.get("/v1/addresses")["addresses"]
+    pods = families.pods_by_name.values()
+    wanted = {str(pod.address_of(version)) for pod in pods for version in versions(families)}
+    assert {one["address"] for one in held if one["state"] == "bound"} == wanted
+    check = families.api.get("/v1/addresses/check")
+    assert (check["ok"], check["held"]) == (True, len(wanted))
+
+
+def test_a_controller_that_comes_again_knows_them(families: Lab) -> None:
+    before = families.api.get("/v1/nodes")["nodes"]
+    families.controller.restart()
+    assert eventually(lambda: in_sync(families))
+    assert [node["subnets"] for node in families.api.get("/v1/nodes")["nodes"]] == [node["subnets"] for node in before]
+    pods = families.pods_by_name
+    late = families.pod("red/late", on="n2")
+    try:
+        assert str(late.address_of(6)) not in {str(pod.address_of(6)) for pod in pods.values() if pod is not late}
+        assert pods["red/a"].tcp(str(late.address_of(6))).by == "red/late"
+        assert not pods["blue/a"].tcp(str(late.address_of(6))).arrived
+    finally:
+        families.remove_pod("red/late")
 
 
 # --- what nobody may say -------------------------------------------------------------------------
