@@ -15,6 +15,7 @@ from lab.api import ProblemError
 from lab.description import Topology
 from lab.frames import ETH_P_IPV6, ethernet, icmpv6, link_address, send, udp6_packet
 from lab.laboratory import Lab
+from lab.node import Node
 from lab.pod import Pod
 from lab.probes import Outcome, together
 from lab.services import Service
@@ -281,3 +282,28 @@ def test_what_is_not_supported_is_refused(families: Lab) -> None:
         families.network("mine", subnets=["fd00:30::/64"])
     with pytest.raises(ProblemError, match="1280"):
         families.network("small", mtu=1279)
+
+
+def test_a_cluster_of_ipv4_becomes_one_of_both(unique_name: Callable[[], str]) -> None:
+    """The controller is started with a second family: nodes get a share of it, pods that are there go on."""
+    with Lab(unique_name(), 2) as lab:
+        lab.network("red")
+        old, other = lab.pods({"red/a": "n1", "red/b": "n2"})
+        pods, services = CIDRS["both"]
+        lab.controller.flags += Topology.of(2, cluster_cidrs=pods, service_cidrs=services).flags
+        with lab.pings([(old, other)]) as pings:
+            lab.controller.restart()
+            assert eventually(lambda: in_sync(lab))
+            assert eventually(lambda: all(_has_two_gateways(node) for node in lab.nodes.values()))
+        assert pings.lost == {}
+        new, far = lab.pods({"red/c": "n1", "red/d": "n2"})
+        assert [len(pod.interfaces["eth0"].addresses) for pod in (old, new, far)] == [1, 2, 2]
+        for version in (4, 6):
+            assert new.tcp(str(far.address_of(version))).by == "red/d"
+        assert old.tcp(new).by == "red/c"
+        assert lab.api.get("/v1/verification")["proven"] is True
+
+
+def _has_two_gateways(node: Node) -> bool:
+    shown = json.loads(node.namespace.run(["ip", "-json", "address", "show", "dev", "tun0"]).stdout)
+    return {item["family"] for item in shown[0]["addr_info"] if item["scope"] == "global"} == {"inet", "inet6"}
