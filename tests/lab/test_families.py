@@ -14,6 +14,7 @@ import pytest
 from lab.api import ProblemError
 from lab.description import Topology
 from lab.frames import ETH_P_IPV6, ethernet, icmpv6, link_address, send, udp6_packet
+from lab.hosts import Host
 from lab.laboratory import Lab
 from lab.node import Node
 from lab.pod import Pod
@@ -164,6 +165,39 @@ def test_a_service_of_ipv6(families: Lab) -> None:
         assert pods["red/a"].tcp(service.address, 80).verdict.name == "REFUSED"
     finally:
         service.remove()
+
+
+def test_a_node_port_of_ipv6(families: Lab) -> None:
+    """By every node's own addresses, as others reach it and as pods do; on whichever node the endpoint is."""
+    pods, description = families.pods_by_name, families.description
+    service = Service(families.api, "red", "port", "fd00:20::30", 30080).make([])
+    service.point_to(pods["red/c"].address_of(6))
+    try:
+        for spec in description.nodes:
+            node = str(description.interface_6(spec.underlay).ip)
+            for asking in (families.outside, pods["blue/a"]):
+                assert eventually(partial(_is_answered, asking, node)), (asking, node)
+                assert asking.udp(node, 30080).by == "red/c"
+    finally:
+        service.remove()
+
+
+def _is_answered(asking: Host, node: str) -> bool:
+    return asking.tcp(node, 30080).by == "red/c"
+
+
+def test_pods_reach_no_guarded_port_of_a_node(families: Lab) -> None:
+    """At its gateway address, from wherever; and its own pods not at another address that no flow knows of."""
+    node, description = families.nodes["n1"], families.description
+    node.listen(8080)
+    gateway = next(str(each) for each in node.gateways if each.version == 6)
+    own = str(description.interface_6(description.nodes[0].underlay).ip)
+    assert families.outside.tcp(own, 8080).by == "n1"
+    for name in ("red/a", "red/c", "default/a"):
+        pod = families.pods_by_name[name]
+        assert pod.tcp(gateway).by == "n1"  # the echo server's port is no guarded one
+        assert not pod.tcp(gateway, 8080).arrived
+    assert not families.pods_by_name["red/a"].tcp(own, 8080).arrived
 
 
 def test_a_trace_says_what_packets_do(families: Lab) -> None:
